@@ -1,0 +1,1 @@
+//! Reads weight files, safetensors and pickles, as untrusted data.

@@ -1,0 +1,1 @@
+//! Joins images, models and text into predictions.

@@ -1,0 +1,1 @@
+//! Names, fetches, verifies and caches model files.

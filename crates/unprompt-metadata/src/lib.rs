@@ -1,0 +1,1 @@
+//! Reads the prompt that an image file itself carries.

@@ -1,0 +1,1 @@
+//! The networks: configuration, layers and forward pass, one file a model.
