@@ -1,1 +1,34 @@
-//! Decodes untrusted images under limits, resizes as Pillow does and normalises as each model asks.
+//! Decodes untrusted images under limits, resizes as Pillow does and normalises as each model
+//! asks.
+//!
+//! The path of a picture through this crate:
+//!
+//! ```text
+//! bytes --decode--> RgbImage --resize--> RgbImage --Preprocessor--> Pixels (f32)
+//! ```
+//!
+//! Invariant: no pixel buffer is allocated before the header's dimensions and the resulting byte
+//! count passed [`Limits`].
+//!
+//! Invariant: whatever the bytes are, the answer is a picture or an [`ImageError`]; a panic inside
+//! a third-party decoder is caught and becomes [`ImageErrorKind::DecoderPanicked`]. (This needs the
+//! default `panic = "unwind"`.)
+//!
+//! Invariant: text, XMP and colour-profile chunks are never decompressed, and colour profiles are
+//! never applied, as in the reference pipelines.
+//!
+//! Invariant: everything here is single-threaded and deterministic: equal bytes give equal pixels.
+
+mod decode;
+mod error;
+mod format;
+mod limits;
+mod picture;
+mod resize;
+
+pub use decode::{Alpha, DecodeOptions, Orientation, decode, decode_file, decode_rgba};
+pub use error::{ImageError, ImageErrorKind, Result};
+pub use format::{Format, sniff};
+pub use limits::Limits;
+pub use picture::{RgbImage, RgbaImage};
+pub use resize::{Filter, resize};
