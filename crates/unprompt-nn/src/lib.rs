@@ -1,1 +1,26 @@
-//! Neural-network layers shared by every model: linear, normalisation, attention, convolution.
+//! Neural-network layers shared by every model: linear, layer normalisation, attention, convolution.
+//!
+//! On the CPU each layer is one fused operation over f32; on any other device it is composed from
+//! candle's own operations. The composed form is also the oracle of the tests.
+//!
+//! Invariant: this crate reads no file, knows no model and no tensor name.
+//!
+//! Invariant: every output element is one chain of fused multiply-adds in the order of the inner
+//! dimension, whatever the instruction set, the batch, the position in it and the number of
+//! threads. The same input therefore gives the same bits alone, in a batch and on any machine.
+
+mod activation;
+mod attention;
+mod convolution;
+mod cpu;
+mod embedding;
+mod layer_norm;
+mod linear;
+mod matmul;
+
+pub use activation::Activation;
+pub use attention::self_attention;
+pub use convolution::{DepthwiseConv2d, PatchConv2d};
+pub use embedding::Embedding;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;

@@ -1,0 +1,297 @@
+//! Convolutions over pictures laid out channels-last: (batch, height, width, channels).
+//!
+//! Padding is TensorFlow's SAME: `ceil(size / stride)` outputs, and where the padding is odd the
+//! extra row and column are at the bottom and the right. A 1x1 convolution is a [`Linear`].
+
+use crate::{
+    Activation, Linear,
+    cpu::{contiguous, parameter},
+};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// One axis of a SAME convolution.
+#[derive(Clone, Copy)]
+struct Axis {
+    size: usize,
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+    pad_before: usize,
+    pad_after: usize,
+}
+
+impl Axis {
+    fn same(size: usize, kernel: usize, stride: usize) -> Self {
+        let outputs = size.div_ceil(stride);
+        let needed = outputs.saturating_sub(1) * stride + kernel;
+        let pad = needed.saturating_sub(size);
+        let pad_before = pad / 2;
+        Self { size, outputs, kernel, stride, pad_before, pad_after: pad - pad_before }
+    }
+
+    /// The kernel's taps that fall inside the picture for one output: (tap, position).
+    fn taps(self, output: usize) -> impl Iterator<Item = (usize, usize)> {
+        let first = output * self.stride;
+        (0..self.kernel).filter_map(move |tap| {
+            let position = (first + tap).checked_sub(self.pad_before)?;
+            (position < self.size).then_some((tap, position))
+        })
+    }
+}
+
+/// The picture's axes under a kernel, and its batch and channels.
+fn axes(dims: &[usize], kernel: (usize, usize), stride: usize) -> Result<(usize, Axis, Axis, usize)> {
+    let &[batch, height, width, channels] = dims else {
+        bail!("convolution: {dims:?} where (batch, height, width, channels) is needed");
+    };
+    Ok((
+        batch,
+        Axis::same(height, kernel.0, stride),
+        Axis::same(width, kernel.1, stride),
+        channels,
+    ))
+}
+
+/// `x` for candle's own convolution: channels first, padded.
+fn channels_first(x: &Tensor, rows: Axis, columns: Axis) -> Result<Tensor> {
+    x.permute((0, 3, 1, 2))?
+        .contiguous()?
+        .pad_with_zeros(2, rows.pad_before, rows.pad_after)?
+        .pad_with_zeros(3, columns.pad_before, columns.pad_after)
+}
+
+/// A dense convolution: each patch is gathered and multiplied by the weights as one matrix product.
+#[derive(Debug)]
+pub struct PatchConv2d {
+    linear: Linear,
+    kernel: (usize, usize),
+    channels: usize,
+    stride: usize,
+}
+
+impl PatchConv2d {
+    /// A layer from a weight of shape (out, in, height, width) and a bias of (out).
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other or the stride is 0.
+    pub fn new(
+        weight: &Tensor,
+        bias: &Tensor,
+        stride: usize,
+        activation: Activation,
+    ) -> Result<Self> {
+        let (outputs, channels, height, width) = weight.dims4()?;
+        if stride == 0 {
+            bail!("convolution: a stride of 0");
+        }
+        let by_pixel = weight.permute((0, 2, 3, 1))?.contiguous()?;
+        let by_pixel = by_pixel.reshape((outputs, height * width * channels))?;
+        let linear = Linear::new(&by_pixel, Some(bias), activation)?;
+        Ok(Self { linear, kernel: (height, width), channels, stride })
+    }
+
+    /// (batch, height, width, in) to (batch, ceil(height / stride), ceil(width / stride), out).
+    ///
+    /// # Errors
+    /// When the input has another number of channels.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (.., channels) = axes(x.dims(), self.kernel, self.stride)?;
+        if channels != self.channels {
+            bail!("convolution: {channels} channels where {} are needed", self.channels);
+        }
+        let patches = x.contiguous()?.apply_op1_no_bwd(&Patches(self))?;
+        self.linear.forward(&patches)
+    }
+}
+
+/// Gathers the patch under the kernel at every output position.
+struct Patches<'a>(&'a PatchConv2d);
+
+impl CustomOp1 for Patches<'_> {
+    fn name(&self) -> &'static str {
+        "patches"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = contiguous(self.name(), storage, layout)?;
+        let PatchConv2d { kernel, stride, .. } = *self.0;
+        let (batch, rows, columns, channels) = axes(layout.dims(), kernel, stride)?;
+        let patch = kernel.0 * kernel.1 * channels;
+        let mut out = vec![0.0; batch * rows.outputs * columns.outputs * patch];
+        for (index, out) in out.chunks_exact_mut(patch).enumerate() {
+            let (column, row) = (index % columns.outputs, index / columns.outputs % rows.outputs);
+            let picture = index / (columns.outputs * rows.outputs);
+            for (i, y) in rows.taps(row) {
+                for (j, x_position) in columns.taps(column) {
+                    let source = ((picture * rows.size + y) * columns.size + x_position) * channels;
+                    let target = (i * kernel.1 + j) * channels;
+                    out[target..target + channels].copy_from_slice(&x[source..source + channels]);
+                }
+            }
+        }
+        Ok((CpuStorage::F32(out), (batch, rows.outputs, columns.outputs, patch).into()))
+    }
+}
+
+/// A convolution of each channel by itself.
+#[derive(Debug)]
+pub struct DepthwiseConv2d {
+    // (channels, 1, height, width), for devices other than the CPU
+    weight: Tensor,
+    bias: Tensor,
+    // (height * width, channels)
+    taps: Vec<f32>,
+    biases: Vec<f32>,
+    kernel: (usize, usize),
+    stride: usize,
+    activation: Activation,
+}
+
+impl DepthwiseConv2d {
+    /// A layer from a weight of shape (channels, 1, height, width) and a bias of (channels).
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other or the stride is 0.
+    pub fn new(
+        weight: &Tensor,
+        bias: &Tensor,
+        stride: usize,
+        activation: Activation,
+    ) -> Result<Self> {
+        let (channels, one, height, width) = weight.dims4()?;
+        if one != 1 || bias.dims1()? != channels || stride == 0 {
+            bail!(
+                "depthwise convolution: weight {:?}, bias {:?}, stride {stride}",
+                weight.dims(),
+                bias.dims()
+            );
+        }
+        let taps = weight.reshape((channels, height * width))?.t()?.contiguous()?;
+        Ok(Self {
+            taps: parameter(&taps)?,
+            biases: parameter(bias)?,
+            weight: weight.clone(),
+            bias: bias.clone(),
+            kernel: (height, width),
+            stride,
+            activation,
+        })
+    }
+
+    /// (batch, height, width, channels) to
+    /// (batch, ceil(height / stride), ceil(width / stride), channels).
+    ///
+    /// # Errors
+    /// When the input has another number of channels.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, rows, columns, channels) = axes(x.dims(), self.kernel, self.stride)?;
+        if channels != self.biases.len() {
+            bail!("depthwise convolution: {channels} channels, not {}", self.biases.len());
+        }
+        if x.device().is_cpu() {
+            x.contiguous()?.apply_op1_no_bwd(self)
+        } else {
+            self.composed(x, rows, columns)
+        }
+    }
+
+    fn composed(&self, x: &Tensor, rows: Axis, columns: Axis) -> Result<Tensor> {
+        let channels = self.biases.len();
+        let y = channels_first(x, rows, columns)?;
+        let y = y.conv2d(&self.weight, 0, self.stride, 1, channels)?.permute((0, 2, 3, 1))?;
+        self.activation.composed(&y.broadcast_add(&self.bias)?)
+    }
+}
+
+impl CustomOp1 for DepthwiseConv2d {
+    fn name(&self) -> &'static str {
+        "depthwise convolution"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = contiguous(self.name(), storage, layout)?;
+        let (batch, rows, columns, channels) = axes(layout.dims(), self.kernel, self.stride)?;
+        let row_length = columns.outputs * channels;
+        let mut out = vec![0.0; batch * rows.outputs * row_length];
+        let arch = Arch::new();
+        out.par_chunks_mut(row_length.max(1)).enumerate().for_each(|(index, out)| {
+            let (picture, row) = (index / rows.outputs, index % rows.outputs);
+            arch.dispatch(
+                #[inline(always)]
+                || {
+                    for (column, out) in out.chunks_exact_mut(channels).enumerate() {
+                        out.copy_from_slice(&self.biases);
+                        for (i, y) in rows.taps(row) {
+                            for (j, position) in columns.taps(column) {
+                                let source = (picture * rows.size + y) * columns.size + position;
+                                let source = &x[source * channels..(source + 1) * channels];
+                                let tap = (i * self.kernel.1 + j) * channels;
+                                let weights = &self.taps[tap..tap + channels];
+                                for ((out, x), weight) in out.iter_mut().zip(source).zip(weights) {
+                                    *out = x.mul_add(*weight, *out);
+                                }
+                            }
+                        }
+                    }
+                },
+            );
+            self.activation.apply(arch, out);
+        });
+        Ok((CpuStorage::F32(out), (batch, rows.outputs, columns.outputs, channels).into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn difference(a: &Tensor, b: &Tensor) -> Result<f32> {
+        (a - b)?.abs()?.max_all()?.to_scalar::<f32>()
+    }
+
+    #[test]
+    fn equal_candle_with_tensorflow_padding() -> Result<()> {
+        let cpu = Device::Cpu;
+        for (height, width, kernel, stride) in
+            [(8, 8, 3, 2), (7, 10, 3, 2), (9, 5, 5, 1), (6, 6, 5, 2), (1, 1, 5, 2), (4, 3, 1, 2)]
+        {
+            let x = Tensor::randn(0f32, 1.0, (2, height, width, 6), &cpu)?;
+            let rows = Axis::same(height, kernel, stride);
+            let columns = Axis::same(width, kernel, stride);
+
+            let weight = Tensor::randn(0f32, 1.0, (6, 1, kernel, kernel), &cpu)?;
+            let bias = Tensor::randn(0f32, 1.0, 6, &cpu)?;
+            let layer = DepthwiseConv2d::new(&weight, &bias, stride, Activation::Relu6)?;
+            let found = layer.forward(&x)?;
+            assert_eq!(found.dims(), [2, height.div_ceil(stride), width.div_ceil(stride), 6]);
+            let worst = difference(&found, &layer.composed(&x, rows, columns)?)?;
+            assert!(worst < 1e-5, "depthwise {height} x {width}, {kernel}/{stride}: {worst}");
+
+            let weight = Tensor::randn(0f32, 1.0, (5, 6, kernel, kernel), &cpu)?;
+            let bias = Tensor::randn(0f32, 1.0, 5, &cpu)?;
+            let layer = PatchConv2d::new(&weight, &bias, stride, Activation::Identity)?;
+            let expected = channels_first(&x, rows, columns)?.conv2d(&weight, 0, stride, 1, 1)?;
+            let expected = expected.permute((0, 2, 3, 1))?.broadcast_add(&bias)?;
+            let worst = difference(&layer.forward(&x)?, &expected)?;
+            assert!(worst < 1e-4, "dense {height} x {width}, {kernel}/{stride}: {worst}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors() -> Result<()> {
+        let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu);
+        let weight = zeros(&[4, 1, 3, 3])?;
+        assert!(DepthwiseConv2d::new(&weight, &zeros(&[3])?, 1, Activation::Identity).is_err());
+        assert!(DepthwiseConv2d::new(&weight, &zeros(&[4])?, 0, Activation::Identity).is_err());
+        let layer = DepthwiseConv2d::new(&weight, &zeros(&[4])?, 1, Activation::Identity)?;
+        assert!(layer.forward(&zeros(&[1, 8, 8, 3])?).is_err());
+        assert!(layer.forward(&zeros(&[8, 8, 4])?).is_err());
+        let layer = PatchConv2d::new(&weight, &zeros(&[4])?, 1, Activation::Identity)?;
+        assert!(layer.forward(&zeros(&[1, 8, 8, 4])?).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! What every CPU operation needs: its input as one contiguous slice.
+
+use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
+
+/// The values of a contiguous f32 tensor in row-major order.
+pub(crate) fn contiguous<'a>(
+    operation: &'static str,
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> Result<&'a [f32]> {
+    let CpuStorage::F32(values) = storage else {
+        bail!("{operation} computes in f32 on the cpu, found another type");
+    };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => bail!("{operation} needs a contiguous tensor"),
+    }
+}
+
+/// A parameter as a plain vector: f32, row-major.
+pub(crate) fn parameter(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_dtype(candle_core::DType::F32)?.to_vec1()
+}

@@ -1,0 +1,159 @@
+//! Layer normalisation over the last dimension, with the residual addition before it fused in.
+
+use crate::cpu::{contiguous, parameter};
+use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, the variance without Bessel's
+/// correction, as PyTorch computes it.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: f64,
+    values: Vec<f32>,
+    biases: Vec<f32>,
+}
+
+impl LayerNorm {
+    /// A layer from weight and bias of shape (width).
+    ///
+    /// # Errors
+    /// When the two differ in shape.
+    pub fn new(weight: Tensor, bias: Tensor, epsilon: f64) -> Result<Self> {
+        if weight.dims1()? != bias.dims1()? {
+            bail!("layer norm: weight {:?} and bias {:?}", weight.dims(), bias.dims());
+        }
+        let (values, biases) = (parameter(&weight)?, parameter(&bias)?);
+        Ok(Self { weight, bias, epsilon, values, biases })
+    }
+
+    /// Normalises `x + residual`, both (..., width).
+    ///
+    /// # Errors
+    /// When the shapes differ or the last dimension is not `width`.
+    pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        if x.device().is_cpu() {
+            x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, self)
+        } else {
+            self.composed(&(x + residual)?)
+        }
+    }
+
+    fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        centred
+            .broadcast_div(&(variance + self.epsilon)?.sqrt()?)?
+            .broadcast_mul(&self.weight)?
+            .broadcast_add(&self.bias)
+    }
+}
+
+impl CustomOp2 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let width = self.values.len();
+        if x_layout.dims() != residual_layout.dims() || x_layout.dims().last() != Some(&width) {
+            bail!(
+                "layer norm: {:?} and {:?} where (..., {width}) is needed",
+                x_layout.dims(),
+                residual_layout.dims()
+            );
+        }
+        let x = contiguous(self.name(), x, x_layout)?;
+        let residual = contiguous(self.name(), residual, residual_layout)?;
+        let mut out = vec![0.0; x.len()];
+        let arch = Arch::new();
+        out.par_chunks_mut(width)
+            .zip(x.par_chunks(width))
+            .zip(residual.par_chunks(width))
+            .with_min_len(32)
+            .for_each(|((out, x), residual)| {
+                arch.dispatch(|| self.row(out, x, residual));
+            });
+        Ok((CpuStorage::F32(out), x_layout.shape().clone()))
+    }
+}
+
+impl LayerNorm {
+    #[inline(always)]
+    fn row(&self, out: &mut [f32], x: &[f32], residual: &[f32]) {
+        let width = out.len() as f32;
+        for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
+            *out = x + residual;
+        }
+        let mean = sum(out, |value| value) / width;
+        out.iter_mut().for_each(|value| *value -= mean);
+        let variance = sum(out, |value| value * value) / width;
+        let scale = 1.0 / (variance + self.epsilon as f32).sqrt();
+        for ((out, weight), bias) in out.iter_mut().zip(&self.values).zip(&self.biases) {
+            *out = (*out * scale).mul_add(*weight, *bias);
+        }
+    }
+}
+
+/// A sum in sixteen interleaved chains, joined in a fixed order: the same bits on every machine.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut chains = [0.0f32; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        for (chain, value) in chains.iter_mut().zip(chunk) {
+            *chain += term(*value);
+        }
+    }
+    for (chain, value) in chains.iter_mut().zip(rest) {
+        *chain += term(*value);
+    }
+    let mut width = 8;
+    while width > 0 {
+        for i in 0..width {
+            chains[i] += chains[i + width];
+        }
+        width /= 2;
+    }
+    chains[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn equals_candle() -> Result<()> {
+        for (rows, width) in [(1, 1), (3, 16), (65, 384), (2, 401)] {
+            let weight = Tensor::randn(1f32, 0.2, width, &Device::Cpu)?;
+            let bias = Tensor::randn(0f32, 1.0, width, &Device::Cpu)?;
+            let x = Tensor::randn(3f32, 2.0, (rows, width), &Device::Cpu)?;
+            let residual = Tensor::randn(-1f32, 0.3, (rows, width), &Device::Cpu)?;
+            let norm = LayerNorm::new(weight, bias, 1e-5)?;
+            let found = norm.forward_residual(&x, &residual)?;
+            let expected = norm.composed(&(x + residual)?)?;
+            let worst = (found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(worst < 1e-5, "{rows} x {width}: {worst}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors() -> Result<()> {
+        let ones = |dims: &[usize]| Tensor::ones(dims, candle_core::DType::F32, &Device::Cpu);
+        assert!(LayerNorm::new(ones(&[4])?, ones(&[3])?, 1e-5).is_err());
+        let norm = LayerNorm::new(ones(&[4])?, ones(&[4])?, 1e-5)?;
+        assert!(norm.forward_residual(&ones(&[2, 4])?, &ones(&[1, 4])?).is_err());
+        assert!(norm.forward_residual(&ones(&[2, 3])?, &ones(&[2, 3])?).is_err());
+        Ok(())
+    }
+}
