@@ -8,8 +8,9 @@ use memmap2::Mmap;
 
 use crate::dtype::{DType, floats_to_f32};
 use crate::error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result};
+use crate::format::read_layouts;
 use crate::layout::Layout;
-use crate::locate::{Located, locate, pickle_denied};
+use crate::locate::{Located, locate};
 use crate::map::map_file;
 use crate::safetensors;
 
@@ -66,6 +67,11 @@ impl<'c> TensorView<'c> {
         self.layout
             .read(&self.file.map)
             .map_err(|fault| fault.at(&self.file.path))
+    }
+
+    /// Bytes of the tensor once contiguous; `None` past what can be counted.
+    pub(crate) fn byte_count(&self) -> Option<usize> {
+        self.layout.byte_count()
     }
 }
 
@@ -208,13 +214,7 @@ impl Checkpoint {
 
     fn add_file(&mut self, path: &Path, pickle: Pickle) -> Result<()> {
         let map = map_file(path)?;
-        let is_safetensors = path
-            .extension()
-            .is_some_and(|extension| extension == "safetensors");
-        if !is_safetensors && pickle == Pickle::Deny {
-            return Err(pickle_denied(path));
-        }
-        let layouts = safetensors::read_layouts(&map).map_err(|fault| fault.at(path))?;
+        let layouts = read_layouts(path, &map, pickle)?;
         self.add_tensors(path, map, layouts)
     }
 

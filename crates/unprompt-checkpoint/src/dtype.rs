@@ -70,26 +70,30 @@ impl DType {
             _ => return None,
         })
     }
+
+    pub(crate) fn to_safetensors(self) -> Dtype {
+        match self {
+            Self::F64 => Dtype::F64,
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::BF16 => Dtype::BF16,
+            Self::I64 => Dtype::I64,
+            Self::I32 => Dtype::I32,
+            Self::I16 => Dtype::I16,
+            Self::I8 => Dtype::I8,
+            Self::U64 => Dtype::U64,
+            Self::U32 => Dtype::U32,
+            Self::U16 => Dtype::U16,
+            Self::U8 => Dtype::U8,
+            Self::Bool => Dtype::BOOL,
+        }
+    }
 }
 
 impl fmt::Display for DType {
     /// The name that safetensors headers use: `F32`, `BF16`, `BOOL`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F64 => "F64",
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::BF16 => "BF16",
-            Self::I64 => "I64",
-            Self::I32 => "I32",
-            Self::I16 => "I16",
-            Self::I8 => "I8",
-            Self::U64 => "U64",
-            Self::U32 => "U32",
-            Self::U16 => "U16",
-            Self::U8 => "U8",
-            Self::Bool => "BOOL",
-        })
+        write!(f, "{}", self.to_safetensors())
     }
 }
 

@@ -18,13 +18,17 @@
 //! process; replace weight files by renaming, as [`convert_to_safetensors`] does).
 
 mod checkpoint;
+mod convert;
 mod dtype;
 mod error;
+mod format;
 mod layout;
 mod locate;
 mod map;
+mod pickle;
 mod safetensors;
 
 pub use checkpoint::{Checkpoint, Pickle, TensorView};
+pub use convert::{ConversionSummary, convert_to_safetensors};
 pub use dtype::DType;
 pub use error::{CheckpointError, CheckpointErrorKind, Result};

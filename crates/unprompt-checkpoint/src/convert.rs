@@ -1,0 +1,117 @@
+//! Writes a checkpoint as one safetensors file.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::checkpoint::{Checkpoint, Pickle, TensorView};
+use crate::error::{CheckpointError, Fault, Result};
+use crate::safetensors::MAX_HEADER_BYTES;
+
+/// What [`convert_to_safetensors`] wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConversionSummary {
+    /// Tensors in the file.
+    pub tensor_count: usize,
+    /// The file's length in bytes.
+    pub byte_count: u64,
+}
+
+/// Reads the weights at `source`, a pickle too, and writes them to `destination` as safetensors.
+///
+/// The bytes depend on the tensors alone and are those of Python's
+/// `safetensors.torch.save_file(tensors, path, {"format": "pt"})`: wide types first, by name
+/// within a type. The file is written beside `destination`, flushed to the disk and then renamed,
+/// so that a crash leaves the old file or the new one, never a part. Tensors that share memory in
+/// the source are written each for itself.
+///
+/// # Errors
+/// Those of [`Checkpoint::open`] with [`Pickle::Allow`], and `Io` for `destination`.
+pub fn convert_to_safetensors(source: &Path, destination: &Path) -> Result<ConversionSummary> {
+    let checkpoint = Checkpoint::open(source, Pickle::Allow)?;
+    let mut tensors = checkpoint
+        .names()
+        .filter_map(|name| Some((name, checkpoint.tensor(name)?)))
+        .collect::<Vec<_>>();
+    tensors.sort_by_key(|&(name, tensor)| (Reverse(tensor.dtype.to_safetensors()), name));
+    let header = header(&tensors).map_err(|fault| fault.at(source))?;
+
+    let writing = |error| CheckpointError::io(destination, "write", error);
+    let folder = match destination.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = new_file_in(folder).map_err(writing)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+    let mut byte_count = 8 + header.len() as u64;
+    writer
+        .write_all(&(header.len() as u64).to_le_bytes())
+        .map_err(writing)?;
+    writer.write_all(&header).map_err(writing)?;
+    for (_, tensor) in &tensors {
+        let data = tensor.data()?;
+        byte_count += data.len() as u64;
+        writer.write_all(&data).map_err(writing)?;
+    }
+    writer.flush().map_err(writing)?;
+    drop(writer);
+    file.as_file().sync_all().map_err(writing)?;
+    file.persist(destination)
+        .map_err(|failure| writing(failure.error))?;
+    if cfg!(unix) {
+        // The rename itself is on the disk only once the folder is.
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(writing)?;
+    }
+    Ok(ConversionSummary {
+        tensor_count: tensors.len(),
+        byte_count,
+    })
+}
+
+/// The JSON header, padded to 8 bytes so that the data is aligned.
+fn header(tensors: &[(&str, TensorView<'_>)]) -> std::result::Result<Vec<u8>, Fault> {
+    let too_large = || Fault::too_large("too many or too large tensors for a safetensors file");
+    let mut infos = Vec::with_capacity(tensors.len());
+    let mut offset = 0usize;
+    for &(name, tensor) in tensors {
+        let start = offset;
+        offset = tensor
+            .byte_count()
+            .and_then(|n| start.checked_add(n))
+            .ok_or_else(too_large)?;
+        infos.push((
+            name.to_owned(),
+            TensorInfo {
+                dtype: tensor.dtype.to_safetensors(),
+                shape: tensor.shape.to_vec(),
+                data_offsets: (start, offset),
+            },
+        ));
+    }
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let mut header = Metadata::new(Some(metadata), infos)
+        .ok()
+        .and_then(|metadata| serde_json::to_vec(&metadata).ok())
+        .ok_or_else(too_large)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    if header.len() > MAX_HEADER_BYTES {
+        return Err(too_large());
+    }
+    Ok(header)
+}
+
+/// A file that is deleted unless it is given a name, readable by others as the user's usual
+/// files are: weights lie in shared caches.
+fn new_file_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".converting-").suffix(".incomplete");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
