@@ -1,0 +1,62 @@
+//! The table of prompts: CSV with the columns `imgId,prompt` and its relatives.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use crate::answers::{Answer, Answers, image_id};
+use crate::csv_rows::{Row, Rows};
+use crate::error::{Error, Problem};
+
+/// Where a table keeps its ids and prompts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Columns {
+    id: usize,
+    id_is_path: bool,
+    prompt: usize,
+    count: usize,
+}
+
+/// The columns of a table of prompts, or `None` if the header is another's.
+pub(crate) fn columns(header: &Row) -> Option<Columns> {
+    let find = |name: &[u8]| header.fields().position(|field| field.trim_ascii() == name);
+    let prompt = find(b"prompt")?;
+    let plain = find(b"imgId").or_else(|| find(b"id"));
+    let id = plain.or_else(|| find(b"file")).or_else(|| find(b"path"))?;
+    Some(Columns {
+        id,
+        id_is_path: plain.is_none(),
+        prompt,
+        count: header.len(),
+    })
+}
+
+/// Reads the rows after the header.
+pub(crate) fn read<R: BufRead>(
+    answers: &mut Answers,
+    mut rows: Rows<R>,
+    columns: Columns,
+) -> Result<(), Error> {
+    while rows.advance(answers)? {
+        let (row, line) = (rows.row(), rows.row().line);
+        if row.len() != columns.count {
+            let problem = Problem::FieldCount {
+                found: row.len(),
+                expected: columns.count,
+            };
+            return Err(answers.error(line, problem));
+        }
+        let text = |column: usize, field| match std::str::from_utf8(row.field(column)) {
+            Ok(text) => Ok(text),
+            Err(_) => Err(answers.error(line, Problem::NotUtf8 { field })),
+        };
+        let id = text(columns.id, "image id")?;
+        let id = if columns.id_is_path {
+            image_id(Path::new(id))
+        } else {
+            id.to_owned()
+        };
+        let prompt = text(columns.prompt, "prompt")?.to_owned();
+        answers.add(id, line, Answer::Prompt(prompt))?;
+    }
+    Ok(())
+}
