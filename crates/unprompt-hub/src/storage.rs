@@ -1,0 +1,209 @@
+//! Writing files so that a reader never sees half of one.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::digest::Sha256Hex;
+use crate::progress::HighWater;
+use crate::relative_path::RelativePath;
+use crate::{Error, Result};
+
+/// Marks what an interrupted run may leave behind; such names are never read as model files.
+const TEMPORARY_PREFIX: &str = ".unprompt-";
+
+/// Creates a folder and those above it.
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| Error::io("create folder", path, error))
+}
+
+/// Creates the folders of `relative` below `root`, refusing to pass through a symbolic link.
+///
+/// The name itself is already checked; this keeps a link that someone planted inside the folder
+/// from leading a write out of it.
+pub(crate) fn create_parents(root: &Path, relative: &RelativePath) -> Result<PathBuf> {
+    create_folder(root)?;
+    let mut folder = root.to_path_buf();
+    let segments: Vec<_> = relative.segments().collect();
+    for segment in &segments[..segments.len() - 1] {
+        folder.push(segment);
+        match fs::symlink_metadata(&folder) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => {
+                return Err(Error::UnsafePath {
+                    name: folder.display().to_string(),
+                    reason: "a link or file stands where a folder should be",
+                });
+            }
+            Err(_) => create_folder(&folder)?,
+        }
+    }
+    Ok(folder.join(segments[segments.len() - 1]))
+}
+
+/// A new temporary file beside its destination, readable by whoever the umask allows.
+pub(crate) fn temporary_file(folder: &Path) -> Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder
+        .tempfile_in(folder)
+        .map_err(|error| Error::io("write in", folder, error))
+}
+
+/// A new temporary folder that is removed when dropped.
+pub(crate) fn temporary_folder(folder: &Path) -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .suffix(".tmp")
+        .tempdir_in(folder)
+        .map_err(|error| Error::io("create folder in", folder, error))
+}
+
+/// Flushes a finished temporary file to the disk and gives it its name in one step.
+pub(crate) fn promote(file: NamedTempFile, destination: &Path) -> Result<()> {
+    file.as_file()
+        .sync_all()
+        .map_err(|error| Error::io("write", destination, error))?;
+    file.persist(destination)
+        .map_err(|error| Error::io("write", destination, error.error))?;
+    sync_parent(destination);
+    Ok(())
+}
+
+/// The same for a file that has a name already.
+pub(crate) fn promote_path(from: &Path, destination: &Path) -> Result<()> {
+    fs::rename(from, destination).map_err(|error| Error::io("write", destination, error))?;
+    sync_parent(destination);
+    Ok(())
+}
+
+/// Makes a rename durable. A file system that cannot sync a folder still has the rename, so a
+/// failure here is not one.
+fn sync_parent(path: &Path) {
+    if let Some(folder) = path.parent()
+        && let Ok(folder) = File::open(folder)
+    {
+        let _ = folder.sync_all();
+    }
+}
+
+/// Writes a small file in one step.
+pub(crate) fn write_atomically(destination: &Path, content: &[u8]) -> Result<()> {
+    let folder = destination.parent().unwrap_or(Path::new("."));
+    create_folder(folder)?;
+    let mut file = temporary_file(folder)?;
+    file.write_all(content)
+        .map_err(|error| Error::io("write", destination, error))?;
+    promote(file, destination)
+}
+
+/// Copies at most `size` bytes of a reader to a new file, checks size and hash, and only then
+/// gives the file its name.
+///
+/// `subject` names the file and its origin in messages. A reader with more than `size` bytes is
+/// read one byte past and refused, so that an archive cannot unfold without end.
+pub(crate) fn store_checked(
+    reader: &mut dyn Read,
+    destination: &Path,
+    size: u64,
+    sha256: &Sha256Hex,
+    subject: &str,
+    progress: &mut HighWater<'_>,
+) -> Result<()> {
+    let folder = destination.parent().unwrap_or(Path::new("."));
+    create_folder(folder)?;
+    let mut file = temporary_file(folder)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 17];
+    let mut written: u64 = 0;
+    let mut reader = reader.take(size.saturating_add(1));
+    loop {
+        let n = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::io("read", Path::new(subject), error)),
+        };
+        written += n as u64;
+        if written > size {
+            return Err(size_mismatch(
+                subject,
+                size,
+                format!("more than {size} bytes"),
+            ));
+        }
+        hasher.update(&buffer[..n]);
+        file.write_all(&buffer[..n])
+            .map_err(|error| Error::io("write", destination, error))?;
+        progress.reach(written);
+    }
+    if written != size {
+        return Err(size_mismatch(subject, size, format!("{written} bytes")));
+    }
+    let found = Sha256Hex::from_hasher(hasher);
+    if found != *sha256 {
+        return Err(Error::Mismatch {
+            subject: subject.to_owned(),
+            expected: format!("SHA-256 {sha256}"),
+            found: found.to_string(),
+            next_step: "the file was not kept",
+        });
+    }
+    promote(file, destination)
+}
+
+pub(crate) fn size_mismatch(subject: &str, expected: u64, found: String) -> Error {
+    Error::Mismatch {
+        subject: subject.to_owned(),
+        expected: format!("{expected} bytes"),
+        found,
+        next_step: "the file was not kept",
+    }
+}
+
+/// Whether a regular file (or a link to one) of exactly this size is there.
+pub(crate) fn has_size(path: &Path, size: u64) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+}
+
+/// Removes what interrupted runs left in a folder (not below it). Call it only under the lock of
+/// that folder, when nobody else can be writing there.
+pub(crate) fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(TEMPORARY_PREFIX)
+        {
+            let path = entry.path();
+            // A leftover that cannot be removed costs disk space and nothing else.
+            let _ = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                fs::remove_dir_all(path)
+            } else {
+                fs::remove_file(path)
+            };
+        }
+    }
+}
+
+/// Removes a folder so that no reader sees half of it: it is renamed first.
+pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
+    let parent = folder.parent().unwrap_or(Path::new("."));
+    let grave = temporary_folder(parent)?;
+    fs::rename(folder, grave.path().join("removed"))
+        .map_err(|error| Error::io("remove", folder, error))?;
+    grave
+        .close()
+        .map_err(|error| Error::io("remove", folder, error))
+}
