@@ -1,0 +1,155 @@
+//! PNG text chunks: `tEXt`, `zTXt`, `iTXt` and `eXIf` (PNG specification, third edition, 11.3.3
+//! and 11.3.4.5).
+
+use flate2::Crc;
+
+use super::exif;
+use super::inflate::{Inflated, inflate};
+use crate::MetadataError;
+use crate::carried::Carried;
+use crate::limits::MAX_TEXT_BYTES;
+use crate::text::utf8_or_latin1;
+
+const SIGNATURE_LENGTH: usize = 8;
+const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
+
+/// Gathers the text chunks before and after the pixels.
+///
+/// A chunk whose checksum is wrong is left out: a flipped bit would make a prompt that nobody wrote
+/// and that would still be presented as exact. (Pillow refuses such a file whole.)
+pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
+    let mut rest = bytes.get(SIGNATURE_LENGTH..).unwrap_or_default();
+    loop {
+        let Some((kind, data, crc, after)) = next_chunk(rest) else {
+            carried.note(MetadataError::malformed(
+                "the PNG file is cut short before its last chunk",
+            ));
+            return;
+        };
+        if matches!(&kind, b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf") {
+            let mut actual = Crc::new();
+            actual.update(&kind);
+            actual.update(data);
+            if actual.sum() == crc {
+                read_chunk(&kind, data, carried);
+            } else {
+                carried.note(MetadataError::malformed(format_args!(
+                    "a PNG {} chunk has a wrong checksum, the text in it cannot be trusted",
+                    String::from_utf8_lossy(&kind)
+                )));
+            }
+        } else if &kind == b"IEND" {
+            return;
+        }
+        rest = after;
+    }
+}
+
+/// Whether the samples are 8 bits deep and not palette indices: bits hidden in the lowest bits of
+/// colour or alpha exist only there.
+pub(super) fn keeps_low_bits(bytes: &[u8]) -> bool {
+    const TRUECOLOUR: u8 = 2;
+    const TRUECOLOUR_ALPHA: u8 = 6;
+    match next_chunk(bytes.get(SIGNATURE_LENGTH..).unwrap_or_default()) {
+        Some((kind, header, ..)) => {
+            &kind == b"IHDR"
+                && matches!(header, [_, _, _, _, _, _, _, _, 8, colour, ..]
+                if matches!(*colour, TRUECOLOUR | TRUECOLOUR_ALPHA))
+        }
+        None => false,
+    }
+}
+
+/// Splits off one chunk: its type, data and checksum, and what follows.
+fn next_chunk(bytes: &[u8]) -> Option<([u8; 4], &[u8], u32, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (kind, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (data, rest) = rest.split_at_checked(length)?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    Some((*kind, data, u32::from_be_bytes(*crc), rest))
+}
+
+fn read_chunk(kind: &[u8; 4], data: &[u8], carried: &mut Carried) {
+    if kind == b"eXIf" {
+        exif::read(data, carried);
+        return;
+    }
+    let Some((keyword, body)) = split_at_nul(data) else {
+        carried.note(MetadataError::malformed("a PNG text chunk has no keyword"));
+        return;
+    };
+    let keyword = utf8_or_latin1(&keyword[..keyword.len().min(79)]);
+    let text = match kind {
+        b"tEXt" => carried
+            .admit("a PNG text chunk", body.len())
+            .then(|| utf8_or_latin1(body)),
+        b"zTXt" => body
+            .split_first()
+            .and_then(|(_method, stream)| inflated(&keyword, stream, carried))
+            .map(|text| utf8_or_latin1(&text)),
+        _ => international(&keyword, body, carried),
+    };
+    match text {
+        Some(text) if keyword == XMP_KEYWORD => carried.push_xmp(text),
+        Some(text) => carried.push_keyed(keyword, text),
+        None => {} // refused or damaged, and noted
+    }
+}
+
+/// `iTXt`: compression flag and method, language, translated keyword, then UTF-8.
+fn international(keyword: &str, body: &[u8], carried: &mut Carried) -> Option<String> {
+    let parts = body.split_at_checked(2).and_then(|(flags, rest)| {
+        let (_language, rest) = split_at_nul(rest)?;
+        let (_translated, text) = split_at_nul(rest)?;
+        Some((flags[0], text))
+    });
+    let Some((compressed, text)) = parts else {
+        carried.note(MetadataError::malformed(format_args!(
+            "PNG text `{keyword}` is cut short"
+        )));
+        return None;
+    };
+    let text = if compressed == 0 {
+        carried
+            .admit("a PNG text chunk", text.len())
+            .then(|| text.to_vec())?
+    } else {
+        inflated(keyword, text, carried)?
+    };
+    let text = String::from_utf8(text);
+    if text.is_err() {
+        carried.note(MetadataError::malformed(format_args!(
+            "PNG text `{keyword}` is not UTF-8"
+        )));
+    }
+    text.ok()
+}
+
+fn inflated(keyword: &str, stream: &[u8], carried: &mut Carried) -> Option<Vec<u8>> {
+    let allowance = carried.allowance();
+    match inflate(stream, allowance) {
+        Inflated::Text(text) => carried
+            .admit("a compressed PNG text", text.len())
+            .then_some(text),
+        Inflated::TooLong => {
+            carried.spend(allowance);
+            carried.note(MetadataError::too_large(format_args!(
+                "PNG text `{keyword}` expands beyond what is read ({MAX_TEXT_BYTES} bytes)"
+            )));
+            None
+        }
+        Inflated::Corrupt => {
+            carried.spend(stream.len());
+            carried.note(MetadataError::malformed(format_args!(
+                "PNG text `{keyword}` cannot be decompressed"
+            )));
+            None
+        }
+    }
+}
+
+fn split_at_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|&byte| byte == 0)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}

@@ -1,0 +1,60 @@
+//! Easy Diffusion: one PNG text for each setting, or all of them as a JSON object in EXIF's
+//! UserComment; the names are those of its API or, with another option, of its user interface.
+
+use serde_json::{Map, Value};
+
+use crate::carried::Carried;
+use crate::{Generator, Metadata, json};
+
+/// Names of the prompt, the negative prompt and of members that only Easy Diffusion writes.
+struct Names {
+    prompt: &'static str,
+    negative_prompt: &'static str,
+    own: [&'static str; 2],
+}
+
+const NAMES: [Names; 2] = [
+    Names {
+        prompt: "prompt",
+        negative_prompt: "negative_prompt",
+        own: ["use_stable_diffusion_model", "num_inference_steps"],
+    },
+    Names {
+        prompt: "Prompt",
+        negative_prompt: "Negative Prompt",
+        own: ["Stable Diffusion model", "Guidance Scale"],
+    },
+];
+
+pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
+    let names = NAMES
+        .iter()
+        .find(|names| names.own.iter().any(|key| map.contains_key(*key)))?;
+    let prompt = json::string(map, names.prompt)?;
+    Some(Metadata::new(
+        Generator::EasyDiffusion,
+        prompt,
+        json::string(map, names.negative_prompt).map(str::to_owned),
+        json::settings(map, &[names.prompt, names.negative_prompt]),
+    ))
+}
+
+pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
+    let names = NAMES
+        .iter()
+        .find(|names| names.own.iter().any(|key| carried.text(key).is_some()))?;
+    let prompt = carried.text(names.prompt)?;
+    let settings = carried
+        .keyed()
+        .iter()
+        .filter(|(key, _)| key != names.prompt && key != names.negative_prompt)
+        .map(|(key, text)| (key.clone(), json::typed(key, text)))
+        .collect();
+    let negative_prompt = carried.text(names.negative_prompt).map(str::to_owned);
+    Some(Metadata::new(
+        Generator::EasyDiffusion,
+        prompt,
+        negative_prompt,
+        settings,
+    ))
+}

@@ -1,0 +1,29 @@
+//! What one hostile file may cost. Each number is far above what generators write (a large ComfyUI
+//! workflow is about 1 MiB of JSON) and far below what would hurt.
+
+/// Longest text kept from one chunk, segment or tag, after decompression.
+pub(crate) const MAX_TEXT_BYTES: usize = 8 << 20;
+
+/// All text read or inflated from one file together, so that many bombs cost as little as one.
+pub(crate) const MAX_TOTAL_TEXT_BYTES: usize = 16 << 20;
+
+/// Most separate texts kept from one file.
+pub(crate) const MAX_TEXTS: usize = 256;
+
+/// Longest text that is parsed as JSON; a parsed value takes up to 16 times its text.
+pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
+
+/// Most node visits while a ComfyUI graph is searched; bounds graphs that fan out exponentially.
+pub(crate) const MAX_GRAPH_STEPS: usize = 20_000;
+
+/// Longest chain of ComfyUI nodes that is followed; bounds the stack.
+pub(crate) const MAX_GRAPH_DEPTH: usize = 96;
+
+/// Longest prompt put together from the nodes of a graph.
+pub(crate) const MAX_PROMPT_BYTES: usize = 1 << 20;
+
+/// How deep JSON inside JSON strings is unpacked (a NovelAI record in a stealth payload needs 2).
+pub(crate) const MAX_NESTED_RECORDS: usize = 3;
+
+/// Longest file that `read_file` loads.
+pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;

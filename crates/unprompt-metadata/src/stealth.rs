@@ -1,0 +1,157 @@
+//! Prompts hidden in the lowest bits of the pixels ("stealth PNG info", first written by the web UI
+//! extension of that name and used by NovelAI).
+//!
+//! Bits run down the columns, left to right: one of each pixel's alpha, or three of its red, green
+//! and blue. They spell a 15-byte mark, the payload's length in bits as 32 bits, most significant
+//! first, and the payload: UTF-8, gzip-compressed if the mark ends in `comp`.
+
+use unprompt_image::{Limits, decode_rgba};
+
+use crate::carried::Carried;
+use crate::container::{Inflated, gunzip};
+use crate::limits::MAX_TEXT_BYTES;
+use crate::{Metadata, MetadataError, MetadataErrorKind, interpret};
+
+const MARK_LENGTH: usize = 15;
+
+/// Looks for a prompt hidden in the pixels of a decoded picture.
+///
+/// `rgba` has height, width, channel order (R, G, B, straight alpha), `width * height * 4` bytes, as
+/// the file stores it; a resized or composited picture has lost the bits. Twice 120 bits decide whether
+/// there is anything; only then are more pixels looked at.
+///
+/// # Errors
+/// [`MetadataErrorKind::Malformed`] when the mark is there but the payload is damaged,
+/// [`MetadataErrorKind::TooLarge`] when it expands beyond 8 MiB.
+pub fn read_pixels(
+    width: u32,
+    height: u32,
+    rgba: &[u8],
+) -> Result<Option<Metadata>, MetadataError> {
+    let (width, height) = (width as usize, height as usize);
+    if width
+        .checked_mul(height)
+        .and_then(|pixels| pixels.checked_mul(4))
+        != Some(rgba.len())
+    {
+        return Ok(None);
+    }
+    for channels in [Channels::Alpha, Channels::Rgb] {
+        let bits = Bits {
+            width,
+            height,
+            rgba,
+            channels,
+        };
+        if let Some(text) = hidden_text(&bits)? {
+            return Ok(interpret_payload(&text));
+        }
+    }
+    Ok(None)
+}
+
+/// Decodes a file and looks at its pixels; a picture that cannot be decoded hides nothing.
+pub(crate) fn read_encoded(bytes: &[u8]) -> Result<Option<Metadata>, MetadataError> {
+    match decode_rgba(bytes, &Limits::default()) {
+        Ok(image) => read_pixels(image.width, image.height, &image.pixels),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Payloads are a JSON object of texts, or one text, which is the web UI's infotext.
+fn interpret_payload(text: &str) -> Option<Metadata> {
+    interpret::free_text(text).or_else(|| {
+        let mut carried = Carried::default();
+        carried.push_keyed("parameters", text);
+        interpret::interpret(&carried)
+    })
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Channels {
+    Alpha,
+    Rgb,
+}
+
+struct Bits<'a> {
+    width: usize,
+    height: usize,
+    rgba: &'a [u8],
+    channels: Channels,
+}
+
+impl Bits<'_> {
+    fn capacity(&self) -> usize {
+        let pixels = self.width * self.height;
+        match self.channels {
+            Channels::Alpha => pixels,
+            Channels::Rgb => pixels * 3,
+        }
+    }
+
+    fn bit(&self, index: usize) -> u8 {
+        let (pixel, channel) = match self.channels {
+            Channels::Alpha => (index, 3),
+            Channels::Rgb => (index / 3, index % 3),
+        };
+        let (x, y) = (pixel / self.height, pixel % self.height);
+        self.rgba[(y * self.width + x) * 4 + channel] & 1
+    }
+
+    /// `length` bytes from a bit on; `None` when the picture has not so many.
+    fn bytes(&self, start: usize, length: usize) -> Option<Vec<u8>> {
+        let end = length.checked_mul(8)?.checked_add(start)?;
+        if end > self.capacity() {
+            return None;
+        }
+        let byte = |at| (0..8).fold(0, |byte, bit| byte << 1 | self.bit(at + bit));
+        Some((start..end).step_by(8).map(byte).collect())
+    }
+}
+
+fn hidden_text(bits: &Bits) -> Result<Option<String>, MetadataError> {
+    let Some(mark) = bits.bytes(0, MARK_LENGTH) else {
+        return Ok(None);
+    };
+    let compressed = match (bits.channels, mark.as_slice()) {
+        (Channels::Alpha, b"stealth_pnginfo") | (Channels::Rgb, b"stealth_rgbinfo") => false,
+        (Channels::Alpha, b"stealth_pngcomp") | (Channels::Rgb, b"stealth_rgbcomp") => true,
+        _ => return Ok(None),
+    };
+    let payload = bits.bytes(MARK_LENGTH * 8, 4).and_then(|length| {
+        let length = length
+            .iter()
+            .fold(0, |length, &byte| length << 8 | usize::from(byte));
+        bits.bytes(MARK_LENGTH * 8 + 32, length / 8)
+    });
+    let Some(payload) = payload else {
+        return Err(MetadataError::malformed(
+            "the text hidden in the pixels is longer than the picture has room for",
+        ));
+    };
+    let text = if compressed {
+        match gunzip(&payload, MAX_TEXT_BYTES) {
+            Inflated::Text(text) => text,
+            Inflated::TooLong => {
+                return Err(MetadataError::too_large(format_args!(
+                    "the text hidden in the pixels expands beyond what is read ({MAX_TEXT_BYTES} bytes)"
+                )));
+            }
+            Inflated::Corrupt => {
+                return Err(MetadataError::malformed(
+                    "the text hidden in the pixels cannot be decompressed",
+                ));
+            }
+        }
+    } else if payload.len() > MAX_TEXT_BYTES {
+        return Err(MetadataError::new(
+            MetadataErrorKind::TooLarge,
+            format!("the text hidden in the pixels is longer than {MAX_TEXT_BYTES} bytes"),
+        ));
+    } else {
+        payload
+    };
+    String::from_utf8(text)
+        .map(Some)
+        .map_err(|_| MetadataError::malformed("the text hidden in the pixels is not UTF-8"))
+}
