@@ -14,6 +14,7 @@ mod convert;
 mod digest;
 mod environment;
 mod error;
+mod http;
 mod hub;
 mod local;
 mod lock;
