@@ -24,6 +24,7 @@ mod error;
 mod format;
 mod limits;
 mod picture;
+mod preprocess;
 mod resize;
 
 pub use decode::{Alpha, DecodeOptions, Orientation, decode, decode_file, decode_rgba};
@@ -31,4 +32,8 @@ pub use error::{ImageError, ImageErrorKind, Result};
 pub use format::{Format, sniff};
 pub use limits::Limits;
 pub use picture::{RgbImage, RgbaImage};
+pub use preprocess::{
+    CLIP_MEAN, CLIP_STD, CropRounding, HALF, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize,
+    Pixels, Preprocessor, ResizeTarget, Step,
+};
 pub use resize::{Filter, resize};

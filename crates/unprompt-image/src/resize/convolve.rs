@@ -21,17 +21,30 @@ pub(super) fn resize(
     to: (usize, usize),
     filter: Filter,
 ) -> Vec<u8> {
-    let horizontal;
-    let pixels = if from.0 == to.0 {
-        pixels
-    } else {
-        horizontal = resize_rows(pixels, from.0, &Kernel::new(from.0, to.0, filter));
-        &horizontal
-    };
-    if from.1 == to.1 {
-        return pixels.to_vec();
+    let (width, height) = from;
+    let columns = (to.0 != width).then(|| Kernel::new(width, to.0, filter));
+    let rows = (to.1 != height).then(|| Kernel::new(height, to.1, filter));
+    match (columns, rows) {
+        (None, None) => pixels.to_vec(),
+        (Some(columns), None) => resize_rows(pixels, width, &columns),
+        (None, Some(rows)) => resize_columns(pixels, width * 3, &rows),
+        (Some(columns), Some(rows)) if columns_first(from, to) => {
+            resize_rows(&resize_columns(pixels, width * 3, &rows), width, &columns)
+        }
+        (Some(columns), Some(rows)) => {
+            resize_columns(&resize_rows(pixels, width, &columns), to.0 * 3, &rows)
+        }
     }
-    resize_columns(pixels, to.0 * 3, &Kernel::new(from.1, to.1, filter))
+}
+
+/// Whether the vertical pass comes first.
+///
+/// The order shows in the result, because the picture between the passes is rounded and clipped to
+/// 8 bits. Pillow 13 starts with the columns when that pass shrinks the picture enough; older
+/// versions always start with the rows. The rule was found by comparing both orders with Pillow
+/// 13.0.0 on several thousand random sizes, all of which it explains.
+fn columns_first((width, height): (usize, usize), to: (usize, usize)) -> bool {
+    to.1 < height && 2 * width < 2 * to.0 + (height - to.1)
 }
 
 impl Kernel {

@@ -8,14 +8,12 @@ pub use filter::Filter;
 
 use crate::{ImageError, ImageErrorKind, Result, RgbImage};
 
-/// Longest side a resize may produce; far above every model's input.
-const MAX_OUTPUT_SIDE: u32 = 65_535;
 /// Largest picture a resize may produce, in pixels (as the default decoding limit).
 const MAX_OUTPUT_PIXELS: u64 = 64 << 20;
 
 /// Resizes to exactly `width x height` pixels, as Pillow 13's `Image.resize((width, height),
-/// filter)` does: antialiased (the filter is stretched when shrinking), first along rows, then
-/// along columns, each pass in 32-bit fixed point and rounded to 8 bits.
+/// filter)` does: antialiased (the filter is stretched when shrinking), one pass along the rows and
+/// one along the columns, each in 32-bit fixed point and rounded to 8 bits.
 ///
 /// # Errors
 /// [`ImageErrorKind::InvalidArgument`] for a zero or absurd target size, or a picture whose fields
@@ -23,12 +21,12 @@ const MAX_OUTPUT_PIXELS: u64 = 64 << 20;
 pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> Result<RgbImage> {
     image.check()?;
     let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 || width.max(height) > MAX_OUTPUT_SIDE || pixels > MAX_OUTPUT_PIXELS {
+    if pixels == 0 || pixels > MAX_OUTPUT_PIXELS {
         return Err(ImageError::new(
             ImageErrorKind::InvalidArgument,
             format!(
-                "cannot resize to {width} x {height} pixels: each side must be 1 to \
-                 {MAX_OUTPUT_SIDE}, the picture at most {MAX_OUTPUT_PIXELS} pixels"
+                "cannot resize to {width} x {height} pixels: each side must be at least 1, \
+                 the picture at most {MAX_OUTPUT_PIXELS} pixels"
             ),
         ));
     }
