@@ -6,7 +6,7 @@ use crate::dtype::DType;
 use crate::error::Fault;
 
 /// No model comes near this rank; it bounds the arithmetic on shapes.
-pub(crate) const MAX_RANK: usize = 32;
+pub(crate) const MAX_RANK: usize = 16;
 
 /// A tensor's description. Made by the readers, which check that every byte it names is inside
 /// the file.

@@ -108,16 +108,16 @@ struct Index {
 
 fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<PathBuf, Vec<String>>> {
     let reading = |source| CheckpointError::io(path, "read", source);
-    let mut text = String::new();
+    let mut text = Vec::new();
     std::fs::File::open(path)
         .map_err(reading)?
         .take(MAX_INDEX_BYTES + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut text)
         .map_err(reading)?;
     if text.len() as u64 > MAX_INDEX_BYTES {
         return Err(Fault::too_large(format!("an index above {MAX_INDEX_BYTES} bytes")).at(path));
     }
-    let index: Index = serde_json::from_str(&text).map_err(|error| {
+    let index: Index = serde_json::from_slice(&text).map_err(|error| {
         Fault::malformed(format!("not an index of safetensors shards: {error}")).at(path)
     })?;
     let mut shards = BTreeMap::<PathBuf, Vec<String>>::new();

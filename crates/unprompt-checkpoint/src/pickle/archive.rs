@@ -10,6 +10,8 @@ use super::zip::Directory;
 use crate::error::{Fault, Quoted};
 
 const PICKLE_NAME: &str = "data.pkl";
+/// Longer than any number.
+const MAX_KEY_BYTES: usize = 64;
 
 pub(crate) fn read_layouts(file: &[u8]) -> Layouts {
     let directory = Directory::read(file)?;
@@ -43,11 +45,9 @@ pub(crate) fn read_layouts(file: &[u8]) -> Layouts {
         let key = Quoted(storage.key);
         // The archive is never unpacked, so that a key cannot lead anywhere; but an honest one is
         // a number.
-        if !storage
-            .key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        let mut letters = storage.key.bytes();
+        let is_plain = letters.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_plain || storage.key.len() > MAX_KEY_BYTES {
             return Err(Fault::malformed(format!("{key} is no name for a storage")));
         }
         if storage.view.is_some() {

@@ -1,7 +1,7 @@
 //! Reads the weights in files of `torch.save`, without Python and without running anything.
 //!
 //! Both of torch's formats: the zip archive (since torch 1.6) and the stream of pickles before
-//! it. Where the state dict is found in the pickle is described at [`state_dict`].
+//! it. Where the state dict is found in the pickle is described at `state_dict.rs`.
 
 mod archive;
 mod globals;
@@ -18,5 +18,5 @@ use crate::layout::Layout;
 pub(crate) use archive::read_layouts as read_archive;
 pub(crate) use legacy::read_layouts as read_legacy;
 
-/// What of the file the pickle's storages are, and how the tensors in them are named.
+/// The named tensors of a file, each with its place in it.
 type Layouts = Result<Vec<(String, Layout)>, Fault>;

@@ -6,13 +6,13 @@
 //! (`{"a": {"b": tensor}}` is `a.b`), values that are no tensors are left out, and if every name
 //! starts with `module.`, as `DataParallel` makes them, that prefix is removed.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::Layouts;
 use super::tensor::{Locate, is_tensor, layout};
 use super::value::{Parsed, Value};
-use crate::error::Fault;
-use crate::error::Quoted;
+use crate::error::{Fault, Quoted};
 use crate::safetensors::METADATA_NAME;
 
 /// Where training scripts keep the weights, the plain ones before moving averages.
@@ -32,6 +32,8 @@ const MAX_WRAPPERS: usize = 4;
 const MAX_DEPTH: usize = 8;
 /// Entries looked at; dicts that share dicts can hold far more entries than they take bytes.
 const MAX_ENTRIES: usize = 1_000_000;
+/// All names together; a safetensors header holds no more either.
+const MAX_NAME_BYTES: usize = 16 << 20;
 const PARALLEL_PREFIX: &str = "module.";
 
 type Entries<'p> = Vec<(Value<'p>, Value<'p>)>;
@@ -46,11 +48,6 @@ pub(super) fn read(parsed: &Parsed<'_>, locate: &Locate<'_>, file_bytes: usize) 
     let mut names = HashSet::new();
     let mut layouts = Vec::new();
     for (name, value) in flatten(parsed, find(parsed)?)? {
-        if name == METADATA_NAME {
-            return Err(Fault::unsupported(format!(
-                "a tensor may not be called {METADATA_NAME}"
-            )));
-        }
         if !names.insert(name.clone()) {
             return Err(Fault::malformed(format!(
                 "tensor {} is there twice",
@@ -75,6 +72,11 @@ pub(super) fn read(parsed: &Parsed<'_>, locate: &Locate<'_>, file_bytes: usize) 
         for (name, _) in &mut layouts {
             name.drain(..PARALLEL_PREFIX.len());
         }
+    }
+    if layouts.iter().any(|(name, _)| name == METADATA_NAME) {
+        return Err(Fault::unsupported(format!(
+            "a tensor may not be called {METADATA_NAME}"
+        )));
     }
     Ok(layouts)
 }
@@ -137,6 +139,7 @@ fn flatten<'p>(
 ) -> Result<Vec<(String, Value<'p>)>, Fault> {
     let mut tensors = Vec::new();
     let mut seen = 0;
+    let mut name_bytes = 0;
     // Innermost last; each level is what is left of its dict and the name that leads to it.
     let mut levels = vec![(String::new(), entries.into_iter())];
     while let Some((prefix, rest)) = levels.last_mut() {
@@ -155,15 +158,23 @@ fn flatten<'p>(
         if inner.is_none() && !is_tensor {
             continue;
         }
-        let name = match key {
-            Value::Text(key) => format!("{prefix}{key}"),
-            Value::Int(key) => format!("{prefix}{key}"),
+        let key = match key {
+            Value::Text(key) => Cow::Borrowed(key),
+            Value::Int(key) => Cow::Owned(key.to_string()),
             _ => {
                 return Err(Fault::unsupported(
                     "a state dict with keys that are no text",
                 ));
             }
         };
+        // Before the name is built: one long key can be used by many entries.
+        name_bytes += prefix.len() + key.len();
+        if name_bytes > MAX_NAME_BYTES {
+            return Err(Fault::too_large(format!(
+                "names of more than {MAX_NAME_BYTES} bytes"
+            )));
+        }
+        let name = format!("{prefix}{key}");
         if is_tensor {
             tensors.push((name, value));
         } else if let Some(inner) = inner {

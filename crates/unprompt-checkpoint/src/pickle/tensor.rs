@@ -144,12 +144,12 @@ fn rebuild<'p>(
                 ],
             ) if metadata.len() <= 1 => {
                 // The metadata can say that the elements are to be negated or conjugated.
-                let is_plain = metadata.iter().all(|&metadata| {
-                    metadata == Value::None
-                        || parsed
-                            .mapping(metadata)
-                            .is_some_and(|entries| entries.is_empty())
-                });
+                let is_plain = metadata
+                    .iter()
+                    .all(|&metadata| match parsed.node(metadata) {
+                        Some(Node::Dict(entries)) => entries.is_empty(),
+                        _ => metadata == Value::None,
+                    });
                 if !is_plain {
                     return Err(Fault::unsupported("lazily negated or conjugated tensors"));
                 }
@@ -182,7 +182,7 @@ fn place(
     storage: &Storage<'_>,
     offset: usize,
     shape: Vec<usize>,
-    strides: Vec<usize>,
+    mut strides: Vec<usize>,
     locate: &Locate<'_>,
 ) -> Result<Layout, Fault> {
     let outside = || Fault::malformed("it reaches past the end of its storage");
@@ -205,12 +205,17 @@ fn place(
     let mut last = offset;
     let mut row_major = 1usize;
     let mut is_contiguous = true;
-    for (&size, &stride) in shape.iter().zip(&strides).rev() {
-        let reach = (size - 1).checked_mul(stride);
+    for (&size, stride) in shape.iter().zip(&mut strides).rev() {
+        if size == 1 {
+            // Never stepped over, so that any number may stand there.
+            *stride = 0;
+            continue;
+        }
+        let reach = (size - 1).checked_mul(*stride);
         last = reach
             .and_then(|reach| last.checked_add(reach))
             .ok_or_else(outside)?;
-        is_contiguous &= size == 1 || stride == row_major;
+        is_contiguous &= *stride == row_major;
         row_major = row_major.checked_mul(size).ok_or_else(outside)?;
     }
     let end = last

@@ -98,14 +98,14 @@ impl<'p> Parsed<'p> {
                 // Python 2 gives the constructor a list of pairs, Python 3 sets them afterwards.
                 let mut pairs = Vec::new();
                 if let Some(Node::List(given)) = arguments.first().and_then(|&all| self.node(all)) {
-                    for &pair in given {
-                        match self.node(pair)? {
-                            Node::List(pair) | Node::Tuple(pair) if pair.len() == 2 => {
-                                pairs.push((pair[0], pair[1]));
-                            }
-                            _ => return None,
+                    // What is no pair still counts as an entry, so that callers who bound the
+                    // entries bound the work.
+                    pairs.extend(given.iter().map(|&pair| match self.node(pair) {
+                        Some(Node::List(pair) | Node::Tuple(pair)) if pair.len() == 2 => {
+                            (pair[0], pair[1])
                         }
-                    }
+                        _ => (Value::None, Value::None),
+                    }));
                 }
                 pairs.extend_from_slice(entries);
                 Some(pairs)

@@ -123,7 +123,7 @@ fn find_central(file: &[u8]) -> Result<Central, Fault> {
         start = u64_at(file, at + 48)?;
         directory_end = at;
     }
-    if disks != [0, 0] && disks != [0xffff, 0xffff] || count_here != count {
+    if disks != [0, 0] || count_here != count {
         return Err(Fault::unsupported("a zip archive in several parts"));
     }
     if count > MAX_MEMBERS {
