@@ -59,3 +59,6 @@ fn pickle_reader(file: &[u8]) -> Option<Reader> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
