@@ -181,9 +181,19 @@ impl<'a> Client<'a> {
         size: u64,
         progress: &mut HighWater<'_>,
     ) -> Result<(), Attempt> {
+        let asked = Instant::now();
         let (response, _) = self
             .send(Method::Get { from: have }, address)
-            .map_err(Attempt::Again)?;
+            .map_err(|error| {
+                // Silence from the start is a host that is not there for us; asking again would only
+                // keep the next source waiting.
+                let silent = asked.elapsed() >= self.environment.answer_timeout;
+                if have == 0 && silent {
+                    Attempt::Final(error)
+                } else {
+                    Attempt::Again(error)
+                }
+            })?;
         let status = response.status().as_u16();
         let start = match status {
             200 => 0,

@@ -27,6 +27,7 @@ mod repository;
 mod resolved;
 mod storage;
 mod text;
+mod transfer;
 mod verify;
 mod weights;
 

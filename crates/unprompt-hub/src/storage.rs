@@ -87,7 +87,7 @@ pub(crate) fn promote_path(from: &Path, destination: &Path) -> Result<()> {
 
 /// Makes a rename durable. A file system that cannot sync a folder still has the rename, so a
 /// failure here is not one.
-fn sync_parent(path: &Path) {
+pub(crate) fn sync_parent(path: &Path) {
     if let Some(folder) = path.parent()
         && let Ok(folder) = File::open(folder)
     {
