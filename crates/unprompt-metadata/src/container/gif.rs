@@ -10,7 +10,7 @@ const COMMENT: u8 = 0xfe;
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
-/// Gathers the comments between the frames.
+/// Gathers the comments between the frames. A missing trailer is no damage: many writers leave it out.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
     if blocks(bytes, carried).is_none() {
         carried.note(MetadataError::malformed("the GIF file is cut short"));
@@ -21,7 +21,9 @@ fn blocks(bytes: &[u8], carried: &mut Carried) -> Option<()> {
     let (header, rest) = bytes.split_at_checked(HEADER_AND_SCREEN_LENGTH)?;
     let mut rest = rest.get(colour_table_length(header[10])..)?;
     loop {
-        let (&block, after) = rest.split_first()?;
+        let Some((&block, after)) = rest.split_first() else {
+            return Some(());
+        };
         rest = match block {
             EXTENSION => {
                 let (&label, after) = after.split_first()?;

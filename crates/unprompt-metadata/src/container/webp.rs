@@ -7,12 +7,17 @@ use crate::text::utf8_or_latin1;
 
 const RIFF_HEADER_LENGTH: usize = 12;
 
-/// Gathers the metadata chunks. The length in the RIFF header is not used: writers get it wrong.
+/// Gathers the metadata chunks, also those that a careless writer appended without correcting the
+/// length in the RIFF header. What follows that length and is no chunk is no damage.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
+    let riff_length = bytes.get(4..).and_then(|rest| rest.first_chunk::<4>());
+    let riff_end = riff_length.map_or(0, |length| u64::from(u32::from_le_bytes(*length)) + 8);
     let mut rest = bytes.get(RIFF_HEADER_LENGTH..).unwrap_or_default();
     while !rest.is_empty() {
         let Some((kind, data, after)) = next_chunk(rest) else {
-            carried.note(MetadataError::malformed("the WebP file is cut short"));
+            if ((bytes.len() - rest.len()) as u64) < riff_end {
+                carried.note(MetadataError::malformed("the WebP file is cut short"));
+            }
             return;
         };
         match &kind {
