@@ -81,6 +81,12 @@ impl Checkpoint {
     /// [`Pickle::Allow`], `pytorch_model.bin`, `open_clip_pytorch_model.bin` or the only `*.pth`
     /// or `*.pt`.
     ///
+    /// In a pickle, a dict with a tensor directly in it is the state dict; below a dict without
+    /// any, the first of `state_dict`, `model_state_dict`, `model`, `module`, `net`, `params`,
+    /// `state_dict_ema`, `model_ema` and `ema` that holds a dict is entered. Dicts within the
+    /// state dict are flattened with dots, what is no tensor is left out, and a `module.` before
+    /// every name is removed.
+    ///
     /// Headers are read and checked whole; tensor data is mapped and read on demand.
     ///
     /// # Errors
