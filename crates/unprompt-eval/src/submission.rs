@@ -132,7 +132,7 @@ fn key(key: &[u8]) -> Result<(&str, usize), Problem> {
     let malformed = || Problem::RowKey {
         key: shortened(text),
     };
-    let (id, digits) = text.trim_ascii().rsplit_once('_').ok_or_else(malformed)?;
+    let (id, digits) = text.rsplit_once('_').ok_or_else(malformed)?;
     let canonical = digits == "0" || !digits.starts_with('0');
     if id.is_empty() || digits.is_empty() || !canonical {
         return Err(malformed());
