@@ -1,1 +1,23 @@
 //! The networks: configuration, layers and forward pass, one file a model.
+//!
+//! A model is built from a folder in its published layout and run on plain values; shapes, names
+//! and defaults come from the checkpoint's own configuration files.
+//!
+//! Invariant: this crate fetches nothing and decodes no picture: it reads local folders and takes
+//! pixels and texts.
+//!
+//! Invariant: each item of a batch gives the same bits as it gives alone.
+
+mod bert;
+mod configuration;
+mod efficientnet_lite;
+mod error;
+mod imagenet;
+mod sentence_encoder;
+mod weights;
+
+pub use bert::{Bert, BertConfig};
+pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
+pub use error::{ModelError, Result};
+pub use imagenet::imagenet_labels;
+pub use sentence_encoder::{Pooling, SentenceEncoder};

@@ -120,7 +120,10 @@ mod tests {
             activation.apply(Arch::new(), &mut found);
             for ((x, e), f) in inputs.iter().zip(expected).zip(found) {
                 let tolerance = 1e-6 * e.abs().max(1.0);
-                assert!((e - f).abs() <= tolerance, "{activation:?}({x}): {e} and {f}");
+                assert!(
+                    (e - f).abs() <= tolerance,
+                    "{activation:?}({x}): {e} and {f}"
+                );
             }
         }
         Ok(())

@@ -21,9 +21,17 @@ use rayon::prelude::*;
 pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor> {
     let (tokens, triple) = qkv.dims2()?;
     if heads == 0 || triple % (3 * heads) != 0 || lengths.iter().sum::<usize>() != tokens {
-        bail!("attention: {:?} for {heads} heads and {} sequences", qkv.dims(), lengths.len());
+        bail!(
+            "attention: {:?} for {heads} heads and {} sequences",
+            qkv.dims(),
+            lengths.len()
+        );
     }
-    let operation = SelfAttention { lengths, heads, width: triple / 3 };
+    let operation = SelfAttention {
+        lengths,
+        heads,
+        width: triple / 3,
+    };
     if qkv.device().is_cpu() {
         qkv.contiguous()?.apply_op1_no_bwd(&operation)
     } else {
@@ -53,7 +61,9 @@ impl SelfAttention<'_> {
             let parts = parts.permute((1, 2, 0, 3))?.contiguous()?;
             let scores = parts.i(0)?.matmul(&parts.i(1)?.t()?)?;
             let scores = (scores * f64::from(self.scale()))?;
-            let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+            let scores = scores
+                .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
+                .exp()?;
             let scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
             let output = scores.matmul(&parts.i(2)?)?.transpose(0, 1)?;
             outputs.push(output.reshape((length, self.width))?);
@@ -72,9 +82,20 @@ impl SelfAttention<'_> {
 
         let keys = Panels::from_rows(key, length, head_width, stride);
         let mut scores = vec![0.0; length * length];
-        multiply(arch, (query, stride), length, &keys, (&mut scores, length), |_, _| {});
+        multiply(
+            arch,
+            (query, stride),
+            length,
+            &keys,
+            (&mut scores, length),
+            |_, _| {},
+        );
         let scale = self.scale();
-        arch.dispatch(|| scores.chunks_exact_mut(length).for_each(|row| softmax(row, scale)));
+        arch.dispatch(|| {
+            scores
+                .chunks_exact_mut(length)
+                .for_each(|row| softmax(row, scale))
+        });
 
         let values = Panels::from_columns(value, head_width, length, stride);
         let mut output = vec![0.0; length * head_width];
@@ -105,9 +126,7 @@ impl CustomOp1 for SelfAttention<'_> {
         let arch = Arch::new();
         let outputs: Vec<Vec<f32>> = tasks
             .par_iter()
-            .map(|&(start, length, head)| {
-                self.head(arch, &qkv[start * 3 * width..], length, head)
-            })
+            .map(|&(start, length, head)| self.head(arch, &qkv[start * 3 * width..], length, head))
             .collect();
         let mut out = vec![0.0; tokens * width];
         for ((start, _, head), output) in tasks.into_iter().zip(outputs) {
@@ -123,7 +142,9 @@ impl CustomOp1 for SelfAttention<'_> {
 /// Soft-max of `scale * row`, in place.
 #[inline(always)]
 fn softmax(row: &mut [f32], scale: f32) {
-    let largest = row.iter().fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
+    let largest = row
+        .iter()
+        .fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
     for value in row.iter_mut() {
         *value = exp((*value - largest) * scale);
     }
@@ -145,7 +166,12 @@ mod tests {
         let tokens = lengths.iter().sum::<usize>();
         let qkv = Tensor::randn(0f32, 2.0, (tokens, 3 * width), &Device::Cpu)?;
         let found = self_attention(&qkv, &lengths, heads)?;
-        let composed = SelfAttention { lengths: &lengths, heads, width }.composed(&qkv)?;
+        let composed = SelfAttention {
+            lengths: &lengths,
+            heads,
+            width,
+        }
+        .composed(&qkv)?;
         let worst = (&found - composed)?.abs()?.max_all()?.to_scalar::<f32>()?;
         assert!(worst < 1e-5, "{worst}");
 

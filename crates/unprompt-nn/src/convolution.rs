@@ -28,7 +28,14 @@ impl Axis {
         let needed = outputs.saturating_sub(1) * stride + kernel;
         let pad = needed.saturating_sub(size);
         let pad_before = pad / 2;
-        Self { size, outputs, kernel, stride, pad_before, pad_after: pad - pad_before }
+        Self {
+            size,
+            outputs,
+            kernel,
+            stride,
+            pad_before,
+            pad_after: pad - pad_before,
+        }
     }
 
     /// The kernel's taps that fall inside the picture for one output: (tap, position).
@@ -42,7 +49,11 @@ impl Axis {
 }
 
 /// The picture's axes under a kernel, and its batch and channels.
-fn axes(dims: &[usize], kernel: (usize, usize), stride: usize) -> Result<(usize, Axis, Axis, usize)> {
+fn axes(
+    dims: &[usize],
+    kernel: (usize, usize),
+    stride: usize,
+) -> Result<(usize, Axis, Axis, usize)> {
     let &[batch, height, width, channels] = dims else {
         bail!("convolution: {dims:?} where (batch, height, width, channels) is needed");
     };
@@ -89,7 +100,12 @@ impl PatchConv2d {
         let by_pixel = weight.permute((0, 2, 3, 1))?.contiguous()?;
         let by_pixel = by_pixel.reshape((outputs, height * width * channels))?;
         let linear = Linear::new(&by_pixel, Some(bias), activation)?;
-        Ok(Self { linear, kernel: (height, width), channels, stride })
+        Ok(Self {
+            linear,
+            kernel: (height, width),
+            channels,
+            stride,
+        })
     }
 
     /// (batch, height, width, in) to (batch, ceil(height / stride), ceil(width / stride), out).
@@ -99,7 +115,10 @@ impl PatchConv2d {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (.., channels) = axes(x.dims(), self.kernel, self.stride)?;
         if channels != self.channels {
-            bail!("convolution: {channels} channels where {} are needed", self.channels);
+            bail!(
+                "convolution: {channels} channels where {} are needed",
+                self.channels
+            );
         }
         let patches = x.contiguous()?.apply_op1_no_bwd(&Patches(self))?;
         self.linear.forward(&patches)
@@ -121,7 +140,10 @@ impl CustomOp1 for Patches<'_> {
         let patch = kernel.0 * kernel.1 * channels;
         let mut out = vec![0.0; batch * rows.outputs * columns.outputs * patch];
         for (index, out) in out.chunks_exact_mut(patch).enumerate() {
-            let (column, row) = (index % columns.outputs, index / columns.outputs % rows.outputs);
+            let (column, row) = (
+                index % columns.outputs,
+                index / columns.outputs % rows.outputs,
+            );
             let picture = index / (columns.outputs * rows.outputs);
             for (i, y) in rows.taps(row) {
                 for (j, x_position) in columns.taps(column) {
@@ -131,7 +153,10 @@ impl CustomOp1 for Patches<'_> {
                 }
             }
         }
-        Ok((CpuStorage::F32(out), (batch, rows.outputs, columns.outputs, patch).into()))
+        Ok((
+            CpuStorage::F32(out),
+            (batch, rows.outputs, columns.outputs, patch).into(),
+        ))
     }
 }
 
@@ -168,7 +193,10 @@ impl DepthwiseConv2d {
                 bias.dims()
             );
         }
-        let taps = weight.reshape((channels, height * width))?.t()?.contiguous()?;
+        let taps = weight
+            .reshape((channels, height * width))?
+            .t()?
+            .contiguous()?;
         Ok(Self {
             taps: parameter(&taps)?,
             biases: parameter(bias)?,
@@ -188,7 +216,10 @@ impl DepthwiseConv2d {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, rows, columns, channels) = axes(x.dims(), self.kernel, self.stride)?;
         if channels != self.biases.len() {
-            bail!("depthwise convolution: {channels} channels, not {}", self.biases.len());
+            bail!(
+                "depthwise convolution: {channels} channels, not {}",
+                self.biases.len()
+            );
         }
         if x.device().is_cpu() {
             x.contiguous()?.apply_op1_no_bwd(self)
@@ -200,7 +231,9 @@ impl DepthwiseConv2d {
     fn composed(&self, x: &Tensor, rows: Axis, columns: Axis) -> Result<Tensor> {
         let channels = self.biases.len();
         let y = channels_first(x, rows, columns)?;
-        let y = y.conv2d(&self.weight, 0, self.stride, 1, channels)?.permute((0, 2, 3, 1))?;
+        let y = y
+            .conv2d(&self.weight, 0, self.stride, 1, channels)?
+            .permute((0, 2, 3, 1))?;
         self.activation.composed(&y.broadcast_add(&self.bias)?)
     }
 }
@@ -216,30 +249,38 @@ impl CustomOp1 for DepthwiseConv2d {
         let row_length = columns.outputs * channels;
         let mut out = vec![0.0; batch * rows.outputs * row_length];
         let arch = Arch::new();
-        out.par_chunks_mut(row_length.max(1)).enumerate().for_each(|(index, out)| {
-            let (picture, row) = (index / rows.outputs, index % rows.outputs);
-            arch.dispatch(
-                #[inline(always)]
-                || {
-                    for (column, out) in out.chunks_exact_mut(channels).enumerate() {
-                        out.copy_from_slice(&self.biases);
-                        for (i, y) in rows.taps(row) {
-                            for (j, position) in columns.taps(column) {
-                                let source = (picture * rows.size + y) * columns.size + position;
-                                let source = &x[source * channels..(source + 1) * channels];
-                                let tap = (i * self.kernel.1 + j) * channels;
-                                let weights = &self.taps[tap..tap + channels];
-                                for ((out, x), weight) in out.iter_mut().zip(source).zip(weights) {
-                                    *out = x.mul_add(*weight, *out);
+        out.par_chunks_mut(row_length.max(1))
+            .enumerate()
+            .for_each(|(index, out)| {
+                let (picture, row) = (index / rows.outputs, index % rows.outputs);
+                arch.dispatch(
+                    #[inline(always)]
+                    || {
+                        for (column, out) in out.chunks_exact_mut(channels).enumerate() {
+                            out.copy_from_slice(&self.biases);
+                            for (i, y) in rows.taps(row) {
+                                for (j, position) in columns.taps(column) {
+                                    let source =
+                                        (picture * rows.size + y) * columns.size + position;
+                                    let source = &x[source * channels..(source + 1) * channels];
+                                    let tap = (i * self.kernel.1 + j) * channels;
+                                    let weights = &self.taps[tap..tap + channels];
+                                    for ((out, x), weight) in
+                                        out.iter_mut().zip(source).zip(weights)
+                                    {
+                                        *out = x.mul_add(*weight, *out);
+                                    }
                                 }
                             }
                         }
-                    }
-                },
-            );
-            self.activation.apply(arch, out);
-        });
-        Ok((CpuStorage::F32(out), (batch, rows.outputs, columns.outputs, channels).into()))
+                    },
+                );
+                self.activation.apply(arch, out);
+            });
+        Ok((
+            CpuStorage::F32(out),
+            (batch, rows.outputs, columns.outputs, channels).into(),
+        ))
     }
 }
 
@@ -255,9 +296,14 @@ mod tests {
     #[test]
     fn equal_candle_with_tensorflow_padding() -> Result<()> {
         let cpu = Device::Cpu;
-        for (height, width, kernel, stride) in
-            [(8, 8, 3, 2), (7, 10, 3, 2), (9, 5, 5, 1), (6, 6, 5, 2), (1, 1, 5, 2), (4, 3, 1, 2)]
-        {
+        for (height, width, kernel, stride) in [
+            (8, 8, 3, 2),
+            (7, 10, 3, 2),
+            (9, 5, 5, 1),
+            (6, 6, 5, 2),
+            (1, 1, 5, 2),
+            (4, 3, 1, 2),
+        ] {
             let x = Tensor::randn(0f32, 1.0, (2, height, width, 6), &cpu)?;
             let rows = Axis::same(height, kernel, stride);
             let columns = Axis::same(width, kernel, stride);
@@ -266,9 +312,15 @@ mod tests {
             let bias = Tensor::randn(0f32, 1.0, 6, &cpu)?;
             let layer = DepthwiseConv2d::new(&weight, &bias, stride, Activation::Relu6)?;
             let found = layer.forward(&x)?;
-            assert_eq!(found.dims(), [2, height.div_ceil(stride), width.div_ceil(stride), 6]);
+            assert_eq!(
+                found.dims(),
+                [2, height.div_ceil(stride), width.div_ceil(stride), 6]
+            );
             let worst = difference(&found, &layer.composed(&x, rows, columns)?)?;
-            assert!(worst < 1e-5, "depthwise {height} x {width}, {kernel}/{stride}: {worst}");
+            assert!(
+                worst < 1e-5,
+                "depthwise {height} x {width}, {kernel}/{stride}: {worst}"
+            );
 
             let weight = Tensor::randn(0f32, 1.0, (5, 6, kernel, kernel), &cpu)?;
             let bias = Tensor::randn(0f32, 1.0, 5, &cpu)?;
@@ -276,7 +328,10 @@ mod tests {
             let expected = channels_first(&x, rows, columns)?.conv2d(&weight, 0, stride, 1, 1)?;
             let expected = expected.permute((0, 2, 3, 1))?.broadcast_add(&bias)?;
             let worst = difference(&layer.forward(&x)?, &expected)?;
-            assert!(worst < 1e-4, "dense {height} x {width}, {kernel}/{stride}: {worst}");
+            assert!(
+                worst < 1e-4,
+                "dense {height} x {width}, {kernel}/{stride}: {worst}"
+            );
         }
         Ok(())
     }

@@ -19,5 +19,8 @@ pub(crate) fn contiguous<'a>(
 
 /// A parameter as a plain vector: f32, row-major.
 pub(crate) fn parameter(tensor: &Tensor) -> Result<Vec<f32>> {
-    tensor.flatten_all()?.to_dtype(candle_core::DType::F32)?.to_vec1()
+    tensor
+        .flatten_all()?
+        .to_dtype(candle_core::DType::F32)?
+        .to_vec1()
 }

@@ -23,10 +23,20 @@ impl LayerNorm {
     /// When the two differ in shape.
     pub fn new(weight: Tensor, bias: Tensor, epsilon: f64) -> Result<Self> {
         if weight.dims1()? != bias.dims1()? {
-            bail!("layer norm: weight {:?} and bias {:?}", weight.dims(), bias.dims());
+            bail!(
+                "layer norm: weight {:?} and bias {:?}",
+                weight.dims(),
+                bias.dims()
+            );
         }
         let (values, biases) = (parameter(&weight)?, parameter(&bias)?);
-        Ok(Self { weight, bias, epsilon, values, biases })
+        Ok(Self {
+            weight,
+            bias,
+            epsilon,
+            values,
+            biases,
+        })
     }
 
     /// Normalises `x + residual`, both (..., width).
@@ -35,7 +45,8 @@ impl LayerNorm {
     /// When the shapes differ or the last dimension is not `width`.
     pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         if x.device().is_cpu() {
-            x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, self)
+            x.contiguous()?
+                .apply_op2_no_bwd(&residual.contiguous()?, self)
         } else {
             self.composed(&(x + residual)?)
         }
@@ -152,8 +163,14 @@ mod tests {
         let ones = |dims: &[usize]| Tensor::ones(dims, candle_core::DType::F32, &Device::Cpu);
         assert!(LayerNorm::new(ones(&[4])?, ones(&[3])?, 1e-5).is_err());
         let norm = LayerNorm::new(ones(&[4])?, ones(&[4])?, 1e-5)?;
-        assert!(norm.forward_residual(&ones(&[2, 4])?, &ones(&[1, 4])?).is_err());
-        assert!(norm.forward_residual(&ones(&[2, 3])?, &ones(&[2, 3])?).is_err());
+        assert!(
+            norm.forward_residual(&ones(&[2, 4])?, &ones(&[1, 4])?)
+                .is_err()
+        );
+        assert!(
+            norm.forward_residual(&ones(&[2, 3])?, &ones(&[2, 3])?)
+                .is_err()
+        );
         Ok(())
     }
 }

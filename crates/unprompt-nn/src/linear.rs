@@ -17,8 +17,15 @@ pub struct Linear {
 
 #[derive(Debug)]
 enum Weights {
-    Packed { weight: Panels, bias: Option<Vec<f32>>, arch: Arch },
-    Stored { weight: Tensor, bias: Option<Tensor> },
+    Packed {
+        weight: Panels,
+        bias: Option<Vec<f32>>,
+        arch: Arch,
+    },
+    Stored {
+        weight: Tensor,
+        bias: Option<Tensor>,
+    },
 }
 
 impl Linear {
@@ -31,7 +38,10 @@ impl Linear {
         if let Some(bias) = bias
             && bias.dims() != [out_features]
         {
-            bail!("linear: a bias of shape {:?} beside {out_features} outputs", bias.dims());
+            bail!(
+                "linear: a bias of shape {:?} beside {out_features} outputs",
+                bias.dims()
+            );
         }
         let weights = if weight.device().is_cpu() {
             Weights::Packed {
@@ -45,9 +55,15 @@ impl Linear {
                 arch: Arch::new(),
             }
         } else {
-            Weights::Stored { weight: weight.clone(), bias: bias.cloned() }
+            Weights::Stored {
+                weight: weight.clone(),
+                bias: bias.cloned(),
+            }
         };
-        Ok(Self { weights, activation })
+        Ok(Self {
+            weights,
+            activation,
+        })
     }
 
     /// (..., in) to (..., out).
@@ -82,13 +98,19 @@ impl CustomOp1 for Linear {
         let mut dims = layout.dims().to_vec();
         match dims.last_mut() {
             Some(last) if *last == weight.k() => *last = weight.n(),
-            _ => bail!("linear: an input of shape {dims:?} where (..., {}) is needed", weight.k()),
+            _ => bail!(
+                "linear: an input of shape {dims:?} where (..., {}) is needed",
+                weight.k()
+            ),
         }
         let rows = x.len().checked_div(weight.k()).unwrap_or(0);
         let mut out = vec![0.0; rows * weight.n()];
         let epilogue = |start: usize, values: &mut [f32]| {
             if let Some(bias) = bias {
-                values.iter_mut().zip(&bias[start..]).for_each(|(value, bias)| *value += bias);
+                values
+                    .iter_mut()
+                    .zip(&bias[start..])
+                    .for_each(|(value, bias)| *value += bias);
             }
             self.activation.apply(*arch, values);
         };

@@ -93,7 +93,13 @@ pub(crate) fn multiply(
     while row < m {
         let rows = tile_rows(m - row);
         let real = rows.min(m - row);
-        interleave(&mut tile[..k * rows], rows, &x[row * x_stride..], x_stride, real);
+        interleave(
+            &mut tile[..k * rows],
+            rows,
+            &x[row * x_stride..],
+            x_stride,
+            real,
+        );
         for panel in 0..weight.panel_count() {
             let start = panel * PANEL;
             let width = PANEL.min(weight.n - start);
@@ -131,31 +137,36 @@ pub(crate) fn multiply_parallel(
     if m >= threads * TILE_ROWS {
         // Whole tiles for each thread, four pieces each so that a slow thread can be helped.
         let rows = m.div_ceil(threads * 4).next_multiple_of(TILE_ROWS);
-        out.par_chunks_mut(rows * n).zip(x.par_chunks(rows * k)).for_each(|(out, x)| {
-            multiply(arch, (x, k), out.len() / n, weight, (out, n), &epilogue);
-        });
+        out.par_chunks_mut(rows * n)
+            .zip(x.par_chunks(rows * k))
+            .for_each(|(out, x)| {
+                multiply(arch, (x, k), out.len() / n, weight, (out, n), &epilogue);
+            });
         return;
     }
     // Few rows: share the panels instead, each into a piece of its own, then lay them out.
     let mut pieces = vec![0.0; weight.panel_count() * m * PANEL];
-    pieces.par_chunks_mut(m * PANEL).enumerate().for_each(|(panel, piece)| {
-        let mut tile = vec![0.0; k * TILE_ROWS];
-        let mut product = [0.0; TILE_ROWS * PANEL];
-        let mut row = 0;
-        while row < m {
-            let rows = tile_rows(m - row);
-            let real = rows.min(m - row);
-            interleave(&mut tile[..k * rows], rows, &x[row * k..], k, real);
-            arch.dispatch(Tile {
-                rows,
-                x: &tile[..k * rows],
-                panel: weight.panel(panel),
-                product: &mut product,
-            });
-            piece[row * PANEL..(row + real) * PANEL].copy_from_slice(&product[..real * PANEL]);
-            row += real;
-        }
-    });
+    pieces
+        .par_chunks_mut(m * PANEL)
+        .enumerate()
+        .for_each(|(panel, piece)| {
+            let mut tile = vec![0.0; k * TILE_ROWS];
+            let mut product = [0.0; TILE_ROWS * PANEL];
+            let mut row = 0;
+            while row < m {
+                let rows = tile_rows(m - row);
+                let real = rows.min(m - row);
+                interleave(&mut tile[..k * rows], rows, &x[row * k..], k, real);
+                arch.dispatch(Tile {
+                    rows,
+                    x: &tile[..k * rows],
+                    panel: weight.panel(panel),
+                    product: &mut product,
+                });
+                piece[row * PANEL..(row + real) * PANEL].copy_from_slice(&product[..real * PANEL]);
+                row += real;
+            }
+        });
     for (row, out) in out.chunks_exact_mut(n).enumerate() {
         for (panel, target) in out.chunks_mut(PANEL).enumerate() {
             let source = (panel * m + row) * PANEL;
@@ -167,7 +178,10 @@ pub(crate) fn multiply_parallel(
 
 /// The smallest tile that takes `left` rows, or the largest there is.
 fn tile_rows(left: usize) -> usize {
-    [1, 2, 4, 6, 8].into_iter().find(|rows| left <= *rows).unwrap_or(TILE_ROWS)
+    [1, 2, 4, 6, 8]
+        .into_iter()
+        .find(|rows| left <= *rows)
+        .unwrap_or(TILE_ROWS)
 }
 
 /// `tile[i * rows + r] = x[r][i]`, zero for rows that are not there.
@@ -179,7 +193,10 @@ fn interleave(tile: &mut [f32], rows: usize, x: &[f32], stride: usize, real: usi
                 *target = *value;
             }
         } else {
-            tile.iter_mut().skip(r).step_by(rows).for_each(|target| *target = 0.0);
+            tile.iter_mut()
+                .skip(r)
+                .step_by(rows)
+                .for_each(|target| *target = 0.0);
         }
     }
 }
@@ -197,7 +214,12 @@ impl WithSimd for Tile<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, x, panel, product } = self;
+        let Self {
+            rows,
+            x,
+            panel,
+            product,
+        } = self;
         // 16 lanes have 32 registers; 8 lanes have 16, so the large tile is done as two.
         match rows {
             1 => accumulate::<S, 1, 1>(simd, x, panel, product),
@@ -275,7 +297,14 @@ mod tests {
     #[test]
     fn equals_the_definition_bit_for_bit() {
         let scalar = Arch::Scalar;
-        for (m, n, k) in [(1, 1, 1), (3, 31, 7), (5, 33, 64), (12, 32, 48), (29, 100, 130), (64, 40, 9)] {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (3, 31, 7),
+            (5, 33, 64),
+            (12, 32, 48),
+            (29, 100, 130),
+            (64, 40, 9),
+        ] {
             let (x, w) = (values(m * k, 1), values(n * k, 2));
             let expected = naive(&x, &w, m, n, k);
             let mut transposed = vec![0.0; n * k];
@@ -284,7 +313,10 @@ mod tests {
                     transposed[i * n + row] = w[row * k + i];
                 }
             }
-            let packed = [Panels::from_rows(&w, n, k, k), Panels::from_columns(&transposed, n, k, n)];
+            let packed = [
+                Panels::from_rows(&w, n, k, k),
+                Panels::from_columns(&transposed, n, k, n),
+            ];
             for (panels, arch) in packed.iter().flat_map(|p| [(p, Arch::new()), (p, scalar)]) {
                 let mut out = vec![f32::NAN; m * n];
                 multiply(arch, (&x, k), m, panels, (&mut out, n), |_, _| {});
@@ -302,7 +334,10 @@ mod tests {
             let scale = |_: usize, row: &mut [f32]| row.iter_mut().for_each(|value| *value *= 0.5);
             multiply(Arch::new(), (&x, k), m, &panels, (&mut expected, n), scale);
             for threads in [1, 2, 5, 64] {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .unwrap();
                 let mut out = vec![0.0; m * n];
                 pool.install(|| multiply_parallel(Arch::new(), &x, m, &panels, &mut out, scale));
                 assert_eq!(out, expected, "{threads} threads");

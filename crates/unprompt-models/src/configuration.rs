@@ -1,0 +1,48 @@
+//! Reading a model folder's JSON files.
+
+use crate::{ModelError, Result};
+use serde::de::DeserializeOwned;
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    path::Path,
+};
+
+/// Configurations are a few kilobytes, tokenizers up to some megabytes.
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// The bytes of a file in a model folder, or `None` where there is no such file.
+pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    let failed = |error: std::io::Error| ModelError::configuration(path, error.to_string());
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(ModelError::configuration(
+            path,
+            format!("larger than {LARGEST_FILE} bytes"),
+        ));
+    }
+    Ok(Some(bytes))
+}
+
+/// A JSON file of a model folder, or `None` where there is no such file.
+pub(crate) fn read_json_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let parse = |bytes: Vec<u8>| {
+        serde_json::from_slice(&bytes)
+            .map_err(|error| ModelError::configuration(path, error.to_string()))
+    };
+    read_optional(path)?.map(parse).transpose()
+}
+
+/// A JSON file that a model folder must have.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    read_json_optional(path)?
+        .ok_or_else(|| ModelError::configuration(path, "no such file in the model's folder"))
+}

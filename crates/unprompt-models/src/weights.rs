@@ -1,0 +1,75 @@
+//! A checkpoint's tensors under a prefix, as a model's layers ask for them.
+
+use crate::Result;
+use candle_core::{Device, Tensor};
+use std::{cell::RefCell, collections::HashSet};
+use unprompt_checkpoint::Checkpoint;
+
+/// A place in a checkpoint's tree of names.
+///
+/// What has been read is remembered, so that a loader can say at its end which tensors the model
+/// has no use for.
+#[derive(Clone)]
+pub(crate) struct Weights<'c> {
+    checkpoint: &'c Checkpoint,
+    used: &'c RefCell<HashSet<String>>,
+    prefix: String,
+}
+
+impl<'c> Weights<'c> {
+    pub(crate) fn new(checkpoint: &'c Checkpoint, used: &'c RefCell<HashSet<String>>) -> Self {
+        Self {
+            checkpoint,
+            used,
+            prefix: String::new(),
+        }
+    }
+
+    /// The place `name` below this one; names are joined by dots.
+    pub(crate) fn at(&self, name: impl std::fmt::Display) -> Self {
+        Self {
+            prefix: format!("{}{name}.", self.prefix),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a tensor of this name is here.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.checkpoint.contains(&format!("{}{name}", self.prefix))
+    }
+
+    /// The shape of a tensor, or `None` if there is none of this name.
+    pub(crate) fn shape(&self, name: &str) -> Option<&'c [usize]> {
+        Some(
+            self.checkpoint
+                .tensor(&format!("{}{name}", self.prefix))?
+                .shape,
+        )
+    }
+
+    /// The values of a tensor of exactly this shape, as f32.
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = format!("{}{name}", self.prefix);
+        let values = self.checkpoint.tensor_f32(&name, shape)?;
+        self.used.borrow_mut().insert(name);
+        Ok(values)
+    }
+
+    /// A tensor of exactly this shape, as f32 on the CPU.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        Ok(Tensor::from_vec(
+            self.values(name, shape)?,
+            shape,
+            &Device::Cpu,
+        )?)
+    }
+
+    /// An error that lists the tensors that were neither read nor are `expected` to be left.
+    pub(crate) fn check_all_used(&self, expected: impl Fn(&str) -> bool) -> Result<()> {
+        let used = self.used.borrow();
+        let left = self.checkpoint.names().filter(|name| expected(name));
+        self.checkpoint
+            .check_all_used(used.iter().map(String::as_str).chain(left))?;
+        Ok(())
+    }
+}
