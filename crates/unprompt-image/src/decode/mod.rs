@@ -216,3 +216,12 @@ fn zeroed(length: usize) -> Result<Vec<u8>> {
 fn grey_to_rgb(grey: &[u8]) -> Vec<u8> {
     grey.iter().flat_map(|&value| [value; 3]).collect()
 }
+
+/// Pillow's CMYK to RGB: `(1 - black) * (1 - ink)`, rounded.
+fn cmyk_to_rgb(inks: [u8; 3], black: u8) -> [u8; 3] {
+    let not_black = 255 - u32::from(black);
+    inks.map(|ink| {
+        let product = u32::from(ink) * not_black + 128;
+        (not_black - (((product >> 8) + product) >> 8)) as u8
+    })
+}

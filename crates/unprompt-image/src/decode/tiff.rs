@@ -85,7 +85,16 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
                 .collect(),
         ),
         ColorType::RGBA(_) => Samples::Rgba(stored),
-        ColorType::CMYK(_) => Samples::Rgb(cmyk_to_rgb(&stored)),
+        ColorType::CMYK(_) => Samples::Rgb(
+            stored
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .flat_map(|&[cyan, magenta, yellow, black]| {
+                    super::cmyk_to_rgb([cyan, magenta, yellow], black)
+                })
+                .collect(),
+        ),
         _ => Samples::Rgb(stored),
     };
     let orientation = decoder
@@ -135,18 +144,6 @@ fn expand_palette(decoder: &mut TiffReader<'_>, indices: &[u8]) -> Result<Vec<u8
         .iter()
         .flat_map(|&index| colours[usize::from(index)])
         .collect())
-}
-
-/// Pillow's CMYK to RGB, with inks stored upright.
-fn cmyk_to_rgb(pixels: &[u8]) -> Vec<u8> {
-    let convert = |&[cyan, magenta, yellow, black]: &[u8; 4]| {
-        let not_black = 255 - u32::from(black);
-        [cyan, magenta, yellow].map(|ink| {
-            let product = u32::from(ink) * not_black + 128;
-            (not_black - (((product >> 8) + product) >> 8)) as u8
-        })
-    };
-    pixels.as_chunks::<4>().0.iter().flat_map(convert).collect()
 }
 
 fn damaged(error: TiffError) -> ImageError {
