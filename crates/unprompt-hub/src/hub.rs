@@ -72,6 +72,11 @@ impl Hub {
         self.options.offline || self.environment.offline
     }
 
+    /// Whether models whose only weights are pickles are accepted.
+    pub fn allows_pickle(&self) -> bool {
+        self.options.allow_pickle
+    }
+
     /// The environment this hub works in: cache folders, endpoint, timeouts.
     pub fn environment(&self) -> &Environment {
         &self.environment
