@@ -99,10 +99,12 @@ pub(crate) fn typed(key: &str, text: &str) -> Value {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let plain = whole == "0" || !whole.starts_with('0');
-    if all_digits(whole) && all_digits(fraction) && plain {
-        if let Ok(value @ Value::Number(_)) = serde_json::from_str(text) {
-            return value;
-        }
+    if all_digits(whole)
+        && all_digits(fraction)
+        && plain
+        && let Ok(value @ Value::Number(_)) = serde_json::from_str(text)
+    {
+        return value;
     }
     text.into()
 }

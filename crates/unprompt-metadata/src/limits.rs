@@ -13,8 +13,11 @@ pub(crate) const MAX_TEXTS: usize = 256;
 /// Longest text that is parsed as JSON; a parsed value takes up to 16 times its text.
 pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
 
-/// Most node visits while a ComfyUI graph is searched; bounds graphs that fan out exponentially.
-pub(crate) const MAX_GRAPH_STEPS: usize = 20_000;
+/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that fan out exponentially.
+pub(crate) const MAX_GRAPH_STEPS: usize = 200_000;
+
+/// Most bytes of text copied during that search.
+pub(crate) const MAX_GRAPH_TEXT_BYTES: usize = 32 << 20;
 
 /// Longest chain of ComfyUI nodes that is followed; bounds the stack.
 pub(crate) const MAX_GRAPH_DEPTH: usize = 96;

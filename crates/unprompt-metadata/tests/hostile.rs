@@ -325,3 +325,41 @@ fn hidden_payloads_are_bounded() {
     assert_eq!(read_pixels(0, 5, &[]).unwrap(), None);
     assert_eq!(read_pixels(u32::MAX, u32::MAX, &[]).unwrap(), None);
 }
+
+/// What costs little once may not be done often: a node of many inputs, a long class and a long text,
+/// each reached over thousands of links.
+#[test]
+fn heavy_nodes_that_are_reached_often_are_bounded() {
+    let links = |to: &str, count: usize| -> serde_json::Value {
+        let links = (0..count).map(|at| (format!("cond{at}"), serde_json::json!([to, 0])));
+        serde_json::Value::Object(links.collect())
+    };
+    let sampler = serde_json::json!({"class_type": "KSampler", "inputs":
+        {"steps": 1, "seed": ["2", 0], "positive": ["1", 0], "negative": ["1", 0]}});
+    let many_inputs = serde_json::json!({"0": sampler,
+        "1": {"class_type": "A", "inputs": links("2", 40_000)},
+        "2": {"class_type": "B", "inputs": links("1", 60_000)}});
+    let long_class = serde_json::json!({"0": sampler,
+        "1": {"class_type": "A", "inputs": links("2", 60_000)},
+        "2": {"class_type": "B".repeat(1 << 20), "inputs": {"x": ["3", 0]}}});
+    let long_text = serde_json::json!({"0": sampler,
+        "1": {"class_type": "A", "inputs": links("2", 60_000)},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a".repeat(1 << 19)}}});
+    for graph in [many_inputs, long_class, long_text] {
+        let prompt = prompt(&png(&[text_chunk("prompt", &graph.to_string())]));
+        assert_eq!(prompt.map(|text| text.len()), Some(0));
+    }
+    let mut samplers = serde_json::Map::new();
+    samplers.insert(
+        "1".into(),
+        serde_json::json!({"class_type": "B", "inputs": links("1", 60_000)}),
+    );
+    for id in 2..20_000 {
+        samplers.insert(id.to_string(), sampler.clone());
+    }
+    let text = serde_json::Value::Object(samplers).to_string();
+    assert_eq!(
+        prompt(&png(&[text_chunk("prompt", &text)])).as_deref(),
+        Some("")
+    );
+}

@@ -20,7 +20,13 @@ const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
     let mut rest = bytes.get(SIGNATURE_LENGTH..).unwrap_or_default();
     loop {
-        let Some((kind, data, crc, after)) = next_chunk(rest) else {
+        let Some(Chunk {
+            kind,
+            data,
+            crc,
+            after,
+        }) = next_chunk(rest)
+        else {
             carried.note(MetadataError::malformed(
                 "the PNG file is cut short before its last chunk",
             ));
@@ -51,23 +57,35 @@ pub(super) fn keeps_low_bits(bytes: &[u8]) -> bool {
     const TRUECOLOUR: u8 = 2;
     const TRUECOLOUR_ALPHA: u8 = 6;
     match next_chunk(bytes.get(SIGNATURE_LENGTH..).unwrap_or_default()) {
-        Some((kind, header, ..)) => {
-            &kind == b"IHDR"
-                && matches!(header, [_, _, _, _, _, _, _, _, 8, colour, ..]
-                if matches!(*colour, TRUECOLOUR | TRUECOLOUR_ALPHA))
-        }
-        None => false,
+        Some(Chunk {
+            kind,
+            data: [_, _, _, _, _, _, _, _, 8, colour, ..],
+            ..
+        }) => &kind == b"IHDR" && matches!(*colour, TRUECOLOUR | TRUECOLOUR_ALPHA),
+        _ => false,
     }
 }
 
-/// Splits off one chunk: its type, data and checksum, and what follows.
-fn next_chunk(bytes: &[u8]) -> Option<([u8; 4], &[u8], u32, &[u8])> {
+struct Chunk<'a> {
+    kind: [u8; 4],
+    data: &'a [u8],
+    crc: u32,
+    /// What follows the chunk.
+    after: &'a [u8],
+}
+
+fn next_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (kind, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (data, rest) = rest.split_at_checked(length)?;
-    let (crc, rest) = rest.split_first_chunk::<4>()?;
-    Some((*kind, data, u32::from_be_bytes(*crc), rest))
+    let (crc, after) = rest.split_first_chunk::<4>()?;
+    Some(Chunk {
+        kind: *kind,
+        data,
+        crc: u32::from_be_bytes(*crc),
+        after,
+    })
 }
 
 fn read_chunk(kind: &[u8; 4], data: &[u8], carried: &mut Carried) {

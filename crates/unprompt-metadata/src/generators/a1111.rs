@@ -17,6 +17,8 @@ use crate::{Generator, Metadata, Settings, json};
 
 const NEGATIVE: &str = "Negative prompt:";
 const FEWEST_SETTINGS: usize = 3;
+/// Unquoted JSON is tried this often, since a failed try may have read the rest of the line.
+const MOST_JSON_VALUES: usize = 64;
 
 /// `Key: ` of the settings line.
 static KEY: LazyLock<Regex> =
@@ -90,11 +92,12 @@ struct ParsedSettings {
 fn parse_settings(line: &str) -> ParsedSettings {
     let mut parsed = ParsedSettings::default();
     let mut at = 0;
+    let mut json_values = MOST_JSON_VALUES;
     while let Some(found) = KEY.captures_at(line, at) {
         let (Some(whole), Some(key)) = (found.get(0), found.get(1)) else {
             break;
         };
-        let (value, length) = parse_value(key.as_str(), &line[whole.end()..]);
+        let (value, length) = parse_value(key.as_str(), &line[whole.end()..], &mut json_values);
         at = whole.end() + length;
         parsed.pairs += 1;
         match value {
@@ -117,13 +120,14 @@ enum Setting {
 }
 
 /// Reads a value at the start of `text`; also gives its length with the comma after it.
-fn parse_value(key: &str, text: &str) -> (Setting, usize) {
+fn parse_value(key: &str, text: &str, json_values: &mut usize) -> (Setting, usize) {
     if let Some(quoted) = QUOTED.find(text) {
         let raw = quoted.as_str().trim_end_matches(',');
         let value = serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned());
         return (Setting::Value(value.into()), quoted.end());
     }
-    if text.starts_with(['{', '[']) {
+    if *json_values > 0 && text.starts_with(['{', '[']) {
+        *json_values -= 1;
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
         if let Some(Ok(value)) = values.next() {
             let end = values.byte_offset();
@@ -137,6 +141,8 @@ fn parse_value(key: &str, text: &str) -> (Setting, usize) {
     let end = text.find(',').unwrap_or(text.len());
     let raw = &text[..end];
     let length = (end + 1).min(text.len());
+    // The empty JSON string, which the pattern leaves out.
+    let raw = if raw == "\"\"" { "" } else { raw };
     let setting = match SIZE.captures(raw) {
         Some(size) => Setting::Size(json::typed(key, &size[1]), json::typed(key, &size[2])),
         None => Setting::Value(json::typed(key, raw)),

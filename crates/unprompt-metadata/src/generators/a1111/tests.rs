@@ -78,7 +78,7 @@ fn broken_quotes_fall_back_to_the_comma() {
     let (_, _, settings) = parse("x\nSteps: 1, A1: \"b, C1: \"\", D1: \"\\x\", E1: \"f\"g, H1: 2");
     assert_eq!(
         settings,
-        json!({"Steps": 1, "A1": "\"b", "C1": "\"\"", "D1": "\"\\x\"", "E1": "\"f\"g", "H1": 2})
+        json!({"Steps": 1, "A1": "\"b", "C1": "", "D1": "\"\\x\"", "E1": "\"f\"g", "H1": 2})
     );
 }
 

@@ -1,6 +1,7 @@
 //! Nodes and links, the same for both kinds of ComfyUI JSON.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -13,27 +14,47 @@ pub(super) enum Input {
     Value(Value),
 }
 
+impl Input {
+    /// Keeps a plain value; lists and objects say nothing of the prompt and may be large.
+    pub fn value(value: &Value) -> Self {
+        match value {
+            Value::Array(_) | Value::Object(_) => Self::Value(Value::Null),
+            plain => Self::Value(plain.clone()),
+        }
+    }
+}
+
+/// A class is told by its first characters; nobody's is longer.
+const MAX_CLASS_CHARS: usize = 128;
+
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub class: String,
+    /// The class in lower case, for comparing.
+    pub class_lower: String,
     /// Inputs ordered by the length of their names, then by name: `text_2` comes before `text_10`.
     inputs: Vec<(String, Input)>,
 }
 
 impl Node {
-    pub fn new(class: impl Into<String>, mut inputs: Vec<(String, Input)>) -> Self {
-        inputs.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    /// Of two inputs with one name the first counts.
+    pub fn new(class: &str, mut inputs: Vec<(String, Input)>) -> Self {
+        inputs.sort_by(|(a, _), (b, _)| by_length(a, b));
+        inputs.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        let class: String = class.chars().take(MAX_CLASS_CHARS).collect();
         Self {
-            class: class.into(),
+            class_lower: class.to_lowercase(),
+            class,
             inputs,
         }
     }
 
     pub fn input(&self, name: &str) -> Option<&Input> {
-        self.inputs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, input)| input)
+        let at = self
+            .inputs
+            .binary_search_by(|(key, _)| by_length(key, name))
+            .ok()?;
+        self.inputs.get(at).map(|(_, input)| input)
     }
 
     pub fn link(&self, name: &str) -> Option<&str> {
@@ -63,10 +84,14 @@ impl Node {
         })
     }
 
-    /// The class in lower case, for comparing.
-    pub fn class_lower(&self) -> String {
-        self.class.to_lowercase()
+    /// How much work it is to look at every input.
+    pub fn weight(&self) -> usize {
+        1 + self.inputs.len()
     }
+}
+
+fn by_length(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 #[derive(Debug, Default)]
@@ -116,7 +141,7 @@ impl Graph {
         start: &'a str,
         follow: impl Fn(&str) -> bool,
     ) -> Vec<(&'a str, &'a Node)> {
-        let mut seen = std::collections::HashSet::from([start]);
+        let mut seen = HashSet::from([start]);
         let mut found: Vec<(&str, &Node)> = self
             .node(start)
             .map(|node| (start, node))
@@ -139,6 +164,6 @@ fn executed_input(value: &Value) -> Input {
     match value.as_array().map(Vec::as_slice) {
         Some([Value::String(id), Value::Number(_)]) => Input::Link(id.clone()),
         Some([Value::Number(id), Value::Number(_)]) if id.is_u64() => Input::Link(id.to_string()),
-        _ => Input::Value(value.clone()),
+        _ => Input::value(value),
     }
 }

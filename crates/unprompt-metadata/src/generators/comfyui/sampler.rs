@@ -33,6 +33,20 @@ pub(super) struct Found<'a> {
     pub negative_prompt: Option<String>,
 }
 
+impl Found<'_> {
+    /// Takes the prompts back if the search ran out of its budget.
+    fn unless_spent(self, search: &Search) -> Self {
+        if search.is_spent() {
+            Self {
+                sampler: self.sampler,
+                ..Self::default()
+            }
+        } else {
+            self
+        }
+    }
+}
+
 /// Finds the first candidate that has a prompt: samplers and other prompted nodes nearest to the
 /// saving nodes first, then samplers that nothing saves.
 pub(super) fn find(graph: &Graph) -> Found<'_> {
@@ -58,7 +72,8 @@ pub(super) fn find(graph: &Graph) -> Found<'_> {
                 sampler: Some(id),
                 prompt,
                 negative_prompt,
-            };
+            }
+            .unless_spent(&search);
         }
     }
     if first.is_none() {
@@ -70,7 +85,8 @@ pub(super) fn find(graph: &Graph) -> Found<'_> {
                     sampler: Some(id),
                     prompt,
                     negative_prompt,
-                };
+                }
+                .unless_spent(&search);
             }
         }
     }
@@ -87,8 +103,8 @@ fn reached_from_outputs(graph: &Graph) -> Vec<(&str, &Node)> {
         .nodes()
         .filter(|(_, node)| node.links().next().is_some())
         .filter_map(|(id, node)| {
-            let class = node.class_lower();
-            let rank = match class.as_str() {
+            let class = node.class_lower.as_str();
+            let rank = match class {
                 "saveimage" => 0,
                 _ if class.contains("save") => 1,
                 _ if class.contains("preview") => 2,
@@ -114,7 +130,7 @@ fn reached_from_outputs(graph: &Graph) -> Vec<(&str, &Node)> {
 
 /// Whether a node samples: by its class, or because it is conditioned and has a sampler's settings.
 fn is_sampler(node: &Node) -> bool {
-    let class = node.class_lower();
+    let class = &node.class_lower;
     let named = class.contains("sampler") && !class.contains("select");
     let conditioned = node.link("positive").is_some() || node.link("guider").is_some();
     let sampling = ["steps", "seed", "noise_seed", "sigmas"]

@@ -132,10 +132,42 @@ fn guiders() {
     assert_eq!(prompts(custom(basic)), ("a cat".into(), None));
     let dual = json!({"class_type": "DualCFGGuider",
         "inputs": {"cond1": ["4", 0], "cond2": ["6", 0], "negative": ["5", 0]}});
-    assert_eq!(
-        prompts(custom(dual)),
-        ("a cat, sun".into(), Some("dog".into()))
-    );
+    assert_eq!(prompts(custom(dual)), ("a cat".into(), Some("dog".into())));
+}
+
+#[test]
+fn a_zeroed_negative_does_not_become_the_positive() {
+    let others = json!({
+        "10": encode("a cat"),
+        "11": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["10", 0]}},
+        "12": {"class_type": "ControlNetApplySD3", "inputs": {"positive": ["10", 0],
+            "negative": ["11", 0], "image": ["98", 0], "vae": ["97", 0]}},
+    });
+    assert_eq!(prompts(sampled("12", "12", others)), ("a cat".into(), None));
+}
+
+#[test]
+fn a_node_may_add_its_own_text() {
+    let others = json!({
+        "10": encode("two animals"),
+        "11": {"class_type": "GLIGENTextboxApply", "inputs": {"conditioning_to": ["10", 0],
+            "text": "cat", "width": 64}},
+        "12": {"class_type": "GLIGENTextboxApply", "inputs": {"conditioning_to": ["11", 0],
+            "text": "dog", "width": 64}},
+        "13": encode("text"),
+    });
+    let expected = ("two animals, cat, dog".into(), Some("text".into()));
+    assert_eq!(prompts(sampled("12", "13", others)), expected);
+}
+
+#[test]
+fn the_name_of_a_model_is_no_prompt() {
+    let others = json!({
+        "10": {"class_type": "CLIPTextEncode", "inputs": {"text": ["11", 0]}},
+        "11": {"class_type": "Captioner", "inputs": {"captioner_model": ["12", 0], "image": ["13", 0]}},
+        "12": {"class_type": "CaptionerLoader", "inputs": {"name": "captioner-large"}},
+    });
+    assert_eq!(prompts(sampled("10", "10", others)), (String::new(), None));
 }
 
 #[test]

@@ -117,10 +117,9 @@ fn read_node(node: &Value, sources: &HashMap<String, String>) -> Option<Node> {
         return Some(Node::new("Reroute", inputs));
     }
     for (name, value) in named_values(class, node.get("widgets_values")) {
-        // A value that was turned into an input leaves its old text behind in the array.
-        if inputs.iter().all(|(taken, _)| *taken != name) {
-            inputs.push((name, Input::Value(value.clone())));
-        }
+        // A value that was turned into an input leaves its old text behind in the array; the
+        // input comes first and counts.
+        inputs.push((name, Input::value(value)));
     }
     Some(Node::new(class, inputs))
 }
