@@ -10,12 +10,15 @@
 //! Invariant: locks save work, they never guard correctness.
 //! Invariant: knows nothing of what is inside a model file.
 
+mod bundle;
 mod convert;
 mod digest;
 mod environment;
 mod error;
 mod http;
 mod hub;
+mod import;
+mod inventory;
 mod local;
 mod lock;
 mod manifest;
@@ -34,6 +37,7 @@ mod weights;
 pub use environment::{Environment, Token};
 pub use error::{Error, Result, SourceFailure};
 pub use hub::{Hub, HubOptions};
+pub use inventory::ModelStatus;
 pub use manifest::{Manifest, ModelKind};
 pub use progress::{NoProgress, Progress};
 pub use reference::{ModelRef, RepositoryId};

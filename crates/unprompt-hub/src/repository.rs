@@ -56,6 +56,18 @@ fn receipt_path(hub: &Hub, id: &RepositoryId, commit: &str) -> PathBuf {
         .join(format!("{commit}.json"))
 }
 
+/// Notes which files of a commit make up the model.
+pub(crate) fn record(
+    hub: &Hub,
+    id: &RepositoryId,
+    commit: &str,
+    files: BTreeMap<String, u64>,
+) -> Result<()> {
+    let receipt = serde_json::to_vec_pretty(&Receipt { files })
+        .map_err(|error| Error::Manifest(error.to_string()))?;
+    storage::write_atomically(&receipt_path(hub, id, commit), &receipt)
+}
+
 /// The commit that a revision meant when it was last fetched.
 pub(crate) fn cached_commit(
     hub: &Hub,
@@ -405,9 +417,7 @@ fn pull_repository(
         .iter()
         .map(|file| (file.path.to_string(), file.size))
         .collect();
-    let receipt = serde_json::to_vec_pretty(&Receipt { files })
-        .map_err(|error| Error::Manifest(error.to_string()))?;
-    storage::write_atomically(&receipt_path(hub, id, &commit), &receipt)?;
+    record(hub, id, &commit, files)?;
     // Last, so that a branch never leads to a commit that is not all here.
     if revision != commit {
         let refs = folder(hub, id).join("refs");
@@ -442,7 +452,12 @@ fn list_repository(
     }
     let mut paths = Vec::new();
     for sibling in listing.siblings {
-        paths.push(RelativePath::parse(&sibling.rfilename)?);
+        match RelativePath::parse(&sibling.rfilename) {
+            Ok(path) => paths.push(path),
+            // An odd name of a picture is no reason to refuse the model beside it.
+            Err(_) if !weights::could_matter(&sibling.rfilename) => {}
+            Err(error) => return Err(error),
+        }
     }
     paths.sort();
     paths.dedup();

@@ -124,7 +124,7 @@ fn disagreement(remote: &RemoteFile, path: &Path) -> Result<Option<Error>> {
 }
 
 /// Makes `pointer` lead to `blob`, in one step.
-fn link(pointer: &Path, blob: &Path, depth: usize) -> Result<()> {
+pub(crate) fn link(pointer: &Path, blob: &Path, depth: usize) -> Result<()> {
     let same = |path: &Path| fs::canonicalize(path).ok();
     if same(pointer).is_some() && same(pointer) == same(blob) {
         return Ok(());

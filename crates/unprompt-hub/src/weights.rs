@@ -18,6 +18,16 @@ pub(crate) fn is_safetensors(name: &str) -> bool {
     extension(name) == "safetensors"
 }
 
+/// Whether a file of this name could be chosen, wherever it lies.
+pub(crate) fn could_matter(name: &str) -> bool {
+    let name = name.trim_end_matches([' ', '.', '\0']).to_ascii_lowercase();
+    is_small(&name) || is_safetensors(&name) || is_pickle(&name)
+}
+
+fn is_small(name: &str) -> bool {
+    matches!(extension(name), "json" | "txt" | "model" | "jinja")
+}
+
 /// Refuses a set of files that has pickled weights and no safetensors.
 pub(crate) fn refuse_pickles<'a>(
     name: &str,
@@ -46,13 +56,13 @@ pub(crate) fn refuse_pickles<'a>(
 /// Small ones: `json`, `txt`, `model` (sentencepiece) and `jinja` at the root or in a numbered
 /// module folder (`1_Pooling`), as sentence-transformers lays them out. Weights: see
 /// [`choose_weights`].
-pub(crate) fn choose_small<'a>(listing: &'a [RelativePath]) -> Vec<&'a RelativePath> {
+pub(crate) fn choose_small(listing: &[RelativePath]) -> Vec<&RelativePath> {
     listing
         .iter()
         .filter(|path| in_module(path))
         .filter(|path| {
             let name = path.as_str();
-            matches!(extension(name), "json" | "txt" | "model" | "jinja")
+            is_small(name)
                 && !name.ends_with(".index.json")
                 && !name.to_ascii_lowercase().contains("readme")
                 && !name.to_ascii_lowercase().contains("license")

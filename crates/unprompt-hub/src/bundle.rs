@@ -1,0 +1,370 @@
+//! Models in one tar file, for machines without a network.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{ContentHash, Sha256Hex};
+use crate::progress::{HighWater, Started};
+use crate::reference::is_commit_hash;
+use crate::relative_path::RelativePath;
+use crate::{Error, Hub, ModelRef, Progress, RepositoryId, ResolvedModel, Result};
+use crate::{repository, storage, transfer};
+
+/// The first entry of a bundle: what is in it.
+const INDEX_NAME: &str = "unprompt-bundle.json";
+const FORMAT: u32 = 1;
+const MAX_INDEX_BYTES: u64 = 8 << 20;
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    format: u32,
+    models: Vec<BundledModel>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct BundledModel {
+    /// A manifest name or a hub id.
+    name: String,
+    revision: String,
+    files: Vec<BundledFile>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct BundledFile {
+    path: String,
+    size: u64,
+    sha256: String,
+    /// The name of the blob in the shared cache; hub ids only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+}
+
+/// Where an entry of a bundle goes once its hash is right.
+enum Destination {
+    /// A file of a named model.
+    Named(PathBuf),
+    /// A blob and the place in the snapshot that leads to it.
+    Blob {
+        blob: PathBuf,
+        etag: ContentHash,
+        snapshot: PathBuf,
+        path: RelativePath,
+    },
+}
+
+struct Expected {
+    size: u64,
+    sha256: Sha256Hex,
+    destination: Destination,
+}
+
+impl Hub {
+    /// Writes models to one tar file, which [`Hub::import`] reads on another machine. The file
+    /// depends on the models alone, and it appears under its name only when it is whole.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`] when a model is not here, is a local path, or fails [`Hub::verify`];
+    /// [`Error::Io`].
+    pub fn export(&self, models: &[ModelRef], to: &Path, progress: &dyn Progress) -> Result<()> {
+        let refuse = |reason: String| Error::Bundle {
+            path: to.to_path_buf(),
+            reason,
+        };
+        let mut index = Index {
+            format: FORMAT,
+            models: Vec::new(),
+        };
+        let mut contents = Vec::new();
+        for model in models {
+            if matches!(model, ModelRef::Local(_)) {
+                return Err(refuse(format!("{model} is a local path; copy it as it is")));
+            }
+            let Some(found) = self.locate(model)? else {
+                return Err(refuse(format!(
+                    "model `{model}` is not here; run `unprompt models pull {model}` first"
+                )));
+            };
+            if let Some(bad) = self
+                .verify(model)?
+                .files
+                .iter()
+                .find(|file| file.state.is_bad())
+            {
+                return Err(refuse(format!(
+                    "{} of `{model}` is {}; run `unprompt models pull {model}` first",
+                    bad.name, bad.state
+                )));
+            }
+            index.models.push(bundled(model, &found)?);
+            let name = found.name.clone();
+            contents.extend(
+                found
+                    .files
+                    .into_iter()
+                    .map(|(file, path)| (format!("{name}/{file}"), path)),
+            );
+        }
+        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        let total = contents.iter().map(|(_, path)| size(path)).sum();
+        let _bar = Started::new(progress, "bundle", total);
+        let parent = to.parent().filter(|parent| *parent != Path::new(""));
+        let mut file = storage::temporary_file(parent.unwrap_or(Path::new(".")))?;
+        let index = serde_json::to_vec_pretty(&index).map_err(|error| refuse(error.to_string()))?;
+        write_tar(&mut file, &index, &contents, progress)
+            .map_err(|error| Error::io("write", to, error))?;
+        storage::promote(file, to)
+    }
+
+    /// Reads a bundle and gives the names of the models in it.
+    pub(crate) fn import_bundle(
+        &self,
+        bundle: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>> {
+        let refuse = |reason: String| Error::Bundle {
+            path: bundle.to_path_buf(),
+            reason,
+        };
+        let file = File::open(bundle).map_err(|error| Error::io("open", bundle, error))?;
+        let mut archive = tar::Archive::new(BufReader::new(file));
+        let mut entries = archive
+            .entries()
+            .map_err(|error| refuse(format!("not a tar file: {error}")))?;
+        let first = entries
+            .next()
+            .ok_or_else(|| refuse("it is empty".to_owned()))?;
+        let mut first = first.map_err(|error| refuse(format!("not a tar file: {error}")))?;
+        if entry_name(&first) != Some(INDEX_NAME.to_owned()) || first.size() > MAX_INDEX_BYTES {
+            return Err(refuse(format!(
+                "it does not begin with {INDEX_NAME}: no bundle"
+            )));
+        }
+        let mut bytes = Vec::new();
+        first
+            .by_ref()
+            .take(MAX_INDEX_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(|error| refuse(error.to_string()))?;
+        let index: Index = serde_json::from_slice(&bytes)
+            .map_err(|error| refuse(format!("{INDEX_NAME}: {error}")))?;
+        if index.format != FORMAT {
+            return Err(refuse(format!(
+                "format {} is not known, only {FORMAT}",
+                index.format
+            )));
+        }
+        let mut expected = self.expected_entries(&index, &refuse)?;
+        let total = expected.values().map(|entry| entry.size).sum();
+        let _bar = Started::new(progress, "bundle", total);
+        for entry in entries {
+            let mut entry = entry.map_err(|error| refuse(format!("broken tar file: {error}")))?;
+            let name = entry_name(&entry)
+                .ok_or_else(|| refuse("an entry has a name that is no text".to_owned()))?;
+            if entry.header().entry_type() != tar::EntryType::Regular {
+                return Err(refuse(format!("{name:?} is not a regular file")));
+            }
+            let Some(wanted) = expected.remove(&name) else {
+                return Err(refuse(format!(
+                    "{name:?} is not in its index, or is there twice"
+                )));
+            };
+            if entry.size() != wanted.size {
+                return Err(refuse(format!(
+                    "{name:?} has not the size that its index gives"
+                )));
+            }
+            self.store_entry(&name, &mut entry, &wanted, progress)?;
+        }
+        if let Some(missing) = expected.keys().next() {
+            return Err(refuse(format!("it ends without {missing:?}")));
+        }
+        for model in index.models.iter().filter(|model| model.name.contains('/')) {
+            let id = RepositoryId::parse(&model.name).map_err(refuse)?;
+            repository::record(
+                self,
+                &id,
+                &model.revision,
+                model
+                    .files
+                    .iter()
+                    .map(|file| (file.path.clone(), file.size))
+                    .collect(),
+            )?;
+        }
+        Ok(index.models.into_iter().map(|model| model.name).collect())
+    }
+
+    /// What each entry must be, by its name in the tar file. For a named model it is the manifest
+    /// that decides, not the bundle.
+    fn expected_entries(
+        &self,
+        index: &Index,
+        refuse: &dyn Fn(String) -> Error,
+    ) -> Result<BTreeMap<String, Expected>> {
+        let mut expected = BTreeMap::new();
+        for model in &index.models {
+            for file in &model.files {
+                let path = RelativePath::parse(&file.path)?;
+                let sha256 = Sha256Hex::parse(&file.sha256).map_err(refuse)?;
+                let destination = if model.name.contains('/') {
+                    self.blob_destination(model, file, path)
+                        .map_err(|reason| refuse(format!("{}: {reason}", model.name)))?
+                } else {
+                    let named = self.manifest.get(&model.name)?;
+                    let listed = named.files.iter().any(|listed| {
+                        listed.path == path && listed.sha256 == sha256 && listed.size == file.size
+                    });
+                    if !listed {
+                        return Err(refuse(format!(
+                            "{path} of `{}` is not the file that this version knows",
+                            model.name
+                        )));
+                    }
+                    Destination::Named(storage::create_parents(&self.own_folder(named), &path)?)
+                };
+                let entry = Expected {
+                    size: file.size,
+                    sha256,
+                    destination,
+                };
+                if expected
+                    .insert(format!("{}/{}", model.name, file.path), entry)
+                    .is_some()
+                {
+                    return Err(refuse(format!("{} is in its index twice", file.path)));
+                }
+            }
+        }
+        Ok(expected)
+    }
+
+    fn blob_destination(
+        &self,
+        model: &BundledModel,
+        file: &BundledFile,
+        path: RelativePath,
+    ) -> Result<Destination, String> {
+        let id = RepositoryId::parse(&model.name)?;
+        if !is_commit_hash(&model.revision) {
+            return Err(format!("revision {:?} is not a commit", model.revision));
+        }
+        let etag = file.etag.as_deref().unwrap_or_default();
+        let content = ContentHash::from_etag(etag);
+        // A blob whose name says nothing about its content could be anything.
+        if content == ContentHash::Unknown {
+            return Err(format!("{path} has an entity tag {etag:?} that is no hash"));
+        }
+        Ok(Destination::Blob {
+            blob: repository::folder(self, &id).join("blobs").join(etag),
+            etag: content,
+            snapshot: repository::snapshot(self, &id, &model.revision),
+            path,
+        })
+    }
+
+    fn store_entry(
+        &self,
+        name: &str,
+        entry: &mut dyn Read,
+        wanted: &Expected,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let mut seen = HighWater::new(progress, wanted.size);
+        let subject = format!("{name} of the bundle");
+        let (size, sha256) = (wanted.size, &wanted.sha256);
+        match &wanted.destination {
+            Destination::Named(path) => {
+                storage::store_checked(entry, path, size, sha256, &subject, &mut seen)
+            }
+            Destination::Blob {
+                blob,
+                etag,
+                snapshot,
+                path,
+            } => {
+                let blobs = blob.parent().unwrap_or(Path::new("."));
+                storage::create_folder(blobs)?;
+                let work = storage::temporary_folder(blobs)?;
+                let staged = work.path().join("blob");
+                storage::store_checked(entry, &staged, size, sha256, &subject, &mut seen)?;
+                if let Some((expected, found)) = etag.disagreement(&staged)? {
+                    let next_step = "the file was not kept";
+                    return Err(Error::Mismatch {
+                        subject,
+                        expected,
+                        found,
+                        next_step,
+                    });
+                }
+                storage::promote_path(&staged, blob)?;
+                let pointer = storage::create_parents(snapshot, path)?;
+                transfer::link(&pointer, blob, path.depth())
+            }
+        }
+    }
+}
+
+fn entry_name(entry: &tar::Entry<'_, impl Read>) -> Option<String> {
+    String::from_utf8(entry.path_bytes().into_owned()).ok()
+}
+
+fn bundled(model: &ModelRef, found: &ResolvedModel) -> Result<BundledModel> {
+    let is_repository = matches!(model, ModelRef::Repository { .. });
+    let mut files = Vec::with_capacity(found.files.len());
+    for (name, path) in &found.files {
+        let io = |error| Error::io("read", path, error);
+        let target = fs::canonicalize(path).map_err(io)?;
+        let blob = target
+            .file_name()
+            .and_then(|name| name.to_str())
+            .map(str::to_owned);
+        files.push(BundledFile {
+            path: name.clone(),
+            size: fs::metadata(path).map_err(io)?.len(),
+            sha256: Sha256Hex::of_file(path)?.to_string(),
+            etag: blob.filter(|_| is_repository),
+        });
+    }
+    Ok(BundledModel {
+        name: found.name.clone(),
+        revision: found.revision.clone(),
+        files,
+    })
+}
+
+fn write_tar(
+    to: &mut impl Write,
+    index: &[u8],
+    contents: &[(String, PathBuf)],
+    progress: &dyn Progress,
+) -> std::io::Result<()> {
+    let mut tar = tar::Builder::new(std::io::BufWriter::new(to));
+    let header = |size: u64| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(size);
+        header.set_mode(0o644);
+        header
+    };
+    tar.append_data(&mut header(index.len() as u64), INDEX_NAME, index)?;
+    for (name, path) in contents {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        tar.append_data(&mut header(size), name, file.take(size))?;
+        progress.advance(size);
+    }
+    tar.into_inner()?.flush()
+}
+
+/// Whether a file begins as a bundle does.
+pub(crate) fn is_bundle(path: &Path) -> bool {
+    let mut start = [0; 512];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start.starts_with(INDEX_NAME.as_bytes())
+}
