@@ -15,8 +15,8 @@ pub(crate) fn interpret(carried: &Carried) -> Option<Metadata> {
     texts(carried, MAX_NESTED_RECORDS)
 }
 
-/// Reads a text that stands alone: a comment, or a hidden payload. A text that may be anything counts
-/// as an infotext only when it has an infotext's marks.
+/// Reads a text that stands alone: a comment, or a hidden payload. A text that may be anything
+/// counts as an infotext only when it has an infotext's marks.
 pub(crate) fn free_text(text: &str) -> Option<Metadata> {
     free_text_within(text, &Carried::default(), MAX_NESTED_RECORDS)
 }

@@ -20,24 +20,25 @@
 //! | TIFF | tags of the first directory |
 //! | BMP | nothing: it has no place for text |
 //!
-//! The container is told by its content. EXIF means the tags UserComment, ImageDescription, Make and
-//! Model (in which ComfyUI savers put their JSON), and Software and MakerNote (which name Fooocus).
+//! The container is told by its content. EXIF means the tags UserComment, ImageDescription, Make
+//! and Model (in which ComfyUI savers put their JSON), and Software and MakerNote (which name
+//! Fooocus).
 //!
 //! # Which record is taken
 //! When a file has several, the first of: NovelAI (text `Software`), InvokeAI (`invokeai_metadata`,
-//! `sd-metadata`, `Dream`), the text `parameters` (Fooocus, SwarmUI or A1111), ComfyUI (`prompt`, then
-//! `workflow`), Easy Diffusion, Draw Things (XMP), comments and UserComment (JSON of any of these, or
-//! an infotext), Midjourney (text `Description`), and last what is hidden in the pixels, which are
-//! looked at only when no text had a record. A record that cannot be read is passed over. Of two
-//! PNG texts with one keyword the later counts.
+//! `sd-metadata`, `Dream`), the text `parameters` (Fooocus, SwarmUI or A1111), ComfyUI (`prompt`,
+//! then `workflow`), Easy Diffusion, Draw Things (XMP), comments and UserComment (JSON of any of
+//! these, or an infotext), Midjourney (text `Description`), and last what is hidden in the pixels,
+//! which are looked at only when no text had a record. A record that cannot be read is passed over.
+//! Of two PNG texts with one keyword the later counts.
 //!
-//! A record without a prompt is found all the same ([`Metadata::has_prompt`] says so): settings may be
-//! all that a picture made from an empty prompt carries.
+//! A record without a prompt is found all the same ([`Metadata::has_prompt`] says so): settings may
+//! be all that a picture made from an empty prompt carries.
 //!
 //! # Promises
 //! Invariant: whatever the bytes are, the answer is a record, nothing, or a [`MetadataError`]; work
-//! and memory are bounded by the file's length and fixed limits (8 MiB a text, 16 MiB of text a file,
-//! 4 MiB of JSON), also for compressed text, nested JSON and cyclic graphs.
+//! and memory are bounded by the file's length and fixed limits (8 MiB a text, 16 MiB of text a
+//! file, 4 MiB of JSON), also for compressed text, nested JSON and cyclic graphs.
 //!
 //! Invariant: damaged text is not guessed at. A PNG text chunk with a wrong checksum is left out.
 //!
@@ -107,8 +108,8 @@ pub fn read_text(bytes: &[u8]) -> Result<Option<Metadata>, MetadataError> {
 /// Reads the record that a file carries, as [`read`] does.
 ///
 /// # Errors
-/// As [`read`], with the file's name in the message; and [`MetadataErrorKind::Io`] when it cannot be
-/// read, [`MetadataErrorKind::TooLarge`] when it is longer than 256 MiB.
+/// As [`read`], with the file's name in the message; and [`MetadataErrorKind::Io`] when it cannot
+/// be read, [`MetadataErrorKind::TooLarge`] when it is longer than 256 MiB.
 pub fn read_file(path: &Path) -> Result<Option<Metadata>, MetadataError> {
     let io = |error| MetadataError::io(path, error);
     let file = std::fs::File::open(path).map_err(io)?;

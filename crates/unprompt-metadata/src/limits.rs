@@ -13,7 +13,8 @@ pub(crate) const MAX_TEXTS: usize = 256;
 /// Longest text that is parsed as JSON; a parsed value takes up to 16 times its text.
 pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
 
-/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that fan out exponentially.
+/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that fan out
+/// exponentially.
 pub(crate) const MAX_GRAPH_STEPS: usize = 200_000;
 
 /// Most bytes of text copied during that search.

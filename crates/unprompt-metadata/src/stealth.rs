@@ -16,9 +16,9 @@ const MARK_LENGTH: usize = 15;
 
 /// Looks for a prompt hidden in the pixels of a decoded picture.
 ///
-/// `rgba` has height, width, channel order (R, G, B, straight alpha), `width * height * 4` bytes, as
-/// the file stores it; a resized or composited picture has lost the bits. Twice 120 bits decide whether
-/// there is anything; only then are more pixels looked at.
+/// `rgba` has height, width, channel order (R, G, B, straight alpha), `width * height * 4` bytes,
+/// as the file stores it; a resized or composited picture has lost the bits. Twice 120 bits decide
+/// whether there is anything; only then are more pixels looked at.
 ///
 /// # Errors
 /// [`MetadataErrorKind::Malformed`] when the mark is there but the payload is damaged,

@@ -1,4 +1,5 @@
-//! Damaged and malicious files: an answer or a typed error, never a panic, in bounded time and memory.
+//! Damaged and malicious files: an answer or a typed error, never a panic, in bounded time and
+//! memory.
 
 use std::io::Write;
 use std::path::Path;
@@ -326,8 +327,8 @@ fn hidden_payloads_are_bounded() {
     assert_eq!(read_pixels(u32::MAX, u32::MAX, &[]).unwrap(), None);
 }
 
-/// What costs little once may not be done often: a node of many inputs, a long class and a long text,
-/// each reached over thousands of links.
+/// What costs little once may not be done often: a node of many inputs, a long class and a long
+/// text, each reached over thousands of links.
 #[test]
 fn heavy_nodes_that_are_reached_often_are_bounded() {
     let links = |to: &str, count: usize| -> serde_json::Value {

@@ -10,7 +10,8 @@ const COMMENT: u8 = 0xfe;
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
-/// Gathers the comments between the frames. A missing trailer is no damage: many writers leave it out.
+/// Gathers the comments between the frames. A missing trailer is no damage: many writers leave it
+/// out.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
     if blocks(bytes, carried).is_none() {
         carried.note(MetadataError::malformed("the GIF file is cut short"));

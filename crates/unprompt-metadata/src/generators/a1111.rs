@@ -1,12 +1,12 @@
 //! The "infotext" of AUTOMATIC1111's web UI, and of all who write it: Forge, SD.Next, Civitai,
 //! Fooocus' `a1111` scheme and many ComfyUI savers.
 //!
-//! The grammar is `parse_generation_parameters` of the web UI's `modules/infotext_utils.py`: lines of
-//! prompt; from a line that starts with `Negative prompt:` on, lines of negative prompt; and, when the
-//! last line has at least three `Key: value` pairs, settings. Values with commas, colons or newlines
-//! are JSON strings. Three things differ, all of them in the settings: unquoted JSON is read whole
-//! (Civitai writes lists of resources so), values get types, and defaults that the file does not
-//! state are not added.
+//! The grammar is `parse_generation_parameters` of the web UI's `modules/infotext_utils.py`: lines
+//! of prompt; from a line that starts with `Negative prompt:` on, lines of negative prompt; and,
+//! when the last line has at least three `Key: value` pairs, settings. Values with commas, colons
+//! or newlines are JSON strings. Three things differ, all of them in the settings: unquoted JSON is
+//! read whole (Civitai writes lists of resources so), values get types, and defaults that the file
+//! does not state are not added.
 
 use std::sync::LazyLock;
 

@@ -1,10 +1,10 @@
-//! ComfyUI: the graph that made the picture, as JSON. `prompt` is what the server executed, `workflow`
-//! what the editor showed; the first has every input under its name and is preferred.
+//! ComfyUI: the graph that made the picture, as JSON. `prompt` is what the server executed,
+//! `workflow` what the editor showed; the first has every input under its name and is preferred.
 //!
 //! A graph has no field for its prompt. It is found as a person would: from the node that saves the
 //! picture back to the sampler that made it, and from there along the positive and the negative
-//! input to the nodes that hold text. Nodes are told by the names of their inputs more than by their
-//! class, because most classes are somebody's extension.
+//! input to the nodes that hold text. Nodes are told by the names of their inputs more than by
+//! their class, because most classes are somebody's extension.
 
 mod graph;
 mod sampler;
@@ -24,7 +24,8 @@ pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
     from_graphs(executed.as_ref(), edited.as_ref())
 }
 
-/// Reads an object with the members `prompt` and `workflow`, as some savers put it into UserComment.
+/// Reads an object with the members `prompt` and `workflow`, as some savers put it into
+/// UserComment.
 pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
     let member = |key| map.get(key).and_then(Value::as_object);
     from_graphs(member("prompt"), member("workflow"))

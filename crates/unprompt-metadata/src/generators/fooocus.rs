@@ -1,6 +1,6 @@
-//! Fooocus (`modules/meta_parser.py`, `get_exif`): PNG texts `parameters` and `fooocus_scheme`, or the
-//! EXIF tags UserComment, MakerNote (the scheme) and Software. The scheme `fooocus` is a JSON object,
-//! `a1111` an infotext.
+//! Fooocus (`modules/meta_parser.py`, `get_exif`): PNG texts `parameters` and `fooocus_scheme`, or
+//! the EXIF tags UserComment, MakerNote (the scheme) and Software. The scheme `fooocus` is a JSON
+//! object, `a1111` an infotext.
 
 use serde_json::{Map, Value};
 
@@ -36,9 +36,9 @@ pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
     })
 }
 
-/// Reads the `a1111` scheme. Its settings repeat what the user typed as `Raw prompt`, while the text
-/// above them has the styles in it; as in the other scheme, the typed prompt is the prompt and the
-/// text goes to the setting `full_prompt`.
+/// Reads the `a1111` scheme. Its settings repeat what the user typed as `Raw prompt`, while the
+/// text above them has the styles in it; as in the other scheme, the typed prompt is the prompt and
+/// the text goes to the setting `full_prompt`.
 pub(crate) fn from_infotext(text: &str) -> Metadata {
     let Infotext {
         mut prompt,

@@ -1,5 +1,5 @@
-//! InvokeAI, in its three forms, newest first: PNG text `invokeai_metadata` (3.0 and later), `sd-metadata`
-//! (2.x), and the command line `Dream` (1.x and 2.x).
+//! InvokeAI, in its three forms, newest first: PNG text `invokeai_metadata` (3.0 and later),
+//! `sd-metadata` (2.x), and the command line `Dream` (1.x and 2.x).
 //!
 //! Before 3.0 the negative prompt stood in square brackets inside the prompt.
 

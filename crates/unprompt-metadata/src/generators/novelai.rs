@@ -1,8 +1,9 @@
-//! NovelAI: texts `Software`, `Source` (the model), `Description` (the prompt) and `Comment` (JSON),
-//! as PNG chunks or as a JSON object in a stealth payload or a UserComment.
+//! NovelAI: texts `Software`, `Source` (the model), `Description` (the prompt) and `Comment`
+//! (JSON), as PNG chunks or as a JSON object in a stealth payload or a UserComment.
 //!
 //! Since version 4 of its models a prompt may have a part for each character
-//! (`v4_prompt.caption.char_captions`). They are appended with ` | `, NovelAI's own notation for them.
+//! (`v4_prompt.caption.char_captions`). They are appended with ` | `, NovelAI's own notation for
+//! them.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
-//! The editor's JSON, `{nodes, links}`: links have their own list, and the values set in a node are an
-//! array whose names only the node's code knows.
+//! The editor's JSON, `{nodes, links}`: links have their own list, and the values set in a node are
+//! an array whose names only the node's code knows.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::graph::{Graph, Input, Node};
 
-/// Names of the values of common classes, in the order of the editor's array (ComfyUI's nodes.py and
-/// comfy_extras). `_` marks a value that is of no use here.
+/// Names of the values of common classes, in the order of the editor's array (ComfyUI's nodes.py
+/// and comfy_extras). `_` marks a value that is of no use here.
 const VALUE_NAMES: [(&str, &[&str]); 19] = [
     ("CLIPTextEncode", &["text"]),
     (
@@ -71,8 +71,8 @@ pub(super) fn graph(map: &Map<String, Value>) -> Option<Graph> {
     (!nodes.is_empty()).then(|| Graph::new(nodes))
 }
 
-/// Which node each link comes from. A link is `[id, source, output, target, input, type]` or, in newer
-/// files, an object.
+/// Which node each link comes from. A link is `[id, source, output, target, input, type]` or, in
+/// newer files, an object.
 fn link_sources(links: Option<&Value>) -> HashMap<String, String> {
     let links = links.and_then(Value::as_array).into_iter().flatten();
     links
