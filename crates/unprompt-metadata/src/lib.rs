@@ -79,7 +79,9 @@ pub fn read(bytes: &[u8]) -> Result<Option<Metadata>, MetadataError> {
         found_or_damaged => return found_or_damaged,
     }
     match sniff(bytes) {
-        Some(format) if container::keeps_low_bits(format, bytes) => stealth::read_encoded(bytes),
+        Some(format) if container::keeps_low_bits(format, bytes) => {
+            stealth::read_encoded(format, bytes)
+        }
         _ => Ok(None),
     }
 }

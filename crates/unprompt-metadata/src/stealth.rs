@@ -5,7 +5,9 @@
 //! and blue. They spell a 15-byte mark, the payload's length in bits as 32 bits, most significant
 //! first, and the payload: UTF-8, gzip-compressed if the mark ends in `comp`.
 
-use unprompt_image::{Limits, decode_rgba};
+use std::io::Cursor;
+
+use unprompt_image::{Format, Limits, decode_rgba};
 
 use crate::carried::Carried;
 use crate::container::{Inflated, gunzip};
@@ -51,11 +53,59 @@ pub fn read_pixels(
 }
 
 /// Decodes a file and looks at its pixels; a picture that cannot be decoded hides nothing.
-pub(crate) fn read_encoded(bytes: &[u8]) -> Result<Option<Metadata>, MetadataError> {
+pub(crate) fn read_encoded(
+    format: Format,
+    bytes: &[u8],
+) -> Result<Option<Metadata>, MetadataError> {
+    if format == Format::Png && !png_may_have_mark(bytes) {
+        return Ok(None);
+    }
     match decode_rgba(bytes, &Limits::default()) {
         Ok(image) => read_pixels(image.width, image.height, &image.pixels),
         Err(_) => Ok(None),
     }
+}
+
+/// Decodes the first rows of a PNG file, as far as the mark reaches down the first column, so that
+/// most pictures need not be decoded whole. Of a picture that is interlaced, or too low for the
+/// mark to end in the first column, this says that it may have one.
+fn png_may_have_mark(bytes: &[u8]) -> bool {
+    const ROWS: usize = MARK_LENGTH * 8;
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let Ok(mut reader) = decoder.read_info() else {
+        return false;
+    };
+    let info = reader.info();
+    let channels = info.color_type.samples();
+    if info.interlaced || (info.height as usize) < ROWS {
+        return true;
+    }
+    let mut column = Vec::with_capacity(ROWS * 4);
+    for _ in 0..ROWS {
+        let Ok(Some(row)) = reader.next_row() else {
+            return false;
+        };
+        // `keeps_low_bits` has made sure of 8-bit red, green and blue, with alpha or without.
+        let Some(pixel) = row.data().get(..channels) else {
+            return false;
+        };
+        column.extend_from_slice(pixel);
+        column.resize(column.len().next_multiple_of(4), u8::MAX);
+    }
+    [Channels::Alpha, Channels::Rgb]
+        .into_iter()
+        .any(|channels| {
+            Bits {
+                width: 1,
+                height: ROWS,
+                rgba: &column,
+                channels,
+            }
+            .mark()
+            .is_some()
+        })
 }
 
 /// Payloads are a JSON object of texts, or one text, which is the web UI's infotext.
@@ -89,6 +139,19 @@ impl Bits<'_> {
         }
     }
 
+    /// Whether the mark announces a compressed payload; `None` without a mark.
+    fn mark(&self) -> Option<bool> {
+        match (self.channels, self.bytes(0, MARK_LENGTH)?.as_slice()) {
+            (Channels::Alpha, b"stealth_pnginfo") | (Channels::Rgb, b"stealth_rgbinfo") => {
+                Some(false)
+            }
+            (Channels::Alpha, b"stealth_pngcomp") | (Channels::Rgb, b"stealth_rgbcomp") => {
+                Some(true)
+            }
+            _ => None,
+        }
+    }
+
     fn bit(&self, index: usize) -> u8 {
         let (pixel, channel) = match self.channels {
             Channels::Alpha => (index, 3),
@@ -110,13 +173,8 @@ impl Bits<'_> {
 }
 
 fn hidden_text(bits: &Bits) -> Result<Option<String>, MetadataError> {
-    let Some(mark) = bits.bytes(0, MARK_LENGTH) else {
+    let Some(compressed) = bits.mark() else {
         return Ok(None);
-    };
-    let compressed = match (bits.channels, mark.as_slice()) {
-        (Channels::Alpha, b"stealth_pnginfo") | (Channels::Rgb, b"stealth_rgbinfo") => false,
-        (Channels::Alpha, b"stealth_pngcomp") | (Channels::Rgb, b"stealth_rgbcomp") => true,
-        _ => return Ok(None),
     };
     let payload = bits.bytes(MARK_LENGTH * 8, 4).and_then(|length| {
         let length = length

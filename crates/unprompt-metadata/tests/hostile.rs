@@ -364,3 +364,17 @@ fn heavy_nodes_that_are_reached_often_are_bounded() {
         Some("")
     );
 }
+
+#[test]
+fn a_header_that_claims_a_huge_picture_is_not_believed() {
+    for (width, height) in [
+        (0x7fff_ffff_u32, 200_u32),
+        (200, 0x7fff_ffff),
+        (100_000, 100_000),
+    ] {
+        let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+        let header = chunk(b"IHDR", &[&sides, b"\x08\x06\0\0\0".as_slice()].concat());
+        let bytes = png(&[header, chunk(b"IDAT", &zlib(&[0; 4096]))]);
+        assert_eq!(read(&bytes).unwrap(), None);
+    }
+}
