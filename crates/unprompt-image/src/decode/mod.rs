@@ -51,7 +51,8 @@ pub enum Alpha {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Orientation {
-    /// Pixels stay as stored, as in every reference pipeline.
+    /// Pixels stay as stored, as in every reference pipeline. (Except for TIFF, which Pillow itself
+    /// turns upright on opening, and so does this crate.)
     #[default]
     AsStored,
     /// Pixels are turned and mirrored as the tag says, as viewers do (Pillow's
@@ -76,28 +77,28 @@ enum Samples {
 
 /// Decodes an encoded picture to 8-bit RGB; the format is told from the content.
 ///
-/// Pixels are what Pillow 13's `Image.open(..).convert("RGB")` gives (JPEG and lossy WebP: see the
-/// crate's README for measured differences), with one deliberate exception: 16-bit grey keeps its
-/// high byte, as 16-bit RGB does, where Pillow clips it to almost pure white.
+/// Pixels are to the bit what Pillow 13's `Image.open(..).convert("RGB")` gives, lossy formats
+/// included, with one deliberate exception: 16-bit grey keeps its high byte, as 16-bit RGB does,
+/// where Pillow clips every level above 255 to white and so hands a model an almost white picture.
 ///
 /// # Errors
 /// See [`ImageErrorKind`]: unknown format, a limit exceeded, a damaged or unsupported file.
 pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage> {
-    let (format, decoded) = decode_samples(bytes, &options.limits)?;
+    let (format, mut decoded) = decode_samples(bytes, &options.limits)?;
+    if options.orientation == Orientation::Applied {
+        decoded = orient::apply(decoded);
+    }
     let pixels = match (decoded.samples, options.alpha) {
         (Samples::Rgb(pixels), _) => pixels,
         (Samples::Rgba(pixels), Alpha::Drop) => drop_alpha(pixels),
         (Samples::Rgba(pixels), Alpha::OverWhite) => over_white(pixels),
     };
-    let image = RgbImage {
+    let format = Some(format);
+    Ok(RgbImage {
         width: decoded.width,
         height: decoded.height,
         pixels,
-        format: Some(format),
-    };
-    Ok(match options.orientation {
-        Orientation::AsStored => image,
-        Orientation::Applied => orient::apply(image, decoded.orientation),
+        format,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The EXIF orientation: finding it, and turning pixels by it.
 
-use crate::RgbImage;
+use super::{Decoded, Samples};
 
 /// Orientation of an EXIF block that starts at its TIFF header (an `Exif\0\0` prefix is skipped);
 /// 1 (as stored) when absent or damaged.
@@ -10,19 +10,51 @@ pub(super) fn from_exif(exif: &[u8]) -> u8 {
 }
 
 /// Turns the picture upright; `orientation` is the EXIF value, 1 to 8, anything else is upright.
-pub(super) fn apply(image: RgbImage, orientation: u8) -> RgbImage {
+pub(super) fn apply(decoded: Decoded) -> Decoded {
+    let Decoded {
+        width,
+        height,
+        samples,
+        orientation,
+    } = decoded;
     if !(2..=8).contains(&orientation) {
-        return image;
+        return Decoded {
+            width,
+            height,
+            samples,
+            orientation: 1,
+        };
     }
-    let (width, height) = (image.width as usize, image.height as usize);
-    let swaps_sides = orientation >= 5;
-    let (out_width, out_height) = if swaps_sides {
+    let size = (width as usize, height as usize);
+    let samples = match samples {
+        Samples::Rgb(pixels) => Samples::Rgb(turn::<3>(&pixels, size, orientation)),
+        Samples::Rgba(pixels) => Samples::Rgba(turn::<4>(&pixels, size, orientation)),
+    };
+    let (width, height) = if orientation >= 5 {
         (height, width)
     } else {
         (width, height)
     };
-    let source = image.pixels.as_chunks::<3>().0;
-    let mut pixels = Vec::with_capacity(image.pixels.len());
+    Decoded {
+        width,
+        height,
+        samples,
+        orientation: 1,
+    }
+}
+
+fn turn<const CHANNELS: usize>(
+    pixels: &[u8],
+    (width, height): (usize, usize),
+    orientation: u8,
+) -> Vec<u8> {
+    let (out_width, out_height) = if orientation >= 5 {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    let source = pixels.as_chunks::<CHANNELS>().0;
+    let mut turned = Vec::with_capacity(pixels.len());
     for y in 0..out_height {
         for x in 0..out_width {
             // The stored pixel that is shown at (x, y).
@@ -35,13 +67,8 @@ pub(super) fn apply(image: RgbImage, orientation: u8) -> RgbImage {
                 7 => (width - 1 - y, height - 1 - x),
                 _ => (width - 1 - y, x),
             };
-            pixels.extend_from_slice(&source[stored_y * width + stored_x]);
+            turned.extend_from_slice(&source[stored_y * width + stored_x]);
         }
     }
-    RgbImage {
-        width: out_width as u32,
-        height: out_height as u32,
-        pixels,
-        format: image.format,
-    }
+    turned
 }
