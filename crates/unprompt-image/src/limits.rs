@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageError, Result};
+use crate::{ImageError, ImageErrorKind, Result};
 
 /// What an untrusted picture may cost; checked against its header, before pixels are allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl Limits {
     /// Refuses an encoded file that is too long.
     ///
     /// # Errors
-    /// [`crate::ImageErrorKind::LimitExceeded`] when `length` is above `max_encoded_bytes`.
+    /// [`ImageErrorKind::LimitExceeded`] when `length` is above `max_encoded_bytes`.
     pub fn check_encoded(&self, length: usize) -> Result<()> {
         if length > self.max_encoded_bytes {
             return Err(ImageError::limit(format_args!(
@@ -51,11 +51,15 @@ impl Limits {
     /// would be too large; returns that buffer's length in bytes.
     ///
     /// # Errors
-    /// [`crate::ImageErrorKind::LimitExceeded`], naming the limit that was passed.
+    /// [`ImageErrorKind::LimitExceeded`], naming the limit that was passed;
+    /// [`ImageErrorKind::Malformed`] for a side of zero.
     pub fn check_pixels(&self, width: u64, height: u64, bytes_per_pixel: u64) -> Result<usize> {
         let size = format_args!("{width} x {height} pixels").to_string();
         if width == 0 || height == 0 {
-            return Err(ImageError::limit(format_args!("{size} hold no picture")));
+            return Err(ImageError::new(
+                ImageErrorKind::Malformed,
+                format!("damaged picture: {size} hold nothing"),
+            ));
         }
         let max_side = u64::from(self.max_side);
         if width > max_side || height > max_side {

@@ -10,6 +10,10 @@ use super::{Decoded, Samples, zeroed};
 use crate::{Format, ImageError, Limits, Result};
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
+    // The decoder has a limit of its own, which it reports as damage; ours comes first.
+    if let Some((width, height)) = claimed_size(bytes) {
+        limits.check_pixels(width, height, 3)?;
+    }
     let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     let colour = decoder.color_type();
@@ -36,6 +40,26 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
         samples,
         orientation: 1,
     })
+}
+
+/// Width and height in the header; negative ones only turn the picture upside down.
+fn claimed_size(bytes: &[u8]) -> Option<(u64, u64)> {
+    const CORE_HEADER: u32 = 12;
+    let word = |at: usize| {
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .copied()
+            .map(u32::from_le_bytes)
+    };
+    let (width, height) = match word(14)? {
+        CORE_HEADER => (word(18)? & 0xffff, word(18)? >> 16),
+        _ => (
+            word(18)?.cast_signed().unsigned_abs(),
+            word(22)?.cast_signed().unsigned_abs(),
+        ),
+    };
+    Some((width.into(), height.into()))
 }
 
 /// Bits per channel of a 16-bit picture in one of the two layouts that Pillow reads.

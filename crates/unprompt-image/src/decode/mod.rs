@@ -202,15 +202,14 @@ fn over_white(mut pixels: Vec<u8>) -> Vec<u8> {
 }
 
 /// A zeroed buffer whose length passed the limits; a failed allocation is an error, not an abort.
-fn zeroed(length: usize) -> Result<Vec<u8>> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(length).map_err(|_| {
-        ImageError::limit(format_args!(
-            "no memory for a pixel buffer of {length} bytes"
-        ))
+///
+/// Zeroed by the allocator, so that pages of a picture that turns out to be empty are never
+/// touched; the reservation before it is only to learn whether there is room.
+fn zeroed<T: Default + Clone>(length: usize) -> Result<Vec<T>> {
+    Vec::<T>::new().try_reserve_exact(length).map_err(|_| {
+        ImageError::limit(format_args!("no memory for a buffer of {length} samples"))
     })?;
-    buffer.resize(length, 0);
-    Ok(buffer)
+    Ok(vec![T::default(); length])
 }
 
 /// Spreads single-channel samples to RGB.

@@ -92,13 +92,6 @@ impl Frame {
         for (&[id, _, table], (h, v)) in specifications.iter().zip(factors()) {
             let (blocks_across, blocks_down) = (mcus_across * h, mcus_down * v);
             let blocks = blocks_across * blocks_down;
-            let mut coefficients = Vec::new();
-            if progressive {
-                coefficients
-                    .try_reserve_exact(blocks * 64)
-                    .map_err(|_| ImageError::limit("no memory for its coefficients"))?;
-                coefficients.resize(blocks * 64, 0);
-            }
             components.push(Component {
                 id,
                 h,
@@ -110,7 +103,7 @@ impl Frame {
                 blocks_across,
                 blocks_down,
                 samples: zeroed(blocks * 64)?,
-                coefficients,
+                coefficients: zeroed(if progressive { blocks * 64 } else { 0 })?,
                 done: false,
             });
         }
