@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{ContentHash, Sha256Hex};
 use crate::progress::{HighWater, Started};
-use crate::reference::is_commit_hash;
+use crate::reference::{is_commit_hash, is_revision};
 use crate::relative_path::RelativePath;
 use crate::{Error, Hub, ModelRef, Progress, RepositoryId, ResolvedModel, Result};
 use crate::{repository, storage, transfer};
@@ -32,6 +32,9 @@ struct BundledModel {
     /// A manifest name or a hub id.
     name: String,
     revision: String,
+    /// The branch that the revision was exported as; hub ids only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
     files: Vec<BundledFile>,
 }
 
@@ -197,6 +200,9 @@ impl Hub {
                     .map(|file| (file.path.clone(), file.size))
                     .collect(),
             )?;
+            if let Some(branch) = &model.branch {
+                repository::set_branch(self, &id, branch, &model.revision)?;
+            }
         }
         Ok(index.models.into_iter().map(|model| model.name).collect())
     }
@@ -210,6 +216,11 @@ impl Hub {
     ) -> Result<BTreeMap<String, Expected>> {
         let mut expected = BTreeMap::new();
         for model in &index.models {
+            if let Some(branch) = &model.branch
+                && !is_revision(branch)
+            {
+                return Err(refuse(format!("{branch:?} is not a branch")));
+            }
             for file in &model.files {
                 let path = RelativePath::parse(&file.path)?;
                 let sha256 = Sha256Hex::parse(&file.sha256).map_err(refuse)?;
@@ -316,7 +327,13 @@ fn entry_name(entry: &tar::Entry<'_, impl Read>) -> Option<String> {
 }
 
 fn bundled(model: &ModelRef, found: &ResolvedModel) -> Result<BundledModel> {
-    let is_repository = matches!(model, ModelRef::Repository { .. });
+    let (is_repository, branch) = match model {
+        ModelRef::Repository { revision, .. } => {
+            let branch = revision.as_deref().unwrap_or(repository::DEFAULT_REVISION);
+            (true, (branch != found.revision).then(|| branch.to_owned()))
+        }
+        ModelRef::Named(_) | ModelRef::Local(_) => (false, None),
+    };
     let mut files = Vec::with_capacity(found.files.len());
     for (name, path) in &found.files {
         let io = |error| Error::io("read", path, error);
@@ -332,9 +349,11 @@ fn bundled(model: &ModelRef, found: &ResolvedModel) -> Result<BundledModel> {
             etag: blob.filter(|_| is_repository),
         });
     }
+    let (name, revision) = (found.name.clone(), found.revision.clone());
     Ok(BundledModel {
-        name: found.name.clone(),
-        revision: found.revision.clone(),
+        name,
+        revision,
+        branch,
         files,
     })
 }

@@ -56,7 +56,7 @@ pub enum Error {
     /// The model is not on this machine and nothing may be fetched.
     #[error(
         "model `{name}` is not on this machine and fetching is off (--offline or HF_HUB_OFFLINE); \
-         looked in {}; {by_hand}",
+         looked in {}\n{by_hand}",
         PathList(looked_in)
     )]
     Offline {
@@ -220,7 +220,11 @@ struct FailureList<'a>(&'a [SourceFailure]);
 impl fmt::Display for FailureList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for failure in self.0 {
-            writeln!(f, "  {}: {}", failure.source, failure.error)?;
+            match &*failure.error {
+                // The source names the package already.
+                Error::Package { reason, .. } => writeln!(f, "  {}: {reason}", failure.source)?,
+                error => writeln!(f, "  {}: {error}", failure.source)?,
+            }
         }
         Ok(())
     }

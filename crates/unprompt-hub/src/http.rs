@@ -1,4 +1,9 @@
 //! Requests to a hub: redirects by hand, so that the token goes to the hub and nowhere else.
+//!
+//! Why not the `hf-hub` crate: it compares neither the length nor the hash of what arrived, does
+//! not flush a file before it gets its name, reads none of the hub's environment variables, and
+//! needs an async runtime. `ureq` is blocking, has a limit for every phase of a request, and
+//! leaves redirects and files to us, which is what resuming and checking need.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -7,10 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::config::AutoHeaderValue;
-use ureq::http::{HeaderMap, Response, Uri};
+use ureq::http::{HeaderMap, Response};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, ResponseExt as _};
 
+use crate::address::{Origin, percent_encode, without_query};
 use crate::environment::Environment;
 use crate::progress::HighWater;
 use crate::storage;
@@ -194,6 +200,8 @@ impl<'a> Client<'a> {
                     Attempt::Again(error)
                 }
             })?;
+        // Whoever answered in the end is the one to name.
+        let answered = response.get_uri().to_string();
         let status = response.status().as_u16();
         let start = match status {
             200 => 0,
@@ -201,11 +209,11 @@ impl<'a> Client<'a> {
             // The server disagrees about what can be resumed: begin anew.
             206 | 416 => {
                 return truncate(file, part)
-                    .and_then(|()| Err(refused(address, status)))
+                    .and_then(|()| Err(refused(&answered, status)))
                     .map_err(Attempt::Again);
             }
-            429 | 500..=599 => return Err(Attempt::Again(refused(address, status))),
-            _ => return Err(Attempt::Final(refused(address, status))),
+            429 | 500..=599 => return Err(Attempt::Again(refused(&answered, status))),
+            _ => return Err(Attempt::Final(refused(&answered, status))),
         };
         if let Some(length) = response.body().content_length()
             && start + length != size
@@ -401,65 +409,6 @@ fn read_certificates(path: &Path) -> Result<RootCerts> {
     Ok(RootCerts::Specific(Arc::new(certificates)))
 }
 
-/// Scheme, host and port: whom a request goes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    host: String,
-    port: u16,
-}
-
-impl Origin {
-    fn of(address: &str) -> Result<Self> {
-        let invalid = |reason: &str| Error::Network {
-            address: without_query(address),
-            reason: reason.to_owned(),
-        };
-        let uri: Uri = address.parse().map_err(|_| invalid("not an address"))?;
-        let scheme = uri.scheme_str().unwrap_or_default().to_ascii_lowercase();
-        let default_port = match scheme.as_str() {
-            "https" => 443,
-            "http" => 80,
-            _ => return Err(invalid("not an http or https address")),
-        };
-        let authority = uri
-            .authority()
-            .ok_or_else(|| invalid("the address has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(invalid("the address has a user name in it"));
-        }
-        let port = authority.port_u16().unwrap_or(default_port);
-        Ok(Self {
-            scheme,
-            host: authority.host().to_ascii_lowercase(),
-            port,
-        })
-    }
-
-    fn is_loopback(&self) -> bool {
-        matches!(self.host.as_str(), "127.0.0.1" | "localhost" | "[::1]")
-    }
-
-    /// The address that a `location` header of this origin means.
-    fn resolve(&self, location: &str, from: &str) -> Result<String> {
-        let refuse = |reason: &str| Error::Network {
-            address: without_query(from),
-            reason: format!("redirected {reason}"),
-        };
-        if location.starts_with('/') && !location.starts_with("//") {
-            return Ok(format!(
-                "{}://{}:{}{location}",
-                self.scheme, self.host, self.port
-            ));
-        }
-        let target = Origin::of(location).map_err(|_| refuse("to something that is no address"))?;
-        if self.scheme == "https" && target.scheme != "https" {
-            return Err(refuse("from https to plain http, which is refused"));
-        }
-        Ok(location.to_owned())
-    }
-}
-
 fn refused(address: &str, status: u16) -> Error {
     Error::Status {
         address: without_query(address),
@@ -487,27 +436,4 @@ fn network(address: &str, error: &ureq::Error, timeout: Duration) -> Error {
         address: without_query(address),
         reason,
     }
-}
-
-/// Signed addresses keep their signature in the query; it belongs in no message.
-fn without_query(address: &str) -> String {
-    address
-        .split(['?', '#'])
-        .next()
-        .unwrap_or(address)
-        .to_owned()
-}
-
-/// Percent-encodes all but unreserved characters and those in `keep`.
-fn percent_encode(text: &str, keep: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let character = char::from(byte);
-        if byte.is_ascii_alphanumeric() || "-._~".contains(character) || keep.contains(character) {
-            encoded.push(character);
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }

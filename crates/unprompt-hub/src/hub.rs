@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::digest::Sha256Hex;
 use crate::environment::Environment;
 use crate::lock::FetchLock;
 use crate::manifest::{Manifest, NamedModel, PackageSource, Source};
@@ -33,6 +34,13 @@ impl Default for HubOptions {
             use_locks: true,
         }
     }
+}
+
+/// Whether a model that is here is hashed before it is taken for whole.
+#[derive(Clone, Copy, PartialEq)]
+enum Rehash {
+    Yes,
+    No,
 }
 
 /// Finds models on this machine and brings those that are not.
@@ -108,7 +116,12 @@ impl Hub {
     pub fn resolve(&self, model: &ModelRef, progress: &dyn Progress) -> Result<ResolvedModel> {
         match self.locate(model)? {
             Some(found) => Ok(found),
-            None => self.pull(model, progress),
+            None => match model {
+                ModelRef::Named(name) => {
+                    self.pull_named(self.manifest.get(name)?, Rehash::No, progress)
+                }
+                _ => self.pull(model, progress),
+            },
         }
     }
 
@@ -119,7 +132,9 @@ impl Hub {
     /// Those of [`Hub::resolve`].
     pub fn pull(&self, model: &ModelRef, progress: &dyn Progress) -> Result<ResolvedModel> {
         match model {
-            ModelRef::Named(name) => self.pull_named(self.manifest.get(name)?, progress),
+            ModelRef::Named(name) => {
+                self.pull_named(self.manifest.get(name)?, Rehash::Yes, progress)
+            }
             ModelRef::Repository { id, revision } => {
                 repository::pull(self, id, revision.as_deref(), progress)
             }
@@ -178,19 +193,26 @@ impl Hub {
         ))
     }
 
-    fn pull_named(&self, model: &NamedModel, progress: &dyn Progress) -> Result<ResolvedModel> {
-        let lock = self.lock(&model.name, &model.name, progress);
-        if let Some(found) = self.locate_named(model)
-            && self.drop_wrong_files(model, progress)?
-        {
-            return Ok(found);
-        }
+    fn pull_named(
+        &self,
+        model: &NamedModel,
+        rehash: Rehash,
+        progress: &dyn Progress,
+    ) -> Result<ResolvedModel> {
+        // Offline there is nothing to wait for, and nothing to put in the place of a wrong file.
         if self.is_offline() {
-            return Err(Error::Offline {
+            return self.locate_named(model).ok_or_else(|| Error::Offline {
                 name: model.name.clone(),
                 looked_in: self.folders(model),
                 by_hand: by_hand(model),
             });
+        }
+        let lock = self.lock(&model.name, &model.name, progress);
+        // Another process may have fetched it while we waited.
+        if let Some(found) = self.locate_named(model)
+            && (rehash == Rehash::No || self.drop_wrong_files(model, progress)?)
+        {
+            return Ok(found);
         }
         if lock.is_held() {
             storage::remove_leftovers(&self.own_folders(model));
@@ -275,7 +297,9 @@ impl Hub {
         let folder = self.own_folder(model);
         for file in &model.files {
             let destination = storage::create_parents(&folder, &file.path)?;
-            if storage::has_size(&destination, file.size) {
+            if storage::has_size(&destination, file.size)
+                && Sha256Hex::of_file(&destination)? == file.sha256
+            {
                 continue;
             }
             match &file.original {

@@ -10,6 +10,7 @@
 //! Invariant: locks save work, they never guard correctness.
 //! Invariant: knows nothing of what is inside a model file.
 
+mod address;
 mod bundle;
 mod convert;
 mod digest;

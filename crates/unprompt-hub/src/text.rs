@@ -33,11 +33,11 @@ pub(crate) fn by_hand(model: &NamedModel) -> String {
         });
     }
     steps.push(format!(
-        "or run `unprompt models export {} --out BUNDLE.tar` on a machine that has it and `unprompt \
+        "run `unprompt models export {} --out BUNDLE.tar` on a machine that has it and `unprompt \
          models import BUNDLE.tar` here",
         model.name
     ));
-    format!("to bring it by hand: {}", steps.join("; "))
+    format!("to bring it by hand, one of:\n  - {}", steps.join("\n  - "))
 }
 
 fn file_list(model: &NamedModel) -> String {

@@ -379,7 +379,7 @@ fn the_token_goes_to_the_hub_and_to_no_other_host() {
         if request.path.ends_with("model.safetensors") {
             let content = &files["model.safetensors"];
             return Reply::new(302, "")
-                .header("location", format!("{storage}/blob?signature=private"))
+                .header("location", format!("{storage}/blob?signature=c0ffee"))
                 .header("x-repo-commit", COMMIT)
                 .header("x-linked-etag", format!("\"{}\"", etag(content)))
                 .header("x-linked-size", content.len().to_string());
@@ -425,7 +425,7 @@ fn the_token_goes_to_the_hub_and_to_no_other_host() {
 fn messages_hold_no_signature_and_no_token() {
     let place = Place::new();
     let elsewhere = Server::start(|_| Reply::new(403, ""));
-    let target = format!("{}/blob?signature=private", elsewhere.address);
+    let target = format!("{}/blob?signature=c0ffee", elsewhere.address);
     let files = tiny_files();
     let server = Server::start(move |request| match request.method.as_str() {
         "GET" => Reply::new(302, "").header("location", target.clone()),
@@ -438,9 +438,12 @@ fn messages_hold_no_signature_and_no_token() {
     let hub = Hub::new(environment, HubOptions::default(), manifest);
     let error = hub.resolve(&named(), &NoProgress).unwrap_err();
     let text = format!("{error} {error:?} {hub:?}");
-    assert!(text.contains("403"));
     assert!(
-        !text.contains("private") && !text.contains("hf_secret"),
+        text.contains("403") && text.contains(&elsewhere.address),
+        "{text}"
+    );
+    assert!(
+        !text.contains("c0ffee") && !text.contains("hf_secret"),
         "{text}"
     );
 }

@@ -1,0 +1,161 @@
+//! Several processes at once, and processes that are killed.
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::server::{Delivery, Server, hub_reply};
+use common::{Place, hub_source, manifest, tiny_files, tree};
+use unprompt_hub::{Environment, Hub, HubOptions, Manifest, ModelRef, NoProgress};
+
+const ROLE: &str = "UNPROMPT_TEST_FETCHES";
+const WITHOUT_LOCKS: &str = "UNPROMPT_TEST_WITHOUT_LOCKS";
+
+/// In a child process: fetch and end. In the test itself: nothing.
+fn act_as_child() -> bool {
+    let Some(manifest) = std::env::var_os(ROLE) else {
+        return false;
+    };
+    let manifest = Manifest::parse(&fs::read_to_string(manifest).unwrap()).unwrap();
+    let use_locks = std::env::var_os(WITHOUT_LOCKS).is_none();
+    let options = HubOptions {
+        use_locks,
+        ..HubOptions::default()
+    };
+    let hub = Hub::new(Environment::from_process(), options, manifest);
+    hub.resolve(&named(), &NoProgress).unwrap();
+    assert!(hub.verify(&named()).unwrap().is_good());
+    true
+}
+
+fn named() -> ModelRef {
+    ModelRef::Named("tiny".to_owned())
+}
+
+/// This test program again, in the role of a process that fetches.
+fn start_child(place: &Place, server: &Server, test: &str, use_locks: bool) -> Child {
+    let file = place.root.path().join("manifest.toml");
+    if !file.exists() {
+        fs::write(&file, manifest(&tiny_files(), &[hub_source()])).unwrap();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test])
+        .env(ROLE, file)
+        .env("UNPROMPT_CACHE", place.own_cache())
+        .env("HF_HUB_CACHE", place.hub_cache())
+        .env("HF_ENDPOINT", &server.address)
+        .env_remove("HF_HUB_OFFLINE")
+        .env_remove("TRANSFORMERS_OFFLINE")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if !use_locks {
+        command.env(WITHOUT_LOCKS, "1");
+    }
+    command.spawn().unwrap()
+}
+
+#[test]
+fn eight_processes_at_once_fetch_once() {
+    if act_as_child() {
+        return;
+    }
+    for use_locks in [true, false] {
+        let place = Place::new();
+        let files = tiny_files();
+        let server = Server::start(move |request| {
+            hub_reply(&files, request).delivery(Delivery::Slow(50_000, Duration::from_millis(20)))
+        });
+        let test = "eight_processes_at_once_fetch_once";
+        let children: Vec<_> = (0..8)
+            .map(|_| start_child(&place, &server, test, use_locks))
+            .collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        if use_locks {
+            assert_eq!(server.downloads("model.safetensors"), 1);
+        }
+        let hub = place.hub(&server.address, &manifest(&tiny_files(), &[hub_source()]));
+        assert!(hub.verify(&named()).unwrap().is_good());
+        assert_no_leftovers(&place.hub_cache());
+    }
+}
+
+fn assert_no_leftovers(cache: &Path) {
+    let leftovers: Vec<_> = tree(cache)
+        .into_keys()
+        .filter(|name| name.ends_with(".tmp") || name.ends_with(".incomplete"))
+        .collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+}
+
+#[test]
+fn eight_threads_at_once_fetch_once() {
+    let place = Place::new();
+    let files = tiny_files();
+    let server = Server::start(move |request| {
+        hub_reply(&files, request).delivery(Delivery::Slow(50_000, Duration::from_millis(10)))
+    });
+    let hub = place.hub(&server.address, &manifest(&tiny_files(), &[hub_source()]));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| hub.resolve(&named(), &NoProgress).unwrap());
+        }
+    });
+    assert_eq!(server.downloads("model.safetensors"), 1);
+    assert!(hub.verify(&named()).unwrap().is_good());
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_nothing_that_is_trusted() {
+    if act_as_child() {
+        return;
+    }
+    let test = "a_kill_at_any_moment_leaves_nothing_that_is_trusted";
+    let mut killed_while_fetching = 0;
+    for use_locks in [true, false] {
+        let place = Place::new();
+        let files = tiny_files();
+        // About 150 ms in all; the kills come from 0 to 200 ms after the start.
+        let server = Server::start(move |request| {
+            hub_reply(&files, request).delivery(Delivery::Slow(30_000, Duration::from_millis(12)))
+        });
+        let hub = place.hub(&server.address, &manifest(&tiny_files(), &[hub_source()]));
+        for round in 0..50_u64 {
+            if round % 5 == 0 {
+                // From nothing again, so that not all rounds find a finished file.
+                let _ = fs::remove_dir_all(place.hub_cache());
+            }
+            let mut child = start_child(&place, &server, test, use_locks);
+            std::thread::sleep(Duration::from_millis(round * 37 % 200));
+            let running = child.try_wait().unwrap().is_none();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // Whatever is named like a finished file is one.
+            for (name, content) in tree(&place.repository_folder().join("blobs")) {
+                if !name.ends_with(".tmp") && !name.ends_with(".incomplete") {
+                    assert!(
+                        tiny_files().values().any(|whole| *whole == content),
+                        "{name}"
+                    );
+                }
+            }
+            let found = hub.locate(&named()).unwrap();
+            killed_while_fetching += usize::from(running && found.is_none());
+            if found.is_some() {
+                assert!(hub.verify(&named()).unwrap().is_good());
+            }
+        }
+        hub.resolve(&named(), &NoProgress).unwrap();
+        assert!(hub.verify(&named()).unwrap().is_good());
+    }
+    assert!(
+        killed_while_fetching >= 20,
+        "only {killed_while_fetching} kills hit a fetch"
+    );
+}
