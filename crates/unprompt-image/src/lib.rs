@@ -7,6 +7,20 @@
 //! bytes --decode--> RgbImage --resize--> RgbImage --Preprocessor--> Pixels (f32)
 //! ```
 //!
+//! ```no_run
+//! use unprompt_image::{DecodeOptions, Layout, Preprocessor, decode_file};
+//!
+//! # fn main() -> unprompt_image::Result<()> {
+//! let config = r#"{"image_processor_type": "ViTImageProcessor"}"#;
+//! let preprocessor = Preprocessor::from_preprocessor_config(config)?;
+//! let options = DecodeOptions { alpha: preprocessor.alpha, ..DecodeOptions::default() };
+//! let image = decode_file("photo.jpg", &options)?;
+//! let pixels = preprocessor.apply(&image, Layout::Chw)?;
+//! assert_eq!((pixels.channels, pixels.height, pixels.width), (3, 224, 224));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Invariant: no pixel buffer is allocated before the header's dimensions and the resulting byte
 //! count passed [`Limits`].
 //!

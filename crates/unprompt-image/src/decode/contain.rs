@@ -16,14 +16,17 @@ thread_local! {
 /// stays silent for contained panics, and passes all others on, is installed once per process.
 pub(super) fn contain_panics<T>(format: Format, decoder: impl FnOnce() -> Result<T>) -> Result<T> {
     static SILENCE: Once = Once::new();
-    SILENCE.call_once(|| {
-        let earlier = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !CONTAINED.get() {
-                earlier(info);
-            }
-        }));
-    });
+    // The hook cannot be changed by a thread that unwinds, such as one that decodes in a `drop`.
+    if !std::thread::panicking() {
+        SILENCE.call_once(|| {
+            let earlier = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                if !CONTAINED.get() {
+                    earlier(info);
+                }
+            }));
+        });
+    }
     // Nothing that the decoder touched survives a panic: it owns its state and borrows only the
     // immutable input.
     CONTAINED.set(true);
