@@ -1,1 +1,55 @@
-fn main() {}
+//! The `unprompt` command line.
+//!
+//! Data goes to standard output or `--out`; progress and errors go to standard error. Exit codes:
+//! 0 all done, 1 could not start, 2 finished but some inputs failed.
+
+mod arguments;
+mod commands;
+mod output;
+mod progress;
+mod records;
+
+use arguments::Arguments;
+use clap::Parser;
+use std::{io, process::ExitCode};
+
+/// How a command that ran to its end went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// Everything was done.
+    Whole,
+    /// Some inputs failed; each was reported.
+    WithFailures,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, not failures; what cannot be parsed could not start.
+            let code = u8::from(error.use_stderr());
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    match commands::run(&arguments) {
+        Ok(Finished::Whole) => ExitCode::SUCCESS,
+        Ok(Finished::WithFailures) => ExitCode::from(2),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever read the output has enough of it: no failure of ours.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,1 +1,54 @@
-//! Turns an image back into its prompt: the facade over the unprompt crates.
+//! Turns an image back into its prompt: as text, and as the 384-d all-MiniLM-L6-v2 embedding of
+//! that text.
+//!
+//! ```no_run
+//! use unprompt::{Hub, HubOptions, NoProgress, Outcome, PredictOptions, Predictor, Preset, Source};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let hub = Hub::from_env(HubOptions::default())?;
+//! let predictor = Predictor::load(&hub, Preset::load("lite")?, &NoProgress)?;
+//! let picture = Source::File("picture.png".into());
+//! for outcome in predictor.predict(&[picture], &PredictOptions::default()) {
+//!     match outcome {
+//!         Outcome::Prediction(found) => println!("{}: {}", found.path, found.prompt),
+//!         Outcome::Failure(failed) => eprintln!("{}: {}", failed.path, failed.error),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Invariant: this crate only names what the others hold.
+
+pub use unprompt_engine::{
+    Classifier, EngineError, FailureRecord, InputError, Label, MemberKind, MemberRecord,
+    MemberSpec, ModelReceipt, Outcome, PredictOptions, PredictionRecord, Predictor, Preset,
+    PromptSource, Receipt, Source, load_sentence_encoder, sources,
+};
+pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
+pub use unprompt_models::SentenceEncoder;
+
+/// Scoring predictions against the truth.
+pub mod eval {
+    pub use unprompt_eval::*;
+}
+
+/// Naming, fetching, verifying and caching model files.
+pub mod hub {
+    pub use unprompt_hub::*;
+}
+
+/// Decoding, resizing and normalising pictures.
+pub mod image {
+    pub use unprompt_image::*;
+}
+
+/// Reading the prompt that a picture carries.
+pub mod metadata {
+    pub use unprompt_metadata::*;
+}
+
+/// The networks themselves.
+pub mod models {
+    pub use unprompt_models::*;
+}

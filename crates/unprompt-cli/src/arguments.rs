@@ -1,0 +1,249 @@
+//! What the command line accepts.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Turns an image back into its prompt.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Debug)]
+pub(crate) struct Common {
+    /// Open no socket: use only what is on this machine
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// Where to compute
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "UNPROMPT_DEVICE"
+    )]
+    pub(crate) device: Device,
+    /// Number type to compute in
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "UNPROMPT_DTYPE"
+    )]
+    pub(crate) dtype: Precision,
+    /// Threads to compute with [default: one for each core]
+    #[arg(long, global = true, value_name = "N", env = "UNPROMPT_THREADS")]
+    pub(crate) threads: Option<usize>,
+    /// Pictures or texts that are worked on together; more need more memory
+    #[arg(long, global = true, value_name = "N", default_value_t = 16, env = "UNPROMPT_BATCH_SIZE",
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) batch_size: u16,
+    /// Show no progress and no notes; errors are still shown
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// How results are written
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// File to write results to, all or nothing [default: standard output]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Read weights from pickles (.bin, .pth) too; nothing in them is ever executed
+    #[arg(long, global = true, env = "UNPROMPT_ALLOW_PICKLE")]
+    pub(crate) allow_pickle: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// The fastest there is
+    #[default]
+    Auto,
+    /// The processor
+    Cpu,
+    /// An NVIDIA graphics card
+    Cuda,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// What the device computes in best
+    #[default]
+    Auto,
+    /// Single precision
+    F32,
+    /// Half precision
+    F16,
+    /// Half precision with the range of f32
+    Bf16,
+    /// 8-bit integer weights
+    Int8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One array of records
+    Json,
+    /// One record a line
+    Jsonl,
+    /// A table with a header
+    Csv,
+    /// The competition's file of embeddings
+    Submission,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The prompt of each picture, and its embedding
+    Predict(Predict),
+    /// The labels that a classifier gives each picture
+    Classify(Classify),
+    /// Embeddings
+    Embed {
+        #[command(subcommand)]
+        what: Embed,
+    },
+    /// The prompt stored inside each file, if any
+    Metadata(Metadata),
+    /// The mean cosine similarity of predictions and truth
+    Score(Score),
+    /// List, fetch, check and move models
+    Models {
+        #[command(subcommand)]
+        action: Models,
+    },
+    /// The project's own measurements, with peers beside it in the same run
+    Bench(Bench),
+    /// What this machine has, with the next step for each gap
+    Doctor,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Predict {
+    /// Pictures, folders, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Preset: a name, or a TOML file of your own
+    #[arg(long, default_value = "lite", env = "UNPROMPT_PRESET")]
+    pub(crate) preset: String,
+    /// Predict even where the file carries its prompt
+    #[arg(long)]
+    pub(crate) no_metadata: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Classify {
+    /// Pictures, folders, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Classifier: a name, a hub id or a path
+    #[arg(long, default_value = "efficientnet-lite0")]
+    pub(crate) model: String,
+    /// Labels for each picture
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) top: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Embed {
+    /// One vector for each text
+    Text(EmbedText),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EmbedText {
+    /// Texts
+    #[arg(value_name = "TEXT", required_unless_present = "file")]
+    pub(crate) texts: Vec<String>,
+    /// Sentence encoder: a name, a hub id or a path
+    #[arg(long, default_value = "all-MiniLM-L6-v2")]
+    pub(crate) model: String,
+    /// A file with one text per line, after the texts given; `-` for standard input
+    #[arg(long, value_name = "F")]
+    pub(crate) file: Option<PathBuf>,
+    /// Leave out the normalisation to unit length
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Metadata {
+    /// Pictures, folders, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Score {
+    /// Predictions: a submission, a prompts.csv, or records with a `prompt` or an `embedding`
+    #[arg(long, value_name = "P")]
+    pub(crate) pred: PathBuf,
+    /// The truth, in any of the same forms
+    #[arg(long, value_name = "T")]
+    pub(crate) truth: PathBuf,
+    /// Sentence encoder for rows that are prompts
+    #[arg(long, default_value = "all-MiniLM-L6-v2")]
+    pub(crate) model: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Models {
+    /// Every named model and what the shared cache holds, with sizes
+    List,
+    /// Fetch models [default: those of the preset `lite`]
+    Pull {
+        /// Names, hub ids
+        #[arg(value_name = "M")]
+        models: Vec<String>,
+    },
+    /// Hash every file and compare with what is listed [default: every model that is here]
+    Verify {
+        /// Names, hub ids
+        #[arg(value_name = "M")]
+        models: Vec<String>,
+    },
+    /// The folder of each model
+    Path {
+        /// Names, hub ids
+        #[arg(required = true, value_name = "M")]
+        models: Vec<String>,
+    },
+    /// Remove models from this machine
+    Rm {
+        /// Names, hub ids
+        #[arg(required = true, value_name = "M")]
+        models: Vec<String>,
+    },
+    /// Write models into one bundle, `--out FILE`, for a machine without a network
+    Export {
+        /// Names, hub ids [default: those of the preset `lite`]
+        #[arg(value_name = "M")]
+        models: Vec<String>,
+    },
+    /// Take models from bundles, or files that were brought by hand
+    Import {
+        /// Bundles, files, folders
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// Python that has the peers installed
+    #[arg(long, default_value = "python3", env = "UNPROMPT_BENCH_PYTHON")]
+    pub(crate) python: PathBuf,
+    /// Runs of each measurement; the median is shown
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) runs: u16,
+    /// A picture to predict [default: one that the program carries]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) picture: Option<PathBuf>,
+}

@@ -1,0 +1,83 @@
+//! `unprompt classify`: the labels of each picture.
+
+use crate::{
+    Finished,
+    arguments::{Classify, Common, Format},
+    commands::{hub, inputs},
+    output::Output,
+    progress::DownloadProgress,
+    records::RecordWriter,
+};
+use anyhow::Result;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::io::Write;
+use unprompt::{
+    Classifier, FailureRecord, InputError, Label, Source,
+    image::{DecodeOptions, Limits, decode},
+};
+
+#[derive(Serialize)]
+struct Record {
+    path: String,
+    labels: Vec<Label>,
+}
+
+pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
+    let output = Output::open(common.out.as_deref())?;
+    let formats = [Format::Text, Format::Json, Format::Jsonl];
+    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let progress = DownloadProgress::new(common.quiet);
+    let (_, classifier) = Classifier::load(&hub(common)?, &arguments.model, &progress)?;
+    let single = inputs::is_single(&arguments.paths);
+
+    let work = |batch: &[Source]| {
+        let one = |source: &Source| match classify(&classifier, source, arguments.top) {
+            Ok(labels) => Ok(Record {
+                path: source.path().to_string_lossy().into_owned(),
+                labels,
+            }),
+            Err(error) => Err(inputs::failure(source, &error)),
+        };
+        batch.par_iter().map(one).collect()
+    };
+    let write = |_: &std::path::Path, result: Result<Record, FailureRecord>| {
+        match result {
+            Ok(record) => {
+                if !records.write_json(&record)? {
+                    for Label {
+                        label, probability, ..
+                    } in &record.labels
+                    {
+                        if !single {
+                            write!(records.raw(), "{}\t", record.path)?;
+                        }
+                        writeln!(records.raw(), "{probability:.4}\t{label}")?;
+                    }
+                }
+            }
+            Err(failure) => {
+                records.write_json(&failure)?;
+            }
+        }
+        records.flush()
+    };
+    let finished = inputs::for_each(common, &arguments.paths, work, write)?;
+    records.finish()?;
+    Ok(finished)
+}
+
+fn classify(
+    classifier: &Classifier,
+    source: &Source,
+    top: usize,
+) -> Result<Vec<Label>, InputError> {
+    let limits = Limits::default();
+    let options = DecodeOptions {
+        limits,
+        alpha: classifier.preprocessor().alpha,
+        ..DecodeOptions::default()
+    };
+    let image = decode(&source.read(&limits)?, &options)?;
+    classifier.classify(&image, top)
+}

@@ -1,0 +1,63 @@
+//! One file a command.
+
+mod bench;
+mod classify;
+mod doctor;
+mod embed;
+mod inputs;
+mod metadata;
+mod models;
+mod predict;
+mod score;
+
+use crate::{
+    Finished,
+    arguments::{Arguments, Command, Common, Device, Precision},
+};
+use anyhow::{Context, Result, bail};
+use unprompt::{Hub, HubOptions};
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
+    let common = &arguments.common;
+    prepare(common)?;
+    match &arguments.command {
+        Command::Predict(predict) => predict::run(common, predict),
+        Command::Classify(classify) => classify::run(common, classify),
+        Command::Embed { what } => embed::run(common, what),
+        Command::Metadata(metadata) => metadata::run(common, metadata),
+        Command::Score(score) => score::run(common, score),
+        Command::Models { action } => models::run(common, action),
+        Command::Bench(bench) => bench::run(common, bench),
+        Command::Doctor => doctor::run(common),
+    }
+}
+
+/// Checks what every command shares and sets the number of threads.
+fn prepare(common: &Common) -> Result<()> {
+    if common.device == Device::Cuda {
+        bail!("this build computes on the cpu only; leave out --device or pass --device cpu");
+    }
+    if !matches!(common.dtype, Precision::Auto | Precision::F32) {
+        bail!("the models of this version compute in f32; leave out --dtype or pass --dtype f32");
+    }
+    if let Some(threads) = common.threads {
+        if threads == 0 {
+            bail!("--threads 0: at least one thread is needed");
+        }
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .with_context(|| format!("cannot start {threads} threads"))?;
+    }
+    Ok(())
+}
+
+/// The hub as the flags ask for it.
+fn hub(common: &Common) -> Result<Hub> {
+    Ok(Hub::from_env(HubOptions {
+        offline: common.offline,
+        allow_pickle: common.allow_pickle,
+        ..HubOptions::default()
+    })?)
+}

@@ -1,0 +1,133 @@
+//! `unprompt predict`: the prompt of each picture, and its embedding.
+
+use crate::{
+    Finished,
+    arguments::{Common, Format, Predict},
+    commands::{hub, inputs},
+    output::Output,
+    progress::DownloadProgress,
+    records::{RecordWriter, one_line},
+};
+use anyhow::{Context, Result};
+use std::{collections::HashMap, io::Write, path::Path};
+use unprompt::{
+    FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset, Source,
+    eval::{SubmissionWriter, image_id},
+    sources,
+};
+
+const FORMATS: [Format; 5] = [
+    Format::Text,
+    Format::Json,
+    Format::Jsonl,
+    Format::Csv,
+    Format::Submission,
+];
+
+pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
+    let preset = Preset::load(&arguments.preset)?;
+    let found = sources(&arguments.paths)?;
+    if common.format == Format::Submission {
+        check_ids(&found)?;
+    }
+    let output = Output::open(common.out.as_deref())?;
+    let progress = DownloadProgress::new(common.quiet);
+    let predictor = Predictor::load(&hub(common)?, preset, &progress)?;
+    let options = PredictOptions {
+        metadata: !arguments.no_metadata,
+        ..PredictOptions::default()
+    };
+    let work = |batch: &[Source]| {
+        let outcomes = predictor.predict(batch, &options).into_iter();
+        outcomes
+            .map(|outcome| match outcome {
+                Outcome::Prediction(record) => Ok(record),
+                Outcome::Failure(failure) => Err(failure),
+            })
+            .collect()
+    };
+    match common.format {
+        Format::Submission => submission(common, arguments, output, work),
+        _ => {
+            let records = RecordWriter::new(output, common.format, &FORMATS)?;
+            write_records(common, arguments, records, work)
+        }
+    }
+}
+
+type Prediction = Result<Box<PredictionRecord>, FailureRecord>;
+
+fn write_records(
+    common: &Common,
+    arguments: &Predict,
+    mut records: RecordWriter,
+    work: impl Fn(&[Source]) -> Vec<Prediction>,
+) -> Result<Finished> {
+    let single = inputs::is_single(&arguments.paths);
+    if records.format() == Format::Csv {
+        csv_row(records.raw(), ["path", "prompt"])?;
+    }
+    let finished = inputs::for_each(common, &arguments.paths, work, |_, result| {
+        match result {
+            Ok(record) => {
+                if !records.write_json(&record)? {
+                    let PredictionRecord { path, prompt, .. } = &*record;
+                    match records.format() {
+                        Format::Csv => csv_row(records.raw(), [path, prompt])?,
+                        _ if single => writeln!(records.raw(), "{prompt}")?,
+                        _ => writeln!(records.raw(), "{path}\t{}", one_line(prompt))?,
+                    }
+                }
+            }
+            Err(failure) => {
+                records.write_json(&failure)?;
+            }
+        }
+        records.flush()
+    })?;
+    records.finish()?;
+    Ok(finished)
+}
+
+fn submission(
+    common: &Common,
+    arguments: &Predict,
+    output: Output,
+    work: impl Fn(&[Source]) -> Vec<Prediction>,
+) -> Result<Finished> {
+    let name = common
+        .out
+        .as_deref()
+        .unwrap_or(Path::new("standard output"));
+    let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
+    let finished = inputs::for_each(common, &arguments.paths, work, |path, result| {
+        if let Ok(record) = result {
+            writer.write(&image_id(path), &record.embedding)?;
+        }
+        Ok(())
+    })?;
+    writer.finish()?.finish()?;
+    Ok(finished)
+}
+
+/// Two pictures of one id cannot stand in one submission; better to say so before the work.
+fn check_ids(sources: &[Source]) -> Result<()> {
+    let mut first = HashMap::new();
+    for source in sources {
+        let id = image_id(source.path());
+        if let Some(before) = first.insert(id.clone(), source.path()) {
+            anyhow::bail!(
+                "{} and {} have the same id `{id}`; a submission needs distinct file stems",
+                before.display(),
+                source.path().display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn csv_row<const N: usize>(output: &mut Output, fields: [&str; N]) -> Result<()> {
+    let mut row = csv::Writer::from_writer(output);
+    row.write_record(fields).context("cannot write a row")?;
+    Ok(row.flush()?)
+}

@@ -1,0 +1,86 @@
+//! Where results go, and how errors are shown.
+
+use anyhow::{Context, Result};
+use std::{
+    fs::File,
+    io::{self, BufWriter, StdoutLock, Write},
+    path::{Path, PathBuf},
+};
+use tempfile::NamedTempFile;
+
+/// One line on standard error. Where even that cannot be written there is nobody left to tell.
+pub(crate) fn complain(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "unprompt: {message}");
+}
+
+/// Standard output, or a file that appears only when it is whole.
+pub(crate) enum Output {
+    Standard(BufWriter<StdoutLock<'static>>),
+    File {
+        writer: BufWriter<NamedTempFile>,
+        path: PathBuf,
+    },
+}
+
+impl Output {
+    /// Opens the destination; a file is written beside its final place.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self::Standard(BufWriter::new(io::stdout().lock())));
+        };
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let file = NamedTempFile::new_in(folder)
+            .with_context(|| format!("cannot write in the folder of {}", path.display()))?;
+        Ok(Self::File {
+            writer: BufWriter::new(file),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Flushes, and gives a file its name.
+    pub(crate) fn finish(self) -> Result<()> {
+        match self {
+            Self::Standard(mut writer) => writer.flush()?,
+            Self::File { writer, path } => {
+                let failed = || format!("cannot write {}", path.display());
+                let file = writer.into_inner().map_err(io::IntoInnerError::into_error);
+                let file = file.with_context(failed)?;
+                file.as_file().sync_all().with_context(failed)?;
+                set_usual_permissions(file.as_file()).with_context(failed)?;
+                file.persist(&path).with_context(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Temporary files are readable by their owner only; results are as readable as any other file.
+#[cfg(unix)]
+fn set_usual_permissions(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_usual_permissions(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard(writer) => writer.write(bytes),
+            Self::File { writer, .. } => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Standard(writer) => writer.flush(),
+            Self::File { writer, .. } => writer.flush(),
+        }
+    }
+}

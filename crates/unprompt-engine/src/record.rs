@@ -1,0 +1,98 @@
+//! The records that a prediction consists of, in the keys that the command line promises.
+
+use serde::Serialize;
+use unprompt_hub::ResolvedModel;
+
+/// One input's result: its prediction, or why there is none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// A prediction.
+    Prediction(Box<PredictionRecord>),
+    /// A failure.
+    Failure(FailureRecord),
+}
+
+/// What was found or predicted for one picture.
+#[derive(Clone, Debug, Serialize)]
+pub struct PredictionRecord {
+    /// The input's path, `-` for standard input.
+    pub path: String,
+    /// The prompt.
+    pub prompt: String,
+    /// Whether the prompt was read from the file or predicted.
+    pub source: PromptSource,
+    /// The prompt's place in the sentence encoder's space: 384 numbers of unit length.
+    pub embedding: Vec<f32>,
+    /// What each member of the preset gave; empty for a prompt that was read.
+    pub members: Vec<MemberRecord>,
+    /// The preset.
+    pub preset: String,
+    /// Time spent on this picture, in milliseconds; texts that were embedded together share it.
+    pub elapsed_ms: f64,
+    /// What computed it.
+    pub receipt: Receipt,
+}
+
+/// Where a prompt comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptSource {
+    /// The file carried it.
+    Metadata,
+    /// The models guessed it.
+    Predicted,
+}
+
+/// One member's part of a prediction.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemberRecord {
+    /// Its name in the preset.
+    pub name: String,
+    /// Its weight in the blend.
+    pub weight: f64,
+    /// Its text, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Its embedding, of unit length.
+    pub embedding: Vec<f32>,
+}
+
+/// What computed a record: enough to compute it again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    /// This program's version.
+    pub version: String,
+    /// The models, in the order of the preset.
+    pub models: Vec<ModelReceipt>,
+}
+
+/// One model of a receipt.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelReceipt {
+    /// The model as the preset names it.
+    pub name: String,
+    /// Commit, package version, or `local`.
+    pub revision: String,
+    /// Digest over all its files.
+    pub sha256: String,
+}
+
+impl ModelReceipt {
+    pub(crate) fn new(model: &ResolvedModel) -> Result<Self, unprompt_hub::Error> {
+        Ok(Self {
+            name: model.name.clone(),
+            revision: model.revision.clone(),
+            sha256: model.sha256()?.to_owned(),
+        })
+    }
+}
+
+/// An input without a result.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailureRecord {
+    /// The input's path, `-` for standard input.
+    pub path: String,
+    /// What is wrong with it.
+    pub error: String,
+}
