@@ -1,6 +1,6 @@
 //! Models in one tar file, for machines without a network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -162,6 +162,20 @@ impl Hub {
                 "format {} is not known, only {FORMAT}",
                 index.format
             )));
+        }
+        // In one order for all, so that two imports do not wait for each other.
+        let names: BTreeSet<&str> = index
+            .models
+            .iter()
+            .map(|model| model.name.as_str())
+            .collect();
+        let mut locks = Vec::new();
+        for name in names {
+            let key = match RepositoryId::parse(name) {
+                Ok(id) => id.cache_folder(),
+                Err(_) => self.manifest.get(name)?.name.clone(),
+            };
+            locks.push(self.lock(&key, name, progress));
         }
         let mut expected = self.expected_entries(&index, &refuse)?;
         let total = expected.values().map(|entry| entry.size).sum();

@@ -242,3 +242,29 @@ fn io_hint(error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_refused_folder_name_the_way_out() {
+        for (kind, words) in [
+            (io::ErrorKind::StorageFull, "make room"),
+            (io::ErrorKind::PermissionDenied, "folders you may write"),
+            (io::ErrorKind::ReadOnlyFilesystem, "folders you may write"),
+        ] {
+            let error = Error::io("write", Path::new("/cache/x"), kind.into());
+            let text = error.to_string();
+            assert!(
+                text.contains("cannot write /cache/x") && text.contains(words),
+                "{text}"
+            );
+            assert!(
+                text.contains("UNPROMPT_CACHE") && text.contains("HF_HOME"),
+                "{text}"
+            );
+            assert_eq!(error.is_disk_full(), kind == io::ErrorKind::StorageFull);
+        }
+    }
+}

@@ -123,7 +123,7 @@ impl<'a> Client<'a> {
             .with_config()
             .limit(MAX_JSON_BYTES)
             .read_to_vec()
-            .map_err(|error| network(&address, &error, self.environment.stall_timeout))
+            .map_err(|error| network(&address, &error, self.environment.answer_timeout))
     }
 
     /// Fetches a file into `part`, going on from what is there, until it has `size` bytes.
@@ -255,10 +255,16 @@ impl<'a> Client<'a> {
                 Ok(n) => n,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    return Err(Attempt::Again(Error::Network {
+                    let silent = position == 0 && error.kind() == std::io::ErrorKind::TimedOut;
+                    let error = Error::Network {
                         address: without_query(address),
                         reason: format!("broke off after {position} of {size} bytes: {error}"),
-                    }));
+                    };
+                    return Err(if silent {
+                        Attempt::Final(error)
+                    } else {
+                        Attempt::Again(error)
+                    });
                 }
             };
             if position + n as u64 > size {
@@ -348,6 +354,11 @@ impl<'a> Client<'a> {
             .timeout_recv_response(Some(left));
         match method {
             Method::Head => config.timeout_global(Some(left)),
+            // A hub that falls silent before the first byte is noticed as soon as one that never
+            // answers; one that has given some is given more time.
+            Method::Get { from: 0 } => {
+                config.timeout_per_read(Some(self.environment.answer_timeout))
+            }
             Method::Get { .. } => config.timeout_per_read(Some(self.environment.stall_timeout)),
         }
         .build()

