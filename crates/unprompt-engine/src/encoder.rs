@@ -19,9 +19,9 @@ pub(crate) fn load<T>(
     } else {
         Pickle::Deny
     };
-    let model = build(&resolved, pickle).map_err(|source| EngineError::Model {
+    let model = build(&resolved, pickle).map_err(|reason| EngineError::Model {
         name: name.to_owned(),
-        source,
+        reason,
     })?;
     Ok((resolved, model))
 }

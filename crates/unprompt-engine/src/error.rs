@@ -13,12 +13,12 @@ pub enum EngineError {
     #[error(transparent)]
     Hub(#[from] unprompt_hub::Error),
     /// A model's files are broken or of another kind than needed.
-    #[error("model `{name}`: {source}")]
+    #[error("model `{name}`: {reason}")]
     Model {
         /// The model as the user named it.
         name: String,
         /// What is wrong with it.
-        source: unprompt_models::ModelError,
+        reason: unprompt_models::ModelError,
     },
     /// A preset cannot be read or asks for something impossible.
     #[error("preset {preset}: {message}")]

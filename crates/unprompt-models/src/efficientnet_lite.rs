@@ -124,7 +124,13 @@ impl EfficientNetLite {
     /// Names the file, or the tensor with the expected and the found shape.
     pub fn load(path: &Path, pickle: Pickle) -> Result<Self> {
         let config_path = path.join("config.json");
-        let config: EfficientNetLiteConfig = read_json_optional(&config_path)?.unwrap_or_default();
+        // A weight file given alone has no folder of its own.
+        let config: Option<EfficientNetLiteConfig> = if path.is_dir() {
+            read_json_optional(&config_path)?
+        } else {
+            None
+        };
+        let config = config.unwrap_or_default();
         let shapes = config
             .block_shapes()
             .map_err(|message| ModelError::configuration(&config_path, message))?;
