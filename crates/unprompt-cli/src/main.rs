@@ -29,27 +29,19 @@ fn main() -> ExitCode {
             // Help and version are answers, not failures; what cannot be parsed could not start.
             let code = u8::from(error.use_stderr());
             return match error.print() {
-                Ok(()) => ExitCode::from(code),
-                Err(_) => ExitCode::FAILURE,
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                _ => ExitCode::from(code),
             };
         }
     };
     match commands::run(&arguments) {
         Ok(Finished::Whole) => ExitCode::SUCCESS,
         Ok(Finished::WithFailures) => ExitCode::from(2),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // Whoever read the output has enough of it: no failure of ours.
+        Err(_) if output::reader_left() => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
-}
-
-/// Whoever read the output has enough of it: no failure of ours.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
 }

@@ -5,12 +5,31 @@ use std::{
     fs::File,
     io::{self, BufWriter, StdoutLock, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 use tempfile::NamedTempFile;
 
 /// One line on standard error. Where even that cannot be written there is nobody left to tell.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "unprompt: {message}");
+}
+
+/// Set by the write that found nobody at the other end of standard output. Writers in between
+/// wrap the error, each in its own way, so what comes out at the end does not tell.
+static READER_LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Whether the reader of standard output closed it, as `head` does.
+pub(crate) fn reader_left() -> bool {
+    READER_LEFT.load(Ordering::Relaxed)
+}
+
+fn noted<T>(result: io::Result<T>) -> io::Result<T> {
+    if let Err(error) = &result
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        READER_LEFT.store(true, Ordering::Relaxed);
+    }
+    result
 }
 
 /// Standard output, or a file that appears only when it is whole.
@@ -43,7 +62,7 @@ impl Output {
     /// Flushes, and gives a file its name.
     pub(crate) fn finish(self) -> Result<()> {
         match self {
-            Self::Standard(mut writer) => writer.flush()?,
+            Self::Standard(mut writer) => noted(writer.flush())?,
             Self::File { writer, path } => {
                 let failed = || format!("cannot write {}", path.display());
                 let file = writer.into_inner().map_err(io::IntoInnerError::into_error);
@@ -72,14 +91,14 @@ fn set_usual_permissions(_: &File) -> io::Result<()> {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Standard(writer) => writer.write(bytes),
+            Self::Standard(writer) => noted(writer.write(bytes)),
             Self::File { writer, .. } => writer.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Standard(writer) => writer.flush(),
+            Self::Standard(writer) => noted(writer.flush()),
             Self::File { writer, .. } => writer.flush(),
         }
     }

@@ -20,7 +20,11 @@ impl RecordWriter {
                 .iter()
                 .map(|format| format!("{format:?}").to_lowercase())
                 .collect();
-            bail!("this command writes {}", names.join(", "));
+            let format = format!("{format:?}").to_lowercase();
+            bail!(
+                "--format {format}: this command writes {}",
+                names.join(", ")
+            );
         }
         Ok(Self {
             output,

@@ -55,7 +55,8 @@ impl Source {
 
 /// The pictures that `paths` name, in order: a file is itself, `-` is standard input, a folder is
 /// every file below it sorted by path, whatever its extension. Names that start with a dot are
-/// left out of folders, but not where they are given.
+/// left out of folders, but not where they are given. In a folder, what is neither file nor folder
+/// (a named pipe would be waited for without end) is unreadable; given by name it is read.
 ///
 /// # Errors
 /// When a path does not exist, a folder holds no file, or `-` is given twice.
@@ -97,7 +98,11 @@ fn walk(folder: &Path) -> impl Iterator<Item = Source> {
         .filter_entry(move |entry| entry.depth() == 0 || !hidden(entry.file_name()))
         .filter_map(|entry| match entry {
             Ok(entry) if entry.file_type().is_dir() => None,
-            Ok(entry) => Some(Source::File(entry.into_path())),
+            Ok(entry) if entry.file_type().is_file() => Some(Source::File(entry.into_path())),
+            Ok(entry) => {
+                let message = "neither a file nor a folder".to_owned();
+                Some(Source::Unreadable(entry.into_path(), message))
+            }
             Err(error) => {
                 let path = error.path().unwrap_or(Path::new("?")).to_owned();
                 Some(Source::Unreadable(path, error.to_string()))

@@ -15,6 +15,7 @@ use std::io::Write;
 use unprompt::{
     Classifier, FailureRecord, InputError, Label, Source,
     image::{DecodeOptions, Limits, decode},
+    sources,
 };
 
 #[derive(Serialize)]
@@ -24,6 +25,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
+    let sources = sources(&arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;
@@ -62,7 +64,7 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
         }
         records.flush()
     };
-    let finished = inputs::for_each(common, &arguments.paths, work, write)?;
+    let finished = inputs::for_each(common, &sources, work, write)?;
     records.finish()?;
     Ok(finished)
 }

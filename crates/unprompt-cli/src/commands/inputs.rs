@@ -1,33 +1,34 @@
 //! Working through pictures batch by batch, with progress and one line for each failure.
 
-use crate::{Finished, arguments::Common, output::complain, progress::Bar};
+use crate::{Finished, arguments::Common, output::complain, progress::Bar, records::one_line};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
-use unprompt::{FailureRecord, Source, sources};
+use unprompt::{FailureRecord, Source};
 
 /// Whether only one file was asked for, so that text output needs no file names.
 pub(crate) fn is_single(paths: &[PathBuf]) -> bool {
     matches!(paths, [path] if !path.is_dir())
 }
 
-/// Calls `work` on each batch of the pictures under `paths`, and `write` on each result in order.
+/// Calls `work` on each batch of `sources`, and `write` on each result in order.
 ///
 /// `work` gives one result for each source. A failure is written too, so that records stay
 /// complete, and is shown on standard error.
 pub(crate) fn for_each<R>(
     common: &Common,
-    paths: &[PathBuf],
+    sources: &[Source],
     work: impl Fn(&[Source]) -> Vec<Result<R, FailureRecord>>,
     mut write: impl FnMut(&Path, Result<R, FailureRecord>) -> Result<()>,
 ) -> Result<Finished> {
-    let sources = sources(paths)?;
     let mut bar = Bar::count("pictures", sources.len(), common.quiet);
     let mut finished = Finished::Whole;
     for batch in sources.chunks(common.batch_size.into()) {
         for (source, result) in batch.iter().zip(work(batch)) {
             if let Err(failure) = &result {
                 finished = Finished::WithFailures;
-                bar.suspend(|| complain(&format!("{}: {}", failure.path, failure.error)));
+                // One line, whatever is in the name of the file.
+                let line = one_line(&format!("{}: {}", failure.path, failure.error));
+                bar.suspend(|| complain(&line));
             }
             write(source.path(), result)?;
             bar.advance(1);

@@ -15,6 +15,7 @@ use unprompt::{
     FailureRecord, Source,
     image::Limits,
     metadata::{Metadata, read},
+    sources,
 };
 
 #[derive(Serialize)]
@@ -26,6 +27,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
+    let sources = sources(&arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;
@@ -45,7 +47,7 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         }
         records.flush()
     };
-    let finished = inputs::for_each(common, &arguments.paths, work, write)?;
+    let finished = inputs::for_each(common, &sources, work, write)?;
     records.finish()?;
     Ok(finished)
 }

@@ -47,10 +47,11 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
             .collect()
     };
     match common.format {
-        Format::Submission => submission(common, arguments, output, work),
+        Format::Submission => submission(common, &found, output, work),
         _ => {
             let records = RecordWriter::new(output, common.format, &FORMATS)?;
-            write_records(common, arguments, records, work)
+            let single = inputs::is_single(&arguments.paths);
+            write_records(common, &found, single, records, work)
         }
     }
 }
@@ -59,15 +60,15 @@ type Prediction = Result<Box<PredictionRecord>, FailureRecord>;
 
 fn write_records(
     common: &Common,
-    arguments: &Predict,
+    sources: &[Source],
+    single: bool,
     mut records: RecordWriter,
     work: impl Fn(&[Source]) -> Vec<Prediction>,
 ) -> Result<Finished> {
-    let single = inputs::is_single(&arguments.paths);
     if records.format() == Format::Csv {
         csv_row(records.raw(), ["path", "prompt"])?;
     }
-    let finished = inputs::for_each(common, &arguments.paths, work, |_, result| {
+    let finished = inputs::for_each(common, sources, work, |_, result| {
         match result {
             Ok(record) => {
                 if !records.write_json(&record)? {
@@ -91,7 +92,7 @@ fn write_records(
 
 fn submission(
     common: &Common,
-    arguments: &Predict,
+    sources: &[Source],
     output: Output,
     work: impl Fn(&[Source]) -> Vec<Prediction>,
 ) -> Result<Finished> {
@@ -100,7 +101,7 @@ fn submission(
         .as_deref()
         .unwrap_or(Path::new("standard output"));
     let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
-    let finished = inputs::for_each(common, &arguments.paths, work, |path, result| {
+    let finished = inputs::for_each(common, sources, work, |path, result| {
         if let Ok(record) = result {
             writer.write(&image_id(path), &record.embedding)?;
         }
