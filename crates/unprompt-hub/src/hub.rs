@@ -219,7 +219,7 @@ impl Hub {
             storage::remove_leftovers(&self.own_folders(model), Duration::ZERO);
         }
         let mut failures = Vec::new();
-        for source in &model.sources {
+        for (index, source) in model.sources.iter().enumerate() {
             let outcome = match source {
                 Source::Hub {
                     repository,
@@ -235,7 +235,9 @@ impl Hub {
                 )),
                 Err(error) => error,
             };
-            progress.note(&format!("{source}: {error}"));
+            let last = index + 1 == model.sources.len();
+            let next = if last { "" } else { "; trying the next source" };
+            progress.note(&format!("{source}: {error}{next}"));
             failures.push(SourceFailure {
                 source: source.to_string(),
                 error: Box::new(error),
