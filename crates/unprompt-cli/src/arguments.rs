@@ -20,6 +20,7 @@ pub(crate) struct Arguments {
 
 /// Flags of every command.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
     /// Open no socket: use only what is on this machine
     #[arg(long, global = true)]
