@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         // Whoever read the output has enough of it: no failure of ours.
         Err(_) if output::reader_left() => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&format!("{error:#}"));
+            output::complain(&output::describe(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,9 +1,9 @@
 //! Where results go, and how errors are shown.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::{
     fs::File,
-    io::{self, BufWriter, StdoutLock, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -12,6 +12,17 @@ use tempfile::NamedTempFile;
 /// One line on standard error. Where even that cannot be written there is nobody left to tell.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "unprompt: {message}");
+}
+
+/// The error with its causes. Most errors show their cause themselves; it is not said twice.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut description = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !description.contains(&cause) {
+            description = format!("{description}: {cause}");
+        }
+    }
+    description
 }
 
 /// Set by the write that found nobody at the other end of standard output. Writers in between
@@ -34,7 +45,8 @@ fn noted<T>(result: io::Result<T>) -> io::Result<T> {
 
 /// Standard output, or a file that appears only when it is whole.
 pub(crate) enum Output {
-    Standard(BufWriter<StdoutLock<'static>>),
+    /// Standard output, or a pipe or device in the place of a file: written as results come.
+    Stream(BufWriter<Box<dyn Write>>),
     File {
         writer: BufWriter<NamedTempFile>,
         path: PathBuf,
@@ -44,9 +56,22 @@ pub(crate) enum Output {
 impl Output {
     /// Opens the destination; a file is written beside its final place.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self> {
+        let stream = |stream: Box<dyn Write>| Ok(Self::Stream(BufWriter::new(stream)));
         let Some(path) = path else {
-            return Ok(Self::Standard(BufWriter::new(io::stdout().lock())));
+            return stream(Box::new(io::stdout().lock()));
         };
+        // What is no file, such as /dev/null, must not be replaced by one.
+        match path.metadata() {
+            Ok(found) if found.is_dir() => bail!("--out {}: this is a folder", path.display()),
+            Ok(found) if !found.is_file() => {
+                let device = File::options().write(true).open(path);
+                let failed = || format!("cannot write {}", path.display());
+                return stream(Box::new(device.with_context(failed)?));
+            }
+            _ => {}
+        }
+        // A link stays a link: the file it leads to is the one that changes.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
@@ -55,14 +80,14 @@ impl Output {
             .with_context(|| format!("cannot write in the folder of {}", path.display()))?;
         Ok(Self::File {
             writer: BufWriter::new(file),
-            path: path.to_owned(),
+            path,
         })
     }
 
     /// Flushes, and gives a file its name.
     pub(crate) fn finish(self) -> Result<()> {
         match self {
-            Self::Standard(mut writer) => noted(writer.flush())?,
+            Self::Stream(mut writer) => noted(writer.flush())?,
             Self::File { writer, path } => {
                 let failed = || format!("cannot write {}", path.display());
                 let file = writer.into_inner().map_err(io::IntoInnerError::into_error);
@@ -91,14 +116,14 @@ fn set_usual_permissions(_: &File) -> io::Result<()> {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Standard(writer) => noted(writer.write(bytes)),
+            Self::Stream(writer) => noted(writer.write(bytes)),
             Self::File { writer, .. } => writer.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Standard(writer) => noted(writer.flush()),
+            Self::Stream(writer) => noted(writer.flush()),
             Self::File { writer, .. } => writer.flush(),
         }
     }

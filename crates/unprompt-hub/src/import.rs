@@ -160,9 +160,9 @@ impl Hub {
                 }
             }
         }
-        let what = if path.is_dir() { "no file in it" } else { "it" };
+        let what = if path.is_dir() { "no file in it has" } else { "it does not have" };
         format!(
-            "{what} has the hash of a file or wheel of a named model ({})",
+            "{what} the hash of a file or wheel of a named model ({})",
             self.manifest.names().collect::<Vec<_>>().join(", ")
         )
     }

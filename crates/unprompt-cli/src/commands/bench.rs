@@ -5,7 +5,7 @@ use crate::{
     Finished,
     arguments::{Bench, Common, Format},
     commands::hub,
-    output::{Output, complain},
+    output::{Output, complain, describe},
     progress::DownloadProgress,
     records::RecordWriter,
 };
@@ -192,7 +192,7 @@ fn first_prediction(
                     peer_time = Some(start.elapsed().as_secs_f64() * 1e3);
                     difference = largest_difference(&our_answer["embedding"], &answer["embedding"]);
                 }
-                Err(error) => missing = Some(format!("{error:#}")),
+                Err(error) => missing = Some(describe(&error)),
             }
         }
         if round > 0 {
@@ -268,7 +268,7 @@ fn minilm_throughput(
     for (peer, answer) in peers {
         let answer = answer.and_then(|answer| answer_of_peer(&answer["peers"][0]));
         rows.push(match answer {
-            Err(error) => Row::missing(NAME, peer, format!("{error:#}")),
+            Err(error) => Row::missing(NAME, peer, describe(&error)),
             Ok(answer) => {
                 let peer_median = answer["median_ms"].as_f64().context("no median_ms")?;
                 let ours = serde_json::to_value(&first)?;

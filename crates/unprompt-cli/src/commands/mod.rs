@@ -17,6 +17,9 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use unprompt::{Hub, HubOptions};
 
+/// Far more than help anywhere; tens of thousands would take minutes to start.
+const MOST_THREADS: usize = 1024;
+
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
     let common = &arguments.common;
@@ -42,8 +45,8 @@ fn prepare(common: &Common) -> Result<()> {
         bail!("the models of this version compute in f32; leave out --dtype or pass --dtype f32");
     }
     if let Some(threads) = common.threads {
-        if threads == 0 {
-            bail!("--threads 0: at least one thread is needed");
+        if threads == 0 || threads > MOST_THREADS {
+            bail!("--threads {threads}: from 1 to {MOST_THREADS} can be asked for");
         }
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)

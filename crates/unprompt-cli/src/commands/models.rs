@@ -20,6 +20,9 @@ pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
         let Some(bundle) = &common.out else {
             bail!("models export needs --out FILE: where the bundle goes");
         };
+        if bundle.exists() && !bundle.is_file() {
+            bail!("--out {}: a bundle is written to a file", bundle.display());
+        }
         hub.export(&references(&or_lite(models)?)?, bundle, &progress)?;
         return Ok(Finished::Whole);
     }

@@ -4,7 +4,7 @@ use crate::{
     Finished,
     arguments::{Common, Format, Score as Arguments},
     commands::hub,
-    output::Output,
+    output::{Output, describe},
     progress::DownloadProgress,
     records::RecordWriter,
 };
@@ -29,7 +29,7 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             Some(encoder) => encoder,
             empty => {
                 let progress = DownloadProgress::new(common.quiet);
-                let hub = hub(common).map_err(|error| format!("{error:#}"))?;
+                let hub = hub(common).map_err(|error| describe(&error))?;
                 empty.insert(load_sentence_encoder(&hub, &arguments.model, &progress)?.1)
             }
         };

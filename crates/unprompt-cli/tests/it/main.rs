@@ -1,0 +1,15 @@
+//! The program as its users run it, as far as that needs no weights.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod classify;
+mod common;
+mod doctor;
+mod embed;
+mod fetching;
+mod metadata;
+mod models;
+mod output;
+mod predict;
+mod score;

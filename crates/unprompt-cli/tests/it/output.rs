@@ -1,0 +1,204 @@
+//! Where results go: `--out`, and a reader that leaves early.
+
+use crate::harness::{Place, json, workspace};
+use std::process::Stdio;
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    workspace("crates/unprompt-metadata/tests/fixtures").join(name)
+}
+
+#[test]
+fn a_file_holds_what_standard_output_would() {
+    let place = Place::new();
+    place.copy(&fixture("a1111-text.png"), "cat.png");
+    for format in ["text", "json", "jsonl"] {
+        let arguments = ["metadata", "cat.png", "--format", format];
+        let shown = place.run(&arguments);
+        let run = place.run(&[&arguments[..], &["--out", "out"]].concat());
+        assert_eq!(run.output(), "");
+        assert_eq!(place.read("out"), shown.output());
+    }
+    // Nothing else is left beside it.
+    assert_eq!(place.names(), ["cat.png", "out"]);
+}
+
+#[test]
+fn a_run_that_cannot_start_leaves_the_old_file_untouched() {
+    let place = Place::new();
+    place.copy(&fixture("none.png"), "none.png");
+    place.write("out", "old");
+    place.write("bad.csv", "imgId_eId,val\nx_0,NaN\n");
+    for arguments in [
+        &["metadata", "none.png", "missing.png"][..],
+        &["metadata", "none.png", "--format", "csv"],
+        &["classify", "none.png", "--offline"],
+        &["predict", "none.png", "--offline"],
+        &["predict", "none.png", "--offline", "--format", "submission"],
+        &["predict", "none.png", "--preset", "heavy"],
+        &["embed", "text", "a cat", "--offline"],
+        &["score", "--pred", "bad.csv", "--truth", "bad.csv"],
+        &["models", "path", "all-MiniLM-L6-v2"],
+        &["models", "export", "all-MiniLM-L6-v2", "--offline"],
+    ] {
+        let run = place.run(&[arguments, &["--out", "out"]].concat());
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{arguments:?}");
+        assert_eq!(place.read("out"), "old", "{arguments:?}");
+        assert_eq!(
+            place.names(),
+            ["bad.csv", "none.png", "out"],
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn inputs_that_fail_do_not_keep_the_others_from_the_file() {
+    let place = Place::new();
+    place.copy(&fixture("none.png"), "none.png");
+    place.write("bad.png", "");
+    place.write("out", "old");
+    let arguments = [
+        "metadata", "bad.png", "none.png", "--format", "json", "--out", "out",
+    ];
+    let run = place.run(&arguments);
+    let (stdout, _) = run.failures();
+    assert_eq!(stdout, "");
+    let records = json(&place.read("out"));
+    assert!(records[0]["error"].is_string());
+    assert_eq!(records[1]["found"], false);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    place.copy(&fixture("none.png"), "none.png");
+    place.write("folder/x", "");
+    let run = place.run(&["metadata", "none.png", "--out", "missing/out"]);
+    assert!(run.refusal().contains("missing/out"), "{run:?}");
+    let run = place.run(&["metadata", "none.png", "--out", "folder"]);
+    assert!(run.refusal().contains("folder"), "{run:?}");
+    assert_eq!(place.names(), ["folder", "none.png"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_finished_file_is_readable_as_any_other() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.run(&["models", "list", "--out", "out"]).output();
+    let mode = place.path("out").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
+
+/// Renaming a file over `/dev/null` would harm the whole machine.
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_device_is_written_to_and_never_replaced() {
+    use std::{fs::File, io::Read, os::unix::fs::FileTypeExt, process::Command};
+    let place = Place::new();
+    let pipe = place.path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let both_ends = File::options().read(true).write(true).open(&pipe);
+    place.copy(&fixture("none.png"), "none.png");
+    let run = place.run(&["metadata", "none.png", "--out", "pipe"]);
+    assert_eq!(run.output(), "");
+    let is_pipe = || pipe.metadata().unwrap().file_type().is_fifo();
+    assert!(is_pipe());
+    let mut found = vec![0; "no prompt in this file\n".len()];
+    both_ends.unwrap().read_exact(&mut found).unwrap();
+    assert_eq!(found, b"no prompt in this file\n");
+
+    let export = [
+        "models",
+        "export",
+        "efficientnet-lite0",
+        "--offline",
+        "--out",
+        "pipe",
+    ];
+    assert!(place.run(&export).refusal().contains("--out pipe"));
+    assert!(is_pipe());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_a_link_to_the_file_that_changes() {
+    let place = Place::new();
+    place.copy(&fixture("none.png"), "none.png");
+    place.write("real/file", "old");
+    std::os::unix::fs::symlink("real/file", place.path("link")).unwrap();
+    let run = place.run(&["metadata", "none.png", "--out", "link"]);
+    assert_eq!(run.output(), "");
+    assert!(place.path("link").is_symlink());
+    assert_eq!(place.read("real/file"), "no prompt in this file\n");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let place = Place::new();
+    let score = workspace("crates/unprompt-eval/tests/fixtures");
+    let (pred, truth) = (score.join("prediction.csv"), score.join("truth.csv"));
+    let fixtures = fixture("");
+    let fixtures = fixtures.to_str().unwrap();
+    let tiny = workspace("fixtures/models/tiny-sbert");
+    let tiny = tiny.to_str().unwrap();
+    // More than any buffer holds, so that the middle of a record meets the closed pipe.
+    place.write("texts.txt", "a longer line of text\n".repeat(40));
+    let embed = [
+        "embed",
+        "text",
+        "--model",
+        tiny,
+        "--file",
+        "texts.txt",
+        "--batch-size",
+        "40",
+    ];
+    let score = [
+        "score",
+        "--pred",
+        pred.to_str().unwrap(),
+        "--truth",
+        truth.to_str().unwrap(),
+    ];
+    let mut cases: Vec<Vec<&str>> = vec![
+        vec!["--help"],
+        vec!["--version"],
+        vec!["predict", "--help"],
+        vec!["doctor", "--offline"],
+    ];
+    for format in ["text", "json", "jsonl"] {
+        for arguments in [
+            &embed[..],
+            &score,
+            &["metadata", fixtures],
+            &["models", "list"],
+        ] {
+            cases.push([arguments, &["--format", format]].concat());
+        }
+    }
+    for arguments in cases {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = place.command(&arguments);
+        let child = command
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
+        assert!(
+            !stderr.to_lowercase().contains("pipe"),
+            "{arguments:?}: {stderr}"
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! `unprompt predict`, as far as it comes without weights.
+
+use crate::harness::{Place, workspace};
+
+fn picture() -> std::path::PathBuf {
+    workspace("examples/pictures/cat.png")
+}
+
+#[test]
+fn an_unknown_preset_is_answered_with_the_known_ones() {
+    let place = Place::new();
+    place.copy(&picture(), "cat.png");
+    let run = place.run(&["predict", "cat.png", "--preset", "heavy"]);
+    let expected = "unprompt: preset `heavy`: not one of lite; a file of your own ends in .toml\n";
+    assert_eq!(run.refusal(), expected);
+    let run = place.run(&["predict", "cat.png", "--preset", "missing.toml"]);
+    assert!(run.refusal().contains("preset `missing.toml`: "), "{run:?}");
+}
+
+#[test]
+fn a_preset_file_with_a_mistake_is_named_with_it() {
+    let place = Place::new();
+    place.copy(&picture(), "cat.png");
+    let lite = std::fs::read_to_string(workspace("crates/unprompt-engine/presets/lite.toml"));
+    let wrong = lite.unwrap().replace("weight = 0.25", "weight = -1.0");
+    place.write("own.toml", wrong);
+    let run = place.run(&["predict", "cat.png", "--preset", "own.toml"]);
+    let expected = "unprompt: preset `own.toml`: member `labels`: weight -1\n";
+    assert_eq!(run.refusal(), expected);
+}
+
+#[test]
+fn paths_are_looked_at_before_any_model() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("hollow")).unwrap();
+    let run = place.run(&["predict", "missing.png"]);
+    let expected = "unprompt: missing.png: no such file or folder\n";
+    assert_eq!(run.refusal(), expected);
+    let run = place.run(&["predict", "hollow"]);
+    let expected = "unprompt: hollow: no files in this folder\n";
+    assert_eq!(run.refusal(), expected);
+}
+
+#[test]
+fn two_pictures_of_one_stem_cannot_stand_in_a_submission() {
+    let place = Place::new();
+    place.copy(&picture(), "in/a/cat.png");
+    place.copy(&picture(), "in/cat.jpg");
+    let run = place.run(&["predict", "in", "--format", "submission"]);
+    let expected = "unprompt: in/a/cat.png and in/cat.jpg have the same id `cat`; a submission \
+                    needs distinct file stems\n";
+    assert_eq!(run.refusal(), expected);
+}
