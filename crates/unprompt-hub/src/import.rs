@@ -160,7 +160,11 @@ impl Hub {
                 }
             }
         }
-        let what = if path.is_dir() { "no file in it has" } else { "it does not have" };
+        let what = if path.is_dir() {
+            "no file in it has"
+        } else {
+            "it does not have"
+        };
         format!(
             "{what} the hash of a file or wheel of a named model ({})",
             self.manifest.names().collect::<Vec<_>>().join(", ")

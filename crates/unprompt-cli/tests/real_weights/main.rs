@@ -7,7 +7,9 @@
 //!
 //! `UNPROMPT_COMPETITION_DIR` may name a folder with `prompts.csv` and `sample_submission.csv` of
 //! the Kaggle competition "Stable Diffusion - Image to Prompts", which cannot be part of this
-//! repository: then the embeddings of these prompts are compared with the submission too.
+//! repository: then one more test compares the embeddings of these prompts with the submission.
+
+#![allow(clippy::print_stderr, reason = "tests say what they measured")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -29,7 +31,7 @@ type Test = (&'static str, fn(&Weights));
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: Vec<Test> = [
+    let mut tests: Vec<Test> = [
         sentence_encoder::TESTS,
         classifier::TESTS,
         prediction::TESTS,
@@ -37,6 +39,9 @@ fn main() {
         commands::TESTS,
     ]
     .concat();
+    if std::env::var_os(sentence_encoder::COMPETITION_DIR).is_some() {
+        tests.push(sentence_encoder::COMPETITION);
+    }
     let filtered_out = |(name, _): &Test| {
         let trial = Trial::test(*name, || Ok(()));
         arguments.is_filtered_out(&trial)
