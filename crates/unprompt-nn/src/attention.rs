@@ -20,7 +20,7 @@ use rayon::prelude::*;
 /// When the shapes do not fit the heads or the lengths.
 pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor> {
     let (tokens, triple) = qkv.dims2()?;
-    if heads == 0 || triple % (3 * heads) != 0 || lengths.iter().sum::<usize>() != tokens {
+    if heads == 0 || !triple.is_multiple_of(3 * heads) || lengths.iter().sum::<usize>() != tokens {
         bail!(
             "attention: {:?} for {heads} heads and {} sequences",
             qkv.dims(),
