@@ -39,7 +39,6 @@ fn every_layout_equals_the_reference() {
         assert_eq!(model.outputs(), expected[0].len());
         let found = model.forward(&pixels).unwrap();
         let error = relative_error(&found.concat(), &expected.concat());
-        println!("{}: {error:e}", path.display());
         assert!(error < 1e-5, "{}: {error}", path.display());
     }
 }
@@ -143,7 +142,7 @@ fn wrong_configurations_are_named() -> TestResult {
             "num_heads",
         ),
         ("tiny-vit-timm", "\"token\"", "\"map\"", "global_pool"),
-        ("tiny-vit-timm", "\n  12,", "\n  16,", "position table"),
+        ("tiny-vit-timm", "\n   12,", "\n   16,", "position table"),
         (
             "tiny-vit-timm",
             "\"architecture\"",

@@ -24,6 +24,8 @@ const LAST_BYTE: u32 = 256;
 pub(super) struct BytePairs {
     merges: HashMap<(u32, u32), u32>,
     first_merged: u32,
+    // Of each of the 256 bytes, anywhere but at a word's end
+    byte_ids: Vec<u32>,
 }
 
 impl BytePairs {
@@ -70,6 +72,7 @@ impl BytePairs {
         Ok(Self {
             merges,
             first_merged,
+            byte_ids: byte_ids(),
         })
     }
 
@@ -80,8 +83,11 @@ impl BytePairs {
 
     /// The ids of a word. Always the earliest merge in the file, at all its places from left to
     /// right, until there is none.
-    pub(super) fn encode(&self, word: &[u8], order: &[u32; 256], out: &mut Vec<u32>) {
-        let mut symbols: Vec<u32> = word.iter().map(|byte| order[*byte as usize]).collect();
+    pub(super) fn encode(&self, word: &[u8], out: &mut Vec<u32>) {
+        let mut symbols: Vec<u32> = word
+            .iter()
+            .map(|byte| self.byte_ids[*byte as usize])
+            .collect();
         let Some(last) = symbols.last_mut() else {
             return;
         };
@@ -146,8 +152,8 @@ fn byte_order() -> Vec<u8> {
 }
 
 /// The id of each byte.
-pub(super) fn byte_ids() -> [u32; 256] {
-    let mut ids = [0; 256];
+fn byte_ids() -> Vec<u32> {
+    let mut ids = vec![0; 256];
     for (id, byte) in byte_order().into_iter().enumerate() {
         ids[byte as usize] = id as u32;
     }

@@ -13,7 +13,7 @@ use crate::{
     ModelError, Result,
     configuration::{read_json_optional, read_optional},
 };
-use byte_pairs::{BytePairs, byte_ids};
+use byte_pairs::BytePairs;
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::{collections::HashMap, path::Path};
@@ -32,10 +32,11 @@ use tokenizers::{
 /// A text longer than this is no prompt, and would take long to clean.
 const LONGEST_TEXT: usize = 1 << 20;
 
-/// CLIP's words: names of the two special tokens, English endings, letters, single digits, and
+/// open_clip's words: names of the two special tokens, English endings, letters, single digits, and
 /// runs of anything else. U+0345 is in none: as a letter's variant in another case it falls out of
 /// the last class in the reference, which ignores case.
 const WORDS: &str = r"(?i:<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}\x{345}]+";
+/// Those of transformers.
 const FOLDER_WORDS: &str =
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
@@ -49,11 +50,7 @@ pub struct ClipTokenizer {
 
 #[derive(Debug)]
 enum Kind {
-    OpenClip {
-        words: Regex,
-        byte_ids: [u32; 256],
-        byte_pairs: BytePairs,
-    },
+    OpenClip { words: Regex, byte_pairs: BytePairs },
     Folder(Box<Tokenizer>),
 }
 
@@ -68,7 +65,6 @@ impl ClipTokenizer {
         Ok(Self {
             kind: Kind::OpenClip {
                 words,
-                byte_ids: byte_ids(),
                 byte_pairs: BytePairs::load(vocabulary)?,
             },
             context_length,
@@ -145,11 +141,7 @@ impl ClipTokenizer {
             )));
         }
         match &self.kind {
-            Kind::OpenClip {
-                words,
-                byte_ids,
-                byte_pairs,
-            } => {
+            Kind::OpenClip { words, byte_pairs } => {
                 let start = byte_pairs.start_id();
                 let end = start + 1;
                 let mut ids = vec![start];
@@ -157,7 +149,7 @@ impl ClipTokenizer {
                     match word {
                         "<start_of_text>" => ids.push(start),
                         "<end_of_text>" => ids.push(end),
-                        word => byte_pairs.encode(word.as_bytes(), byte_ids, &mut ids),
+                        word => byte_pairs.encode(word.as_bytes(), &mut ids),
                     }
                     if ids.len() >= self.context_length {
                         break;

@@ -140,7 +140,7 @@ fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
 fn heads_of(width: usize) -> Option<usize> {
     match width {
         1152 | 1280 | 1408 | 1664 => Some(16),
-        _ => (width > 0 && width % 64 == 0).then_some(width / 64),
+        _ => (width > 0 && width.is_multiple_of(64)).then_some(width / 64),
     }
 }
 
@@ -308,7 +308,7 @@ fn heads(
         None => heads_of(width),
     };
     match heads {
-        Some(heads) if heads > 0 && width % heads == 0 => Ok(heads),
+        Some(heads) if heads > 0 && width.is_multiple_of(heads) => Ok(heads),
         Some(heads) => Err(format!(
             "a width of {width} does not divide into {heads} heads"
         )),

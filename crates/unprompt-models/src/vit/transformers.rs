@@ -87,7 +87,7 @@ pub(super) fn parse(
         ));
     }
     let (width, heads) = (fields.hidden_size, fields.num_attention_heads);
-    if heads == 0 || width == 0 || width % heads != 0 {
+    if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
         return Err(format!(
             "hidden_size {width} does not divide into {heads} heads"
         ));
