@@ -167,6 +167,41 @@ fn a_folder_with_both_layouts_is_read_as_open_clip_where_that_needs_no_pickle() 
 }
 
 #[test]
+fn the_tokenizer_is_the_one_of_the_layout() -> TestResult {
+    let failed = |clip: &ClipCheckpoint| clip.tokenizer(None).unwrap_err().to_string();
+    let message = failed(&open("tiny-clip-open-clip"));
+    assert!(message.contains("bpe_simple_vocab_16e6"), "{message}");
+    let message = failed(&open("tiny-clip-vision"));
+    assert!(message.contains("image tower only"), "{message}");
+    // That of a folder of transformers is in it.
+    let message = failed(&open("tiny-clip-transformers"));
+    assert!(message.contains("tokenizer.json"), "{message}");
+    let folder = tempfile::tempdir()?;
+    for (name, file) in [
+        ("tiny-clip-transformers", "config.json"),
+        ("tiny-clip-transformers", "model.safetensors"),
+        ("tiny-clip-tokenizer", "tokenizer.json"),
+        ("tiny-clip-tokenizer", "tokenizer_config.json"),
+    ] {
+        std::fs::copy(fixture(name).join(file), folder.path().join(file))?;
+    }
+    let tokenizer = ClipCheckpoint::open(folder.path(), Pickle::Deny)?.tokenizer(None)?;
+    assert_eq!(tokenizer.context_length(), 9);
+    // Towers of CLIP with another tokenizer: pictures can be read, texts cannot.
+    let copy = edited("tiny-clip-open-clip", "open_clip_config.json", |text| {
+        text.replace(
+            "\"heads\": 3",
+            "\"heads\": 3, \"hf_tokenizer_name\": \"facebook/xlm-v-base\"",
+        )
+    })?;
+    let clip = ClipCheckpoint::open(copy.path(), Pickle::Deny)?;
+    clip.image_tower()?;
+    let message = failed(&clip);
+    assert!(message.contains("xlm-v-base"), "{message}");
+    Ok(())
+}
+
+#[test]
 fn weights_without_a_configuration_are_opened_by_name() -> TestResult {
     let known = known_clip("ViT-B-32/laion2b_s34b_b79k").ok_or("no such name")?;
     let weights = fixture("tiny-clip-open-clip").join("open_clip_model.safetensors");

@@ -44,6 +44,22 @@ fn every_layout_equals_the_reference() {
 }
 
 #[test]
+fn the_pooling_is_the_one_that_the_folder_says() -> TestResult {
+    let expected = fixture("tiny-vit-timm").join("expected.safetensors");
+    let pixels = rows(&expected, "pixels");
+    for pooling in ["avg", "max"] {
+        let copy = edited("tiny-vit-timm", "config.json", |text| {
+            text.replace("\"token\"", &format!("\"{pooling}\""))
+        })?;
+        let found = load(copy.path()).forward(&pixels)?;
+        let expected = rows(&expected, &format!("outputs.{pooling}"));
+        let error = relative_error(&found.concat(), &expected.concat());
+        assert!(error < 1e-5, "{pooling}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_picture_gives_the_same_bits_alone_and_anywhere_in_a_batch() -> TestResult {
     for (path, expected) in all() {
         let model = load(&path);

@@ -20,9 +20,9 @@ impl LayerNorm {
     /// A layer from weight and bias of shape (width).
     ///
     /// # Errors
-    /// When the two differ in shape.
+    /// When the two differ in shape or are empty.
     pub fn new(weight: Tensor, bias: Tensor, epsilon: f64) -> Result<Self> {
-        if weight.dims1()? != bias.dims1()? {
+        if weight.dims1()? != bias.dims1()? || weight.dims1()? == 0 {
             bail!(
                 "layer norm: weight {:?} and bias {:?}",
                 weight.dims(),
@@ -202,6 +202,7 @@ mod tests {
     fn shapes_that_do_not_fit_are_errors() -> Result<()> {
         let ones = |dims: &[usize]| Tensor::ones(dims, candle_core::DType::F32, &Device::Cpu);
         assert!(LayerNorm::new(ones(&[4])?, ones(&[3])?, 1e-5).is_err());
+        assert!(LayerNorm::new(ones(&[0])?, ones(&[0])?, 1e-5).is_err());
         let norm = LayerNorm::new(ones(&[4])?, ones(&[4])?, 1e-5)?;
         assert!(
             norm.forward_residual(&ones(&[2, 4])?, &ones(&[1, 4])?)

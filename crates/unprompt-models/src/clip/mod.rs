@@ -16,7 +16,7 @@ pub use known::{KnownClip, known_clip, known_clips};
 pub use text::ClipTextTower;
 
 use crate::{
-    ModelError, Result,
+    ClipTokenizer, ModelError, Result,
     configuration::{read_json, read_json_optional},
     weights::Weights,
 };
@@ -34,6 +34,8 @@ use unprompt_checkpoint::{Checkpoint, Pickle};
 pub struct ClipCheckpoint {
     config: ClipConfig,
     config_path: PathBuf,
+    // Of the folder's own tokenizer
+    folder: PathBuf,
     checkpoint: Checkpoint,
 }
 
@@ -63,13 +65,13 @@ impl ClipCheckpoint {
                 let config = config::parse_open_clip(&config)
                     .map_err(|message| ModelError::configuration(&open_clip_path, message))?;
                 let weights = weights.as_deref().unwrap_or(folder);
-                Self::new(config, open_clip_path, weights, pickle)
+                Self::new(config, open_clip_path, folder, weights, pickle)
             }
             _ => {
                 let config: Map<String, Value> = read_json(&transformers_path)?;
                 let config = config::parse_transformers(&config)
                     .map_err(|message| ModelError::configuration(&transformers_path, message))?;
-                Self::new(config, transformers_path, folder, pickle)
+                Self::new(config, transformers_path, folder, folder, pickle)
             }
         }
     }
@@ -82,12 +84,13 @@ impl ClipCheckpoint {
     pub fn open_as(known: &KnownClip, weights: &Path, pickle: Pickle) -> Result<Self> {
         let refuse = |message: String| ModelError::configuration(weights, message);
         let config = config::parse_open_clip(&known.config().map_err(refuse)?).map_err(refuse)?;
-        Self::new(config, weights.to_owned(), weights, pickle)
+        Self::new(config, weights.to_owned(), weights, weights, pickle)
     }
 
     fn new(
         config: ClipConfig,
         config_path: PathBuf,
+        folder: &Path,
         weights: &Path,
         pickle: Pickle,
     ) -> Result<Self> {
@@ -95,6 +98,7 @@ impl ClipCheckpoint {
         Ok(Self {
             config,
             config_path,
+            folder: folder.to_owned(),
             checkpoint,
         })
     }
@@ -124,6 +128,30 @@ impl ClipCheckpoint {
             return Err(self.refuse("the folder holds an image tower only"));
         };
         self.read(|root| ClipTextTower::new(config, self.config.layout, root))
+    }
+
+    /// The tokenizer that the text tower was trained with: open_clip's own, for which `vocabulary`
+    /// is the file `bpe_simple_vocab_16e6.txt.gz`, or the one in a folder of transformers.
+    ///
+    /// # Errors
+    /// When there is no text tower, open_clip's needs its vocabulary and none is given, the
+    /// configuration of open_clip asks for another tokenizer, or a file is missing or broken.
+    pub fn tokenizer(&self, vocabulary: Option<&Path>) -> Result<ClipTokenizer> {
+        let Some(text) = &self.config.text else {
+            return Err(self.refuse("the folder holds an image tower only"));
+        };
+        if !self.is_open_clip() {
+            return ClipTokenizer::from_folder(&self.folder, text.context_length);
+        }
+        if let Some(setting) = &text.other_tokenizer {
+            return Err(self.refuse(&format!("text_cfg: {setting} is not built")));
+        }
+        let vocabulary = vocabulary.ok_or_else(|| {
+            self.refuse(
+                "its tokenizer needs CLIP's vocabulary, the file bpe_simple_vocab_16e6.txt.gz",
+            )
+        })?;
+        ClipTokenizer::open_clip(vocabulary, text.context_length)
     }
 
     /// The factor that cosines are multiplied with before a soft-max over texts: the exponential

@@ -126,6 +126,7 @@ fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
         ("relpos", "placed by relative positions"),
         ("_rope", "placed by rotations"),
         ("dinov3", "placed by rotations"),
+        ("vit_pe_", "placed by rotations"),
     ] {
         if architecture.contains(part) {
             return Err(format!(
@@ -384,6 +385,7 @@ mod tests {
             "vit_base_patch16_rpn_224",
             "vit_large_patch14_xp_224",
             "vit_relpos_base_patch16_224",
+            "vit_pe_spatial_base_patch16_512",
         ] {
             let message = check_architecture(name).unwrap_err();
             assert!(message.contains(name), "{message}");

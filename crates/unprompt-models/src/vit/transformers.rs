@@ -93,10 +93,14 @@ pub(super) fn parse(
         ));
     }
     let (patch, image_size) = (fields.patch_size.pair(), fields.image_size.pair());
-    if patch.0 != patch.1 || patch.0 == 0 || image_size.0.max(image_size.1) > 1 << 14 {
+    let (shorter, longer) = (
+        image_size.0.min(image_size.1),
+        image_size.0.max(image_size.1),
+    );
+    if patch.0 != patch.1 || patch.0 == 0 || patch.0 > shorter || longer > 1 << 14 {
         return Err(format!(
-            "patch_size {patch:?} and image_size {image_size:?} where square patches and at most \
-             16384 pixels are built"
+            "patch_size {patch:?} and image_size {image_size:?} where square patches within a \
+             picture of at most 16384 pixels a side are built"
         ));
     }
     if fields.num_channels != 3 {

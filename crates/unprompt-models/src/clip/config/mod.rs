@@ -63,6 +63,8 @@ pub(in crate::clip) struct TextConfig {
     pub(in crate::clip) embedding_width: usize,
     pub(in crate::clip) pooling: TextPooling,
     pub(in crate::clip) projection: Projection,
+    /// The setting of open_clip that asks for another tokenizer than its own.
+    pub(in crate::clip) other_tokenizer: Option<String>,
 }
 
 /// Which token's vector stands for the text.

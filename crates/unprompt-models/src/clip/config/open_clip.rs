@@ -116,9 +116,10 @@ const REFUSED_TEXT: [&str; 13] = [
     "norm_kwargs",
     "output_tokens",
 ];
-/// Settings that show in the tensors (layer scale), or matter elsewhere: to training, or to the
-/// tokenizer, which reads them itself.
-const IGNORED: [&str; 17] = [
+/// Settings that name another tokenizer than CLIP's, or change it.
+const TOKENIZER: [&str; 3] = ["hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs"];
+/// Settings that show in the tensors (layer scale), or matter to training only.
+const IGNORED: [&str; 14] = [
     "ls_init_value",
     "patch_dropout",
     "attn_pooler_queries",
@@ -130,9 +131,6 @@ const IGNORED: [&str; 17] = [
     "timm_proj_bias",
     "timm_drop",
     "timm_drop_path",
-    "hf_tokenizer_name",
-    "tokenizer_mode",
-    "tokenizer_kwargs",
     "pad_id",
     "hf_model_pretrained",
     "final_ln_after_pool",
@@ -151,7 +149,11 @@ fn refuse_others(part: &str, others: &Map<String, Value>, refused: &[&str]) -> P
             };
             return Err(format!("{part}: `{name}` {value} is not built{hint}"));
         }
-        if !refused.contains(&name) && !IGNORED.contains(&name) && !is_default {
+        if !refused.contains(&name)
+            && !IGNORED.contains(&name)
+            && !TOKENIZER.contains(&name)
+            && !is_default
+        {
             return Err(format!("{part}: the setting `{name}` is unknown"));
         }
     }
@@ -221,6 +223,12 @@ pub(in crate::clip) fn parse(config: &Map<String, Value>) -> Parsed<ClipConfig> 
     refuse_others(part, &text.others, &REFUSED_TEXT)?;
     check_context(part, text.context_length)?;
     let inner = (text.width as f64 * text.mlp_ratio) as usize;
+    let asks_for_another = |name: &&str| match text.others.get(*name) {
+        None | Some(Value::Null) => false,
+        Some(Value::Object(settings)) => !settings.is_empty(),
+        Some(_) => true,
+    };
+    let other_tokenizer = TOKENIZER.iter().find(|name| asks_for_another(name));
     let text = TextConfig {
         shape: block_shape(
             part,
@@ -252,6 +260,7 @@ pub(in crate::clip) fn parse(config: &Map<String, Value>) -> Parsed<ClipConfig> 
                 ));
             }
         },
+        other_tokenizer: other_tokenizer.map(|name| format!("`{name}` {}", text.others[*name])),
     };
     Ok(ClipConfig {
         layout: ClipLayout::OpenClip,

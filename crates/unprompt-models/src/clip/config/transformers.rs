@@ -132,5 +132,6 @@ fn transformers_text(config: &Value, embedding_width: Option<usize>) -> Parsed<T
             id => TextPooling::FirstOf(id),
         },
         projection: Projection::Linear,
+        other_tokenizer: None,
     })
 }
