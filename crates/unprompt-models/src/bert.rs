@@ -4,12 +4,16 @@
 //! Understanding" (2018). Reference: `BertModel` of transformers 5.24. Layout: `config.json` and
 //! `model.safetensors`, the names with or without the prefix `bert.`.
 
-use crate::{ModelError, Result, configuration::read_json, weights::Weights};
+use crate::{
+    ModelError, Result,
+    configuration::{activation_named, read_json},
+    weights::Weights,
+};
 use candle_core::Tensor;
 use serde::Deserialize;
 use std::{cell::RefCell, path::Path};
 use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_nn::{Activation, Embedding, LayerNorm, Linear, self_attention};
+use unprompt_nn::{Activation, Embedding, LayerNorm, Linear, Mask, self_attention};
 
 /// The part of `config.json` that changes the numbers; the defaults are those of `BertConfig`.
 #[derive(Clone, Debug, Deserialize)]
@@ -79,14 +83,7 @@ impl BertConfig {
                 self.hidden_size, self.num_attention_heads
             ));
         }
-        match self.hidden_act.as_str() {
-            "gelu" | "gelu_python" => Ok(Activation::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
-            "relu" => Ok(Activation::Relu),
-            other => Err(format!(
-                "hidden_act `{other}` is none of gelu, gelu_new, relu"
-            )),
-        }
+        activation_named(&self.hidden_act)
     }
 }
 
@@ -152,7 +149,9 @@ impl Bert {
         )?);
         let token_type_embedding =
             table("token_type_embeddings", config.type_vocab_size)?.narrow(0, 0, 1)?;
-        let embeddings_norm = layer_norm(&embeddings.at("LayerNorm"), &config)?;
+        let embeddings_norm = embeddings
+            .at("LayerNorm")
+            .layer_norm(width, config.layer_norm_eps)?;
         let layers = weights.at("encoder").at("layer");
         let layers = (0..config.num_hidden_layers)
             .map(|index| Layer::new(&layers.at(index), &config, activation))
@@ -213,27 +212,28 @@ impl Layer {
             Some(&Tensor::cat(&fused_biases, 0)?),
             Activation::Identity,
         )?;
-        let output = weights.at("output");
+        let (attended, output) = (attention.at("output"), weights.at("output"));
+        let epsilon = config.layer_norm_eps;
         Ok(Self {
             query_key_value,
-            attention_output: linear(
-                &attention.at("output").at("dense"),
-                (width, width),
-                Activation::Identity,
-            )?,
-            attention_norm: layer_norm(&attention.at("output").at("LayerNorm"), config)?,
-            intermediate: linear(
-                &weights.at("intermediate").at("dense"),
-                (inner, width),
-                activation,
-            )?,
-            output: linear(&output.at("dense"), (width, inner), Activation::Identity)?,
-            output_norm: layer_norm(&output.at("LayerNorm"), config)?,
+            attention_output: attended
+                .at("dense")
+                .linear((width, width), Activation::Identity)?,
+            attention_norm: attended.at("LayerNorm").layer_norm(width, epsilon)?,
+            intermediate: weights
+                .at("intermediate")
+                .at("dense")
+                .linear((inner, width), activation)?,
+            output: output
+                .at("dense")
+                .linear((width, inner), Activation::Identity)?,
+            output_norm: output.at("LayerNorm").layer_norm(width, epsilon)?,
         })
     }
 
     fn forward(&self, hidden: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor> {
-        let attended = self_attention(&self.query_key_value.forward(hidden)?, lengths, heads)?;
+        let attended = self.query_key_value.forward(hidden)?;
+        let attended = self_attention(&attended, lengths, heads, Mask::None)?;
         let attended = self.attention_output.forward(&attended)?;
         let hidden = self.attention_norm.forward_residual(&attended, hidden)?;
         let inner = self.intermediate.forward(&hidden)?;
@@ -241,24 +241,4 @@ impl Layer {
             .output_norm
             .forward_residual(&self.output.forward(&inner)?, &hidden)?)
     }
-}
-
-/// A linear layer from `weight` (outputs, inputs) and `bias`.
-fn linear(
-    weights: &Weights,
-    (outputs, inputs): (usize, usize),
-    activation: Activation,
-) -> Result<Linear> {
-    let weight = weights.tensor("weight", &[outputs, inputs])?;
-    let bias = weights.tensor("bias", &[outputs])?;
-    Ok(Linear::new(&weight, Some(&bias), activation)?)
-}
-
-fn layer_norm(weights: &Weights, config: &BertConfig) -> Result<LayerNorm> {
-    let shape = [config.hidden_size];
-    let (weight, bias) = (
-        weights.tensor("weight", &shape)?,
-        weights.tensor("bias", &shape)?,
-    );
-    Ok(LayerNorm::new(weight, bias, config.layer_norm_eps)?)
 }

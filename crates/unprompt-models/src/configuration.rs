@@ -7,6 +7,7 @@ use std::{
     io::{ErrorKind, Read},
     path::Path,
 };
+use unprompt_nn::Activation;
 
 /// Configurations are a few kilobytes, tokenizers up to some megabytes.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -45,4 +46,17 @@ pub(crate) fn read_json_optional<T: DeserializeOwned>(path: &Path) -> Result<Opt
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     read_json_optional(path)?
         .ok_or_else(|| ModelError::configuration(path, "no such file in the model's folder"))
+}
+
+/// An activation by its name in transformers' configurations.
+pub(crate) fn activation_named(name: &str) -> std::result::Result<Activation, String> {
+    match name {
+        "gelu" | "gelu_python" => Ok(Activation::Gelu),
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
+        "quick_gelu" => Ok(Activation::QuickGelu),
+        "relu" => Ok(Activation::Relu),
+        other => Err(format!(
+            "hidden_act `{other}` is none of gelu, gelu_new, quick_gelu, relu"
+        )),
+    }
 }

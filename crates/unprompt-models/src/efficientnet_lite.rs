@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use std::{cell::RefCell, path::Path};
 use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_nn::{Activation, DepthwiseConv2d, Linear, PatchConv2d};
+use unprompt_nn::{Activation, DepthwiseConv2d, Linear, Padding, PatchConv2d};
 
 /// The architecture. The published checkpoint has no configuration file, so the defaults are
 /// EfficientNet-Lite0; a `config.json` beside the weights overrides them.
@@ -156,7 +156,7 @@ impl EfficientNetLite {
             &[stem_channels, 3, 3, 3],
             epsilon,
         )?;
-        let stem = PatchConv2d::new(&weight, &bias, 2, Activation::Relu6)?;
+        let stem = PatchConv2d::new(&weight, Some(&bias), (2, Padding::Same), Activation::Relu6)?;
         let blocks = weights.at("_blocks");
         let blocks = shapes
             .iter()

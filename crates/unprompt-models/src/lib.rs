@@ -9,15 +9,25 @@
 //! Invariant: each item of a batch gives the same bits as it gives alone.
 
 mod bert;
+mod clip;
+mod clip_tokenizer;
 mod configuration;
 mod efficientnet_lite;
+mod embedding;
 mod error;
 mod imagenet;
+mod patch_embedding;
 mod sentence_encoder;
+mod transformer;
+mod vit;
 mod weights;
 
 pub use bert::{Bert, BertConfig};
+pub use clip::{ClipCheckpoint, ClipImageTower, ClipTextTower, KnownClip, known_clip, known_clips};
+pub use clip_tokenizer::ClipTokenizer;
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
+pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};
 pub use imagenet::imagenet_labels;
 pub use sentence_encoder::{Pooling, SentenceEncoder};
+pub use vit::Vit;

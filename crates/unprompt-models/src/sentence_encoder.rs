@@ -7,6 +7,7 @@
 use crate::{
     Bert, ModelError, Result,
     configuration::{read_json, read_json_optional, read_optional},
+    to_unit_length,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -117,7 +118,7 @@ impl SentenceEncoder {
         if self.normalize {
             embeddings
                 .iter_mut()
-                .for_each(|embedding| normalize(embedding));
+                .for_each(|embedding| to_unit_length(embedding));
         }
         Ok(embeddings)
     }
@@ -174,17 +175,6 @@ impl SentenceEncoder {
         }
         Ok(embeddings)
     }
-}
-
-/// To unit length; a zero vector stays zero, as torch's `normalize` leaves it.
-fn normalize(values: &mut [f32]) {
-    let norm = values
-        .iter()
-        .map(|value| value * value)
-        .sum::<f32>()
-        .sqrt()
-        .max(1e-12);
-    values.iter_mut().for_each(|value| *value /= norm);
 }
 
 /// Reads `1_Pooling/config.json`: flags until sentence-transformers 5, one word since 6.

@@ -4,6 +4,7 @@ use crate::Result;
 use candle_core::{Device, Tensor};
 use std::{cell::RefCell, collections::HashSet};
 use unprompt_checkpoint::Checkpoint;
+use unprompt_nn::{Activation, LayerNorm, Linear};
 
 /// A place in a checkpoint's tree of names.
 ///
@@ -62,6 +63,32 @@ impl<'c> Weights<'c> {
             shape,
             &Device::Cpu,
         )?)
+    }
+
+    /// As [`tensor`](Self::tensor), or `None` if there is none of this name.
+    pub(crate) fn optional_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
+        let there = self.contains(name);
+        there.then(|| self.tensor(name, shape)).transpose()
+    }
+
+    /// A linear layer from `weight` (outputs, inputs) and `bias` (outputs).
+    pub(crate) fn linear(
+        &self,
+        (outputs, inputs): (usize, usize),
+        activation: Activation,
+    ) -> Result<Linear> {
+        let weight = self.tensor("weight", &[outputs, inputs])?;
+        let bias = self.tensor("bias", &[outputs])?;
+        Ok(Linear::new(&weight, Some(&bias), activation)?)
+    }
+
+    /// A layer normalisation from `weight` and `bias`, both (width).
+    pub(crate) fn layer_norm(&self, width: usize, epsilon: f64) -> Result<LayerNorm> {
+        let (weight, bias) = (
+            self.tensor("weight", &[width])?,
+            self.tensor("bias", &[width])?,
+        );
+        Ok(LayerNorm::new(weight, bias, epsilon)?)
     }
 
     /// An error that lists the tensors that were neither read nor are `expected` to be left.

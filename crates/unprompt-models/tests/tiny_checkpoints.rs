@@ -1,41 +1,12 @@
 //! Tiny random checkpoints against what sentence-transformers and efficientnet-lite-pytorch give
 //! for them; `fixtures/models` has the scripts.
 
+mod common;
+
+use common::{TestResult, edited, fixture, relative_error, tensor};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use unprompt_checkpoint::{Checkpoint, Pickle};
 use unprompt_models::{EfficientNetLite, SentenceEncoder};
-
-type TestResult = Result<(), Box<dyn std::error::Error>>;
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures/models")
-        .join(name)
-}
-
-fn tensor(checkpoint: &Checkpoint, name: &str) -> (Vec<usize>, Vec<f32>) {
-    let shape = checkpoint
-        .tensor(name)
-        .unwrap_or_else(|| panic!("no {name}"))
-        .shape
-        .to_vec();
-    let values = checkpoint.tensor_f32(name, &shape).unwrap();
-    (shape, values)
-}
-
-/// Largest difference relative to the largest expected value.
-fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let largest = expected
-        .iter()
-        .fold(1e-6f32, |largest, value| largest.max(value.abs()));
-    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    worst.fold(0.0, |worst: f32, difference| {
-        assert!(difference.is_finite());
-        worst.max(difference)
-    }) / largest
-}
 
 #[test]
 fn sentence_encoders_of_every_layout_equal_the_reference() -> TestResult {
@@ -132,33 +103,6 @@ fn an_empty_picture_or_one_that_is_no_number_is_an_error() -> TestResult {
         .unwrap_err()
         .to_string();
     assert!(message.contains("finite"), "{message}");
-    Ok(())
-}
-
-/// A copy of a fixture in which one file is edited.
-fn edited(
-    name: &str,
-    file: &str,
-    edit: impl Fn(&str) -> String,
-) -> std::io::Result<tempfile::TempDir> {
-    let copy = tempfile::tempdir()?;
-    copy_folder(&fixture(name), copy.path())?;
-    let path = copy.path().join(file);
-    std::fs::write(&path, edit(&std::fs::read_to_string(&path)?))?;
-    Ok(copy)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
     Ok(())
 }
 

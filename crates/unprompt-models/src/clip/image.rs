@@ -1,0 +1,162 @@
+//! CLIP's image tower.
+
+use super::config::{ClipLayout, ImageConfig, ImagePooling};
+use crate::{
+    ModelError, Result,
+    patch_embedding::PatchEmbedding,
+    transformer::{OPEN_CLIP, TRANSFORMERS_CLIP, Transformer},
+    weights::Weights,
+};
+use candle_core::Tensor;
+use unprompt_nn::{Activation, LayerNorm, Linear};
+
+/// Pictures that go through the network at once; bounds the memory of a long list.
+const PICTURES_AT_ONCE: usize = 8;
+
+/// Pictures to vectors in the space shared with texts.
+#[derive(Debug)]
+pub struct ClipImageTower {
+    embedding: PatchEmbedding,
+    norm_before: Option<LayerNorm>,
+    transformer: Transformer,
+    pooling: ImagePooling,
+    norm: LayerNorm,
+    projection: Linear,
+    width: usize,
+}
+
+impl ClipImageTower {
+    /// The tower, and the beginnings of the names that belong to the other one.
+    pub(super) fn new(
+        config: &ImageConfig,
+        layout: ClipLayout,
+        root: &Weights,
+    ) -> Result<(Self, &'static [&'static str])> {
+        let ImageConfig {
+            shape,
+            layers,
+            image_size,
+            patch,
+            embedding_width,
+            ..
+        } = *config;
+        let (width, epsilon) = (shape.width, shape.epsilon);
+        let positions = (image_size.0 / patch) * (image_size.1 / patch) + 1;
+        let patches = [width, 3, patch, patch];
+        let read_embedding = |weight, class, table| {
+            let class: Tensor = class;
+            PatchEmbedding::new(&weight, None, Some(class.unsqueeze(0)?), table, image_size)
+        };
+        let table = [positions, width];
+        let (embedding, transformer, names, projection) = match layout {
+            ClipLayout::OpenClip => {
+                let tower = root.at("visual");
+                let embedding = read_embedding(
+                    tower.tensor("conv1.weight", &patches)?,
+                    tower.tensor("class_embedding", &[width])?,
+                    tower.tensor("positional_embedding", &table)?,
+                )?;
+                let blocks = tower.at("transformer").at("resblocks");
+                let transformer = Transformer::new(&blocks, layers, &shape, &OPEN_CLIP)?;
+                let projection = tower.tensor("proj", &[width, embedding_width])?;
+                let names = (tower.at("ln_pre"), tower.at("ln_post"));
+                (embedding, transformer, names, projection.t()?)
+            }
+            ClipLayout::Transformers => {
+                let tower = root.at("vision_model");
+                let embeddings = tower.at("embeddings");
+                let embedding = read_embedding(
+                    embeddings.tensor("patch_embedding.weight", &patches)?,
+                    embeddings.tensor("class_embedding", &[width])?,
+                    embeddings.tensor("position_embedding.weight", &table)?,
+                )?;
+                let blocks = tower.at("encoder").at("layers");
+                let transformer = Transformer::new(&blocks, layers, &shape, &TRANSFORMERS_CLIP)?;
+                let projection =
+                    root.tensor("visual_projection.weight", &[embedding_width, width])?;
+                // The name is misspelt in every published file.
+                let names = (tower.at("pre_layrnorm"), tower.at("post_layernorm"));
+                (embedding, transformer, names, projection)
+            }
+        };
+        let norm_before = config
+            .norm_before
+            .then(|| names.0.layer_norm(width, epsilon))
+            .transpose()?;
+        let tower = Self {
+            embedding,
+            norm_before,
+            transformer,
+            pooling: config.pooling,
+            norm: names.1.layer_norm(width, epsilon)?,
+            projection: Linear::new(&projection, None, Activation::Identity)?,
+            width: embedding_width,
+        };
+        let others: &[&str] = match layout {
+            ClipLayout::OpenClip => &[
+                "token_embedding.",
+                "positional_embedding",
+                "transformer.",
+                "ln_final.",
+                "text_projection",
+                "text.",
+            ],
+            ClipLayout::Transformers => &["text_model.", "text_projection."],
+        };
+        Ok((tower, others))
+    }
+
+    /// Height and width of the pictures that [`forward`](Self::forward) takes.
+    pub fn image_size(&self) -> (usize, usize) {
+        self.embedding.image_size()
+    }
+
+    /// Numbers per picture.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The vector of each picture, not normalised.
+    ///
+    /// A picture is height * width * 3 normalised values, channels last, of
+    /// [`image_size`](Self::image_size). What a picture gives does not depend on the others.
+    ///
+    /// # Errors
+    /// When a picture has another number of values, or the result is not finite.
+    pub fn forward<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Vec<Vec<f32>>> {
+        let mut outputs = Vec::with_capacity(pictures.len());
+        for pictures in pictures.chunks(PICTURES_AT_ONCE) {
+            let rows = self.projection.forward(&self.pooled(pictures)?)?;
+            outputs.extend(rows.to_vec2::<f32>()?);
+        }
+        if outputs.iter().flatten().any(|value| !value.is_finite()) {
+            return Err(ModelError::NotFinite {
+                model: "clip image tower",
+            });
+        }
+        Ok(outputs)
+    }
+
+    /// (pictures, width of the tower)
+    fn pooled<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Tensor> {
+        let (count, tokens) = (pictures.len(), self.embedding.token_count());
+        let mut hidden = self.embedding.forward(pictures)?;
+        if let Some(norm) = &self.norm_before {
+            hidden = norm.forward(&hidden)?;
+        }
+        let hidden = self.transformer.forward(hidden, &vec![tokens; count])?;
+        let hidden = hidden.reshape((count, tokens, ()))?;
+        Ok(match self.pooling {
+            // The normalisation sees each token by itself, so only this one needs it.
+            ImagePooling::ClassToken => self.norm.forward(&hidden.narrow(1, 0, 1)?.squeeze(1)?)?,
+            ImagePooling::Mean { norm_after } => {
+                let patches = hidden.narrow(1, 1, tokens - 1)?;
+                if norm_after {
+                    self.norm.forward(&patches.mean(1)?)?
+                } else {
+                    self.norm.forward(&patches)?.mean(1)?
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! Texts to the ids that CLIP's text tower reads.
+//!
+//! Two kinds, because the references differ: open_clip repairs a text (ftfy, HTML references),
+//! collapses blanks and lower-cases before its byte pairs, and pads with 0; a folder of
+//! transformers brings its own tokenizer. Reference: `SimpleTokenizer` of open_clip 3.3.0, and
+//! `CLIPTokenizer` of transformers 5.24.
+
+mod byte_pairs;
+mod html;
+mod text_repair;
+
+use crate::{
+    ModelError, Result,
+    configuration::{read_json_optional, read_optional},
+};
+use byte_pairs::BytePairs;
+use regex::Regex;
+use serde_json::{Map, Value};
+use std::{collections::HashMap, path::Path};
+use tokenizers::{
+    AddedToken, SplitDelimiterBehavior, Tokenizer, TruncationParams,
+    models::bpe::BPE,
+    normalizers::{Lowercase, NFC, Replace, Sequence, replace::ReplacePattern},
+    pre_tokenizers::{
+        byte_level::ByteLevel,
+        sequence::Sequence as PreTokenizers,
+        split::{Split, SplitPattern},
+    },
+    processors::roberta::RobertaProcessing,
+};
+
+/// A text longer than this is no prompt, and would take long to clean.
+const LONGEST_TEXT: usize = 1 << 20;
+
+/// open_clip's words: names of the two special tokens, English endings, letters, single digits, and
+/// runs of anything else. U+0345 is in none: as a letter's variant in another case it falls out of
+/// the last class in the reference, which ignores case.
+const WORDS: &str = r"(?i:<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}\x{345}]+";
+/// Those of transformers.
+const FOLDER_WORDS: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// A tokenizer of CLIP.
+#[derive(Debug)]
+pub struct ClipTokenizer {
+    kind: Kind,
+    context_length: usize,
+    padding_id: u32,
+}
+
+#[derive(Debug)]
+enum Kind {
+    OpenClip { words: Regex, byte_pairs: BytePairs },
+    Folder(Box<Tokenizer>),
+}
+
+impl ClipTokenizer {
+    /// open_clip's own, from the file `bpe_simple_vocab_16e6.txt.gz`, for a text tower of this
+    /// context length (77 in every published model of this kind).
+    ///
+    /// # Errors
+    /// When the file is missing or not that vocabulary.
+    pub fn open_clip(vocabulary: &Path, context_length: usize) -> Result<Self> {
+        let words = Regex::new(WORDS).map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+        Ok(Self {
+            kind: Kind::OpenClip {
+                words,
+                byte_pairs: BytePairs::load(vocabulary)?,
+            },
+            context_length,
+            padding_id: 0,
+        })
+    }
+
+    /// That of a folder of transformers: `tokenizer.json`, or `vocab.json` and `merges.txt`.
+    /// Texts are cut to `model_max_length` of `tokenizer_config.json`, never beyond the text
+    /// tower's context length.
+    ///
+    /// # Errors
+    /// Names the file that is missing or broken.
+    pub fn from_folder(folder: &Path, context_length: usize) -> Result<Self> {
+        let config_path = folder.join("tokenizer_config.json");
+        let config: Option<Map<String, Value>> = read_json_optional(&config_path)?;
+        let config = config.unwrap_or_default();
+        // 1e30 where nobody set it.
+        let limit = config
+            .get("model_max_length")
+            .and_then(Value::as_u64)
+            .map_or(context_length, |limit| context_length.min(limit as usize));
+        let path = folder.join("tokenizer.json");
+        let mut tokenizer = match read_optional(&path)? {
+            Some(bytes) => Tokenizer::from_bytes(&bytes)
+                .map_err(|error| ModelError::configuration(&path, error.to_string()))?,
+            None => from_vocabulary_and_merges(folder)?,
+        };
+        let truncation = TruncationParams {
+            max_length: limit,
+            ..TruncationParams::default()
+        };
+        tokenizer
+            .with_truncation(Some(truncation))
+            .map_err(|error| ModelError::configuration(&path, error.to_string()))?;
+        tokenizer.with_padding(None);
+        // A text, or an object with the text in it.
+        let padding = match config.get("pad_token") {
+            Some(Value::String(token)) => token.as_str(),
+            Some(Value::Object(token)) => token
+                .get("content")
+                .and_then(Value::as_str)
+                .unwrap_or("<|endoftext|>"),
+            _ => "<|endoftext|>",
+        };
+        let padding_id = tokenizer.token_to_id(padding).ok_or_else(|| {
+            ModelError::configuration(
+                &config_path,
+                format!("the padding token `{padding}` is not in the vocabulary"),
+            )
+        })?;
+        Ok(Self {
+            kind: Kind::Folder(Box::new(tokenizer)),
+            context_length: limit,
+            padding_id,
+        })
+    }
+
+    /// Most ids of a text, start and end included.
+    pub fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    /// The ids of a text from the start token to the end token, without padding. A longer text is
+    /// cut so that the last id is the end token.
+    ///
+    /// # Errors
+    /// When the text is longer than a megabyte, or the folder's tokenizer cannot take it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        if text.len() > LONGEST_TEXT {
+            return Err(ModelError::Tokenizer(format!(
+                "a text of {} bytes where at most {LONGEST_TEXT} are taken",
+                text.len()
+            )));
+        }
+        match &self.kind {
+            Kind::OpenClip { words, byte_pairs } => {
+                let start = byte_pairs.start_id();
+                let end = start + 1;
+                let mut ids = vec![start];
+                for word in words.find_iter(&clean(text)).map(|word| word.as_str()) {
+                    match word {
+                        "<start_of_text>" => ids.push(start),
+                        "<end_of_text>" => ids.push(end),
+                        word => byte_pairs.encode(word.as_bytes(), &mut ids),
+                    }
+                    if ids.len() >= self.context_length {
+                        break;
+                    }
+                }
+                ids.truncate(self.context_length.saturating_sub(1));
+                ids.push(end);
+                Ok(ids)
+            }
+            Kind::Folder(tokenizer) => {
+                let encoding = tokenizer
+                    .encode_fast(text, true)
+                    .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+                Ok(encoding.get_ids().to_vec())
+            }
+        }
+    }
+
+    /// As [`encode`](Self::encode), padded to [`context_length`](Self::context_length) as the
+    /// reference does.
+    ///
+    /// # Errors
+    /// As `encode`.
+    pub fn encode_padded(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        ids.resize(self.context_length.max(ids.len()), self.padding_id);
+        Ok(ids)
+    }
+}
+
+/// open_clip's cleaning: repaired, references replaced twice, blanks collapsed, lower case.
+fn clean(text: &str) -> String {
+    let text = text_repair::repair(text);
+    let text = html::unescape(&html::unescape(&text));
+    let words: Vec<&str> = text
+        .split(is_blank)
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.join(" ").to_lowercase()
+}
+
+/// What Python splits at: Unicode's blanks and the four separators of ASCII.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}
+
+/// The tokenizer that transformers builds from `vocab.json` and `merges.txt`.
+fn from_vocabulary_and_merges(folder: &Path) -> Result<Tokenizer> {
+    let vocabulary_path = folder.join("vocab.json");
+    let merges_path = folder.join("merges.txt");
+    let failed =
+        |error: tokenizers::Error| ModelError::configuration(&vocabulary_path, error.to_string());
+    let vocabulary: Option<HashMap<String, u32>> = read_json_optional(&vocabulary_path)?;
+    let vocabulary = vocabulary.ok_or_else(|| {
+        ModelError::configuration(
+            &folder.join("tokenizer.json"),
+            "no such file, and no `vocab.json` beside it",
+        )
+    })?;
+    // Read here for the check of its size; the library reads it again.
+    if read_optional(&merges_path)?.is_none() {
+        return Err(ModelError::configuration(&merges_path, "no such file"));
+    }
+    let special = ["<|startoftext|>", "<|endoftext|>"];
+    let [start, end] = special.map(|token| vocabulary.get(token).copied());
+    let (Some(start), Some(end)) = (start, end) else {
+        return Err(ModelError::configuration(
+            &vocabulary_path,
+            "`<|startoftext|>` and `<|endoftext|>` are not both in it",
+        ));
+    };
+    let (vocabulary_name, merges_name) = (
+        vocabulary_path.to_string_lossy(),
+        merges_path.to_string_lossy(),
+    );
+    let model = BPE::from_file(&vocabulary_name, &merges_name)
+        .continuing_subword_prefix(String::new())
+        .end_of_word_suffix("</w>".into())
+        .unk_token(special[1].into())
+        .build()
+        .map_err(failed)?;
+    let mut tokenizer = Tokenizer::new(model);
+    let blanks = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ").map_err(failed)?;
+    let normalizer = Sequence::new(vec![NFC.into(), blanks.into(), Lowercase.into()]);
+    tokenizer
+        .with_normalizer(Some(normalizer))
+        .map_err(failed)?;
+    let split = Split::new(
+        SplitPattern::Regex(FOLDER_WORDS.into()),
+        SplitDelimiterBehavior::Removed,
+        true,
+    )
+    .map_err(failed)?;
+    tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![
+        split.into(),
+        ByteLevel::new(false, true, true).into(),
+    ])));
+    let post = RobertaProcessing::new((special[1].into(), end), (special[0].into(), start))
+        .trim_offsets(false)
+        .add_prefix_space(false);
+    tokenizer.with_post_processor(Some(post));
+    tokenizer
+        .add_special_tokens(special.map(|token| AddedToken::from(token, true)))
+        .map_err(failed)?;
+    Ok(tokenizer)
+}

@@ -1,0 +1,397 @@
+//! The layout of timm, with or without its `config.json`.
+
+use super::{ImagePooling, Vit, read_head};
+use crate::{
+    ModelError, Result,
+    patch_embedding::PatchEmbedding,
+    transformer::{BlockShape, TIMM, Transformer},
+    weights::Weights,
+};
+use candle_core::Tensor;
+use serde_json::{Map, Value};
+use unprompt_nn::{Activation, Mask};
+
+/// timm's own, for every plain `vit_*`.
+const EPSILON: f64 = 1e-6;
+
+/// What a folder of timm says that its tensors do not.
+#[derive(Debug, Default)]
+pub(super) struct TimmConfig {
+    architecture: Option<String>,
+    /// `Some(0)`: no head.
+    classes: Option<usize>,
+    pooling: Option<ImagePooling>,
+    heads: Option<usize>,
+    image_size: Option<(usize, usize)>,
+    labels: Option<Vec<String>>,
+}
+
+impl TimmConfig {
+    /// A state dict by itself.
+    pub(super) fn bare() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn parse(config: &Map<String, Value>) -> std::result::Result<Self, String> {
+        let Some(Value::String(architecture)) = config.get("architecture") else {
+            return Err("`architecture` is not a text".into());
+        };
+        check_architecture(architecture)?;
+        let mut parsed = Self {
+            architecture: Some(architecture.clone()),
+            ..Self::default()
+        };
+        let pretrained = config.get("pretrained_cfg").and_then(Value::as_object);
+        let number = |value: &Value, name: &str| {
+            let small = value.as_u64().filter(|number| *number <= 1 << 20);
+            small
+                .map(|number| number as usize)
+                .ok_or_else(|| format!("`{name}` must be a small whole number, found {value}"))
+        };
+        let pooling = |value: &Value| match value.as_str() {
+            Some("token") => Ok(ImagePooling::ClassToken),
+            Some("avg") => Ok(ImagePooling::Mean),
+            Some("max") => Ok(ImagePooling::Max),
+            _ => Err(format!(
+                "`global_pool` {value} where token, avg or max is built"
+            )),
+        };
+        if let Some(value) = config.get("num_classes") {
+            parsed.classes = Some(number(value, "num_classes")?);
+        }
+        if let Some(value) = config.get("global_pool").filter(|value| !value.is_null()) {
+            parsed.pooling = Some(pooling(value)?);
+        }
+        if let Some(Value::Array(size)) = pretrained.and_then(|config| config.get("input_size")) {
+            let [_, height, width] = size.as_slice() else {
+                return Err("`input_size` must be 3, height and width".into());
+            };
+            parsed.image_size = Some((number(height, "input_size")?, number(width, "input_size")?));
+        }
+        if let Some(Value::Object(arguments)) = config.get("model_args") {
+            for (name, value) in arguments {
+                match name.as_str() {
+                    "img_size" => {
+                        let side = value.as_array().map_or_else(
+                            || number(value, name).map(|side| (side, side)),
+                            |pair| match pair.as_slice() {
+                                [height, width] => {
+                                    Ok((number(height, name)?, number(width, name)?))
+                                }
+                                _ => Err("`img_size` must be a side, or height and width".into()),
+                            },
+                        )?;
+                        parsed.image_size = Some(side);
+                    }
+                    "num_classes" => parsed.classes = Some(number(value, name)?),
+                    "num_heads" => parsed.heads = Some(number(value, name)?),
+                    "global_pool" => parsed.pooling = Some(pooling(value)?),
+                    // These show in the tensors, or change nothing at inference.
+                    "patch_size" | "embed_dim" | "depth" | "mlp_ratio" | "qkv_bias"
+                    | "class_token" | "reg_tokens" | "no_embed_class" | "init_values"
+                    | "fc_norm" | "dynamic_img_size" | "drop_rate" | "drop_path_rate"
+                    | "proj_drop_rate" | "attn_drop_rate" | "patch_drop_rate" | "pos_drop_rate"
+                    | "weight_init" => {}
+                    other => return Err(format!("the model argument `{other}` is not built")),
+                }
+            }
+        }
+        let names = config
+            .get("label_names")
+            .or_else(|| pretrained?.get("label_names"));
+        if let Some(Value::Array(names)) = names {
+            let names = names.iter().map(|name| name.as_str().map(String::from));
+            parsed.labels = names.collect();
+        }
+        Ok(parsed)
+    }
+}
+
+/// Refuses the families whose tensors look like a plain ViT's but mean something else.
+fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
+    if !architecture.starts_with("vit_") || !architecture.contains("_patch") {
+        return Err(format!(
+            "architecture `{architecture}` where a `vit_*_patch*` is built"
+        ));
+    }
+    for (part, reason) in [
+        (
+            "clip",
+            "a CLIP image tower; give the open_clip or transformers folder of that CLIP",
+        ),
+        ("siglip", "pooled by attention"),
+        ("_rpn_", "normalised after its blocks"),
+        ("_xp_", "made of parallel blocks"),
+        ("_pwee_", "made of parallel blocks"),
+        ("relpos", "placed by relative positions"),
+        ("_rope", "placed by rotations"),
+        ("dinov3", "placed by rotations"),
+        ("vit_pe_", "placed by rotations"),
+    ] {
+        if architecture.contains(part) {
+            return Err(format!(
+                "architecture `{architecture}` is not built: it is {reason}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The heads that timm gives a width.
+fn heads_of(width: usize) -> Option<usize> {
+    match width {
+        1152 | 1280 | 1408 | 1664 => Some(16),
+        _ => (width > 0 && width.is_multiple_of(64)).then_some(width / 64),
+    }
+}
+
+pub(super) fn build(
+    config: &TimmConfig,
+    root: &Weights,
+    refuse: impl Fn(String) -> ModelError,
+) -> Result<Vit> {
+    if root.contains("norm_pre.weight") {
+        return Err(refuse(
+            "the tensor `norm_pre.weight` is a CLIP image tower's; give the open_clip or \
+             transformers folder of that CLIP"
+                .into(),
+        ));
+    }
+    if root.contains("attn_pool.q.weight") || root.contains("attn_pool.latent") {
+        return Err(refuse(
+            "pooling by attention (`attn_pool`) is not built".into(),
+        ));
+    }
+    let (width, patch) = match root.shape("patch_embed.proj.weight") {
+        Some(&[width, 3, height, patch]) if height == patch && patch > 0 => (width, patch),
+        Some(found) => {
+            return Err(refuse(format!(
+                "tensor `patch_embed.proj.weight`: expected shape [width, 3, patch, patch], found \
+                 {found:?}"
+            )));
+        }
+        // Fails, and names what is there instead.
+        None => {
+            root.tensor("patch_embed.proj.weight", &[768, 3, 16, 16])?;
+            return Err(refuse("no tensor `patch_embed.proj.weight`".into()));
+        }
+    };
+    let (class_tokens, registers) = (
+        usize::from(root.contains("cls_token")),
+        root.shape("reg_token")
+            .and_then(|shape| shape.get(1))
+            .copied()
+            .unwrap_or(0),
+    );
+    let positions = match root.shape("pos_embed") {
+        Some(&[1, rows, _]) => rows,
+        Some(found) => {
+            return Err(refuse(format!(
+                "tensor `pos_embed`: expected shape [1, positions, {width}], found {found:?}"
+            )));
+        }
+        None => {
+            return Err(refuse(
+                "no tensor `pos_embed`; other positions are not built".into(),
+            ));
+        }
+    };
+    let prefix_count = class_tokens + registers;
+    let image_size = match config.image_size {
+        Some(size) => size,
+        None => square(positions, prefix_count, patch).ok_or_else(|| {
+            refuse(format!(
+                "tensor `pos_embed`: {positions} positions are not a square of patches and \
+                 {prefix_count} tokens before them"
+            ))
+        })?,
+    };
+    let heads = heads(config, width, class_tokens + registers).map_err(&refuse)?;
+    let depth = depth(root);
+    let inner = root
+        .shape("blocks.0.mlp.fc1.weight")
+        .and_then(|shape| shape.first())
+        .copied()
+        .unwrap_or(4 * width);
+
+    let rows = |name: &str, count: usize| -> Result<Tensor> {
+        Ok(root.tensor(name, &[1, count, width])?.squeeze(0)?)
+    };
+    let mut prefix = Vec::new();
+    if class_tokens == 1 {
+        prefix.push(rows("cls_token", 1)?);
+    }
+    if registers > 0 {
+        prefix.push(rows("reg_token", registers)?);
+    }
+    let prefix = (!prefix.is_empty())
+        .then(|| Tensor::cat(&prefix, 0))
+        .transpose()?;
+    let embedding = PatchEmbedding::new(
+        &root.tensor("patch_embed.proj.weight", &[width, 3, patch, patch])?,
+        root.optional_tensor("patch_embed.proj.bias", &[width])?
+            .as_ref(),
+        prefix,
+        rows("pos_embed", positions)?,
+        image_size,
+    )?;
+    let shape = BlockShape {
+        width,
+        heads,
+        inner,
+        activation: Activation::Gelu,
+        epsilon: EPSILON,
+        mask: Mask::None,
+    };
+    let transformer = Transformer::new(&root.at("blocks"), depth, &shape, &TIMM)?;
+
+    let norm_after_pooling = root.contains("fc_norm.weight");
+    let norm = if norm_after_pooling {
+        "fc_norm"
+    } else {
+        "norm"
+    };
+    let norm = root.at(norm).layer_norm(width, EPSILON)?;
+    let pooling = config
+        .pooling
+        .unwrap_or(if norm_after_pooling || class_tokens == 0 {
+            ImagePooling::Mean
+        } else {
+            ImagePooling::ClassToken
+        });
+    if pooling == ImagePooling::ClassToken && class_tokens == 0 {
+        return Err(refuse(
+            "`global_pool` is token, but there is no tensor `cls_token`".into(),
+        ));
+    }
+    let (head, outputs) = match config.classes {
+        Some(0) => (None, width),
+        expected => read_head(&root.at("head"), expected, width)?,
+    };
+    if let Some(labels) = config
+        .labels
+        .as_ref()
+        .filter(|labels| labels.len() != outputs)
+    {
+        return Err(refuse(format!(
+            "{} label names for {outputs} outputs",
+            labels.len()
+        )));
+    }
+    Ok(Vit {
+        embedding,
+        transformer,
+        pooling,
+        norm,
+        norm_after_pooling,
+        head,
+        outputs,
+        labels: config.labels.clone(),
+    })
+}
+
+fn heads(
+    config: &TimmConfig,
+    width: usize,
+    prefix_count: usize,
+) -> std::result::Result<usize, String> {
+    let architecture = config.architecture.as_deref().unwrap_or_default();
+    let heads = match config.heads {
+        Some(heads) => Some(heads),
+        None if architecture.starts_with("vit_base_patch16_gap_") => Some(16),
+        None if architecture.is_empty() && width == 768 && prefix_count == 0 => {
+            return Err(
+                "a width of 768 without class token has 12 heads or 16; add a config.json of timm \
+                 with its `architecture`"
+                    .into(),
+            );
+        }
+        None => heads_of(width),
+    };
+    match heads {
+        Some(heads) if heads > 0 && width.is_multiple_of(heads) => Ok(heads),
+        Some(heads) => Err(format!(
+            "a width of {width} does not divide into {heads} heads"
+        )),
+        None => Err(format!(
+            "no number of heads is known for a width of {width}; give `num_heads` in `model_args` \
+             of a config.json"
+        )),
+    }
+}
+
+/// Blocks that have a first normalisation.
+fn depth(root: &Weights) -> usize {
+    let blocks = root.at("blocks");
+    (0..)
+        .take_while(|index| blocks.contains(&format!("{index}.norm1.weight")))
+        .count()
+}
+
+/// The side of the picture that a position table is for, with or without rows for the prefix.
+fn square(positions: usize, prefix_count: usize, patch: usize) -> Option<(usize, usize)> {
+    let side = |count: usize| {
+        let side = count.isqrt();
+        (side > 0 && side * side == count).then_some(side)
+    };
+    let patches = positions
+        .checked_sub(prefix_count)
+        .and_then(side)
+        .or_else(|| side(positions))?;
+    let pixels = patches.checked_mul(patch)?;
+    Some((pixels, pixels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_those_that_timm_gives() {
+        for (width, heads) in [
+            (192, 3),
+            (384, 6),
+            (512, 8),
+            (768, 12),
+            (1024, 16),
+            (1152, 16),
+            (1280, 16),
+            (1408, 16),
+            (1664, 16),
+        ] {
+            assert_eq!(heads_of(width), Some(heads), "{width}");
+        }
+        assert_eq!(heads_of(100), None);
+        assert_eq!(heads_of(0), None);
+    }
+
+    #[test]
+    fn the_image_size_is_read_from_the_positions() {
+        assert_eq!(square(197, 1, 16), Some((224, 224)));
+        assert_eq!(square(577, 1, 16), Some((384, 384)));
+        assert_eq!(square(196, 0, 16), Some((224, 224)));
+        // Registers without positions of their own.
+        assert_eq!(square(1369, 5, 14), Some((518, 518)));
+        assert_eq!(square(198, 1, 16), None);
+        assert_eq!(square(0, 1, 16), None);
+    }
+
+    #[test]
+    fn lookalikes_are_refused_by_name() {
+        for name in [
+            "resnet50",
+            "vit_base_patch32_clip_224",
+            "vit_base_patch16_siglip_224",
+            "vit_base_patch16_rpn_224",
+            "vit_large_patch14_xp_224",
+            "vit_relpos_base_patch16_224",
+            "vit_pe_spatial_base_patch16_512",
+        ] {
+            let message = check_architecture(name).unwrap_err();
+            assert!(message.contains(name), "{message}");
+        }
+        for name in ["vit_base_patch16_224", "vit_medium_patch16_gap_256"] {
+            assert_eq!(check_architecture(name), Ok(()));
+        }
+    }
+}

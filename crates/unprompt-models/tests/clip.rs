@@ -1,0 +1,431 @@
+//! Tiny random CLIPs against what open_clip and transformers give for them;
+//! `fixtures/models/clip.py` makes them.
+
+mod common;
+
+use common::{TestResult, edited, edited_tensors, fixture, relative_error, rows};
+use serde_json::json;
+use std::path::PathBuf;
+use unprompt_checkpoint::Pickle;
+use unprompt_models::{ClipCheckpoint, known_clip};
+
+const ALL: [&str; 6] = [
+    "tiny-clip-open-clip",
+    "tiny-clip-open-clip-variant",
+    "tiny-clip-transformers",
+    "tiny-clip-transformers-old",
+    "tiny-clip-text",
+    "tiny-clip-vision",
+];
+
+fn open(name: &str) -> ClipCheckpoint {
+    ClipCheckpoint::open(&fixture(name), Pickle::Allow).unwrap()
+}
+
+fn expected(name: &str) -> PathBuf {
+    fixture(name).join("expected.safetensors")
+}
+
+/// The ids are stored as floats, so that one reader serves all.
+fn ids(name: &str) -> Vec<Vec<u32>> {
+    let texts = rows(&expected(name), "ids");
+    let whole = |text: Vec<f32>| text.into_iter().map(|id| id as u32).collect();
+    texts.into_iter().map(whole).collect()
+}
+
+#[test]
+fn every_layout_equals_the_reference() {
+    for name in ALL {
+        let clip = open(name);
+        if name != "tiny-clip-text" {
+            let (pixels, expected) = (
+                rows(&expected(name), "pixels"),
+                rows(&expected(name), "image"),
+            );
+            let tower = clip.image_tower().unwrap();
+            assert_eq!(tower.width(), expected[0].len());
+            let found = tower.forward(&pixels).unwrap();
+            let error = relative_error(&found.concat(), &expected.concat());
+            assert!(error < 1e-5, "{name}, image: {error}");
+        }
+        if name != "tiny-clip-vision" {
+            let expected = rows(&expected(name), "text");
+            let tower = clip.text_tower().unwrap();
+            assert_eq!(
+                (tower.width(), tower.context_length()),
+                (expected[0].len(), 9)
+            );
+            let found = tower.forward(&ids(name)).unwrap();
+            let error = relative_error(&found.concat(), &expected.concat());
+            assert!(error < 1e-5, "{name}, text: {error}");
+        }
+        let scale = clip.logit_scale().unwrap();
+        if name == "tiny-clip-text" || name == "tiny-clip-vision" {
+            assert_eq!(scale, None);
+        } else {
+            let expected = rows(&expected(name), "logit_scale")[0][0];
+            assert!(
+                (scale.unwrap() - expected).abs() < 1e-5 * expected,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn padding_the_batch_and_its_order_change_no_bit() -> TestResult {
+    for name in [
+        "tiny-clip-open-clip",
+        "tiny-clip-open-clip-variant",
+        "tiny-clip-transformers",
+    ] {
+        let clip = open(name);
+        let tower = clip.text_tower()?;
+        let padded = ids(name);
+        let found = tower.forward(&padded)?;
+        // Without what comes after the first end token.
+        let end = padded.iter().flatten().copied().max().ok_or("no ids")?;
+        let cut: Vec<&[u32]> = padded
+            .iter()
+            .map(|text| &text[..=text.iter().position(|id| *id == end).unwrap()])
+            .collect();
+        assert!(cut.iter().any(|text| text.len() < 4));
+        assert_eq!(tower.forward(&cut)?, found);
+        for (text, output) in cut.iter().zip(&found) {
+            assert_eq!(
+                tower.forward(&[text])?,
+                std::slice::from_ref(output),
+                "{name}"
+            );
+        }
+        let reversed: Vec<_> = cut.iter().rev().collect();
+        assert!(tower.forward(&reversed)?.iter().rev().eq(&found), "{name}");
+        // More tokens than go through the network at once.
+        let many: Vec<_> = cut.iter().cycle().take(2000).collect();
+        let all = tower.forward(&many)?;
+        assert!(all.iter().eq(found.iter().cycle().take(2000)), "{name}");
+
+        let tower = clip.image_tower()?;
+        let pixels = rows(&expected(name), "pixels");
+        let pixels: Vec<_> = pixels.iter().cycle().take(11).collect();
+        let found = tower.forward(&pixels)?;
+        for (picture, output) in pixels.iter().zip(&found) {
+            assert_eq!(
+                tower.forward(&[picture])?,
+                std::slice::from_ref(output),
+                "{name}"
+            );
+        }
+        let reversed: Vec<_> = pixels.iter().rev().collect();
+        assert!(tower.forward(&reversed)?.iter().rev().eq(&found), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn texts_that_do_not_fit_are_errors() {
+    let tower = open("tiny-clip-transformers").text_tower().unwrap();
+    for (text, expected) in [
+        (vec![], "0 ids"),
+        (vec![39; 10], "10 ids"),
+        (vec![38, 400, 39], "400"),
+    ] {
+        let message = tower.forward(&[text]).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+    let error = open("tiny-clip-vision")
+        .text_tower()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("image tower only"), "{error}");
+    let error = open("tiny-clip-text")
+        .image_tower()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("text tower only"), "{error}");
+}
+
+#[test]
+fn a_folder_with_both_layouts_is_read_as_open_clip_where_that_needs_no_pickle() -> TestResult {
+    // Both kinds of file in one folder, as LAION's repositories have it.
+    let both = tempfile::tempdir()?;
+    let copy = |name: &str, file: &str| {
+        std::fs::copy(fixture(name).join(file), both.path().join(file)).map(drop)
+    };
+    copy("tiny-clip-transformers", "config.json")?;
+    copy("tiny-clip-transformers", "model.safetensors")?;
+    copy("tiny-clip-open-clip-variant", "open_clip_config.json")?;
+    copy("tiny-clip-open-clip-variant", "open_clip_pytorch_model.bin")?;
+    assert!(!ClipCheckpoint::open(both.path(), Pickle::Deny)?.is_open_clip());
+    assert!(ClipCheckpoint::open(both.path(), Pickle::Allow)?.is_open_clip());
+    copy("tiny-clip-open-clip", "open_clip_config.json")?;
+    copy("tiny-clip-open-clip", "open_clip_model.safetensors")?;
+    let clip = ClipCheckpoint::open(both.path(), Pickle::Deny)?;
+    assert!(clip.is_open_clip());
+    clip.image_tower()?;
+    Ok(())
+}
+
+#[test]
+fn the_tokenizer_is_the_one_of_the_layout() -> TestResult {
+    let failed = |clip: &ClipCheckpoint| clip.tokenizer(None).unwrap_err().to_string();
+    let message = failed(&open("tiny-clip-open-clip"));
+    assert!(message.contains("bpe_simple_vocab_16e6"), "{message}");
+    let message = failed(&open("tiny-clip-vision"));
+    assert!(message.contains("image tower only"), "{message}");
+    // That of a folder of transformers is in it.
+    let message = failed(&open("tiny-clip-transformers"));
+    assert!(message.contains("tokenizer.json"), "{message}");
+    let folder = tempfile::tempdir()?;
+    for (name, file) in [
+        ("tiny-clip-transformers", "config.json"),
+        ("tiny-clip-transformers", "model.safetensors"),
+        ("tiny-clip-tokenizer", "tokenizer.json"),
+        ("tiny-clip-tokenizer", "tokenizer_config.json"),
+    ] {
+        std::fs::copy(fixture(name).join(file), folder.path().join(file))?;
+    }
+    let tokenizer = ClipCheckpoint::open(folder.path(), Pickle::Deny)?.tokenizer(None)?;
+    assert_eq!(tokenizer.context_length(), 9);
+    // Towers of CLIP with another tokenizer: pictures can be read, texts cannot.
+    let copy = edited("tiny-clip-open-clip", "open_clip_config.json", |text| {
+        text.replace(
+            "\"heads\": 3",
+            "\"heads\": 3, \"hf_tokenizer_name\": \"facebook/xlm-v-base\"",
+        )
+    })?;
+    let clip = ClipCheckpoint::open(copy.path(), Pickle::Deny)?;
+    clip.image_tower()?;
+    let message = failed(&clip);
+    assert!(message.contains("xlm-v-base"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn weights_without_a_configuration_are_opened_by_name() -> TestResult {
+    let known = known_clip("ViT-B-32/laion2b_s34b_b79k").ok_or("no such name")?;
+    let weights = fixture("tiny-clip-open-clip").join("open_clip_model.safetensors");
+    let clip = ClipCheckpoint::open_as(&known, &weights, Pickle::Deny)?;
+    // The tiny weights are no ViT-B-32, and the error says in what.
+    let message = clip.image_tower().unwrap_err().to_string();
+    assert!(
+        message.contains("visual.conv1.weight")
+            && message.contains("[768, 3, 32, 32]")
+            && message.contains("[24, 3, 4, 4]"),
+        "{message}"
+    );
+    Ok(())
+}
+
+#[test]
+fn wrong_configurations_are_named() -> TestResult {
+    let (open_clip, transformers) = ("tiny-clip-open-clip", "tiny-clip-transformers");
+    let cases = [
+        (open_clip, "\"head_width\": 8", "\"head_width\": 7", "[24"),
+        (
+            open_clip,
+            "\"head_width\": 8",
+            "\"head_width\": 0",
+            "0 heads",
+        ),
+        (
+            open_clip,
+            "\"mlp_ratio\": 2.3",
+            "\"mlp_ratio\": 2.5",
+            "mlp.c_fc.weight",
+        ),
+        (
+            open_clip,
+            "\"image_size\": 12",
+            "\"image_size\": 16",
+            "[17, 24]",
+        ),
+        (
+            open_clip,
+            "\"image_size\": 12",
+            "\"image_size\": -1",
+            "image_size",
+        ),
+        (
+            open_clip,
+            "\"layers\": 2",
+            "\"layers\": [3, 4, 6, 3]",
+            "ResNet",
+        ),
+        (
+            open_clip,
+            "\"head_width\": 8",
+            "\"timm_model_name\": \"vit_base_mci_224\"",
+            "MobileCLIP",
+        ),
+        (
+            open_clip,
+            "\"head_width\": 8",
+            "\"attentional_pool\": true",
+            "attentional_pool",
+        ),
+        (
+            open_clip,
+            "\"head_width\": 8",
+            "\"new_thing\": 3",
+            "new_thing",
+        ),
+        (
+            open_clip,
+            "\"head_width\": 8",
+            "\"head_width\": 8, \"pool_type\": \"none\"",
+            "pool_type",
+        ),
+        (
+            open_clip,
+            "\"heads\": 3",
+            "\"heads\": 3, \"hf_model_name\": \"roberta\"",
+            "roberta",
+        ),
+        (
+            open_clip,
+            "\"heads\": 3",
+            "\"heads\": 3, \"no_causal_mask\": true",
+            "no_causal_mask",
+        ),
+        (
+            open_clip,
+            "\"heads\": 3",
+            "\"heads\": 3, \"pool_type\": \"last\"",
+            "pool_type",
+        ),
+        (
+            open_clip,
+            "\"heads\": 3",
+            "\"heads\": 3, \"proj_type\": \"mlp\"",
+            "proj_type",
+        ),
+        (open_clip, "\"heads\": 3", "\"heads\": 5", "5 heads"),
+        (
+            open_clip,
+            "\"context_length\": 9",
+            "\"context_length\": 8",
+            "[8, 24]",
+        ),
+        (
+            open_clip,
+            "\"vocab_size\": 40",
+            "\"vocab_size\": 41",
+            "[41, 24]",
+        ),
+        (
+            open_clip,
+            "\"embed_dim\": 20",
+            "\"embed_dim\": 21",
+            "[24, 21]",
+        ),
+        (
+            open_clip,
+            "\"embed_dim\": 20",
+            "\"embed_dim\": 20, \"multimodal_cfg\": {}",
+            "multimodal_cfg",
+        ),
+        (open_clip, "\"embed_dim\"", "\"embed_dims\"", "embed_dim"),
+        (transformers, "\"clip\"", "\"siglip\"", "siglip"),
+        (transformers, "\"quick_gelu\"", "\"mish\"", "mish"),
+        (
+            transformers,
+            "\"projection_dim\": 20",
+            "\"projection_dim\": 22",
+            "[22, 24]",
+        ),
+        (
+            transformers,
+            "\"num_attention_heads\": 3",
+            "\"num_attention_heads\": 7",
+            "7 heads",
+        ),
+        (
+            transformers,
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 1",
+            "not used",
+        ),
+        (
+            transformers,
+            "\"patch_size\": 4",
+            "\"patch_size\": 0",
+            "patch_size",
+        ),
+        (transformers, "{", "", "config.json"),
+    ];
+    for (name, from, to, expected) in cases {
+        let file = if name == open_clip {
+            "open_clip_config.json"
+        } else {
+            "config.json"
+        };
+        let copy = edited(name, file, |text| {
+            assert!(text.contains(from), "{name}: {from}");
+            text.replacen(from, to, 1)
+        })?;
+        let built = ClipCheckpoint::open(copy.path(), Pickle::Deny)
+            .and_then(|clip| Ok((clip.image_tower()?, clip.text_tower()?)));
+        match built {
+            // A head width that divides is not seen in the tensors: the reference rounds too.
+            Ok((tower, _)) => assert!(to.contains("head_width\": 7"), "{to}: {tower:?}"),
+            Err(error) => {
+                let message = error.to_string();
+                assert!(message.contains(expected), "{name}, {to}: {message}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn missing_extra_and_misshapen_tensors_are_named() -> TestResult {
+    let file = "open_clip_model.safetensors";
+    for tensor in [
+        "visual.proj",
+        "visual.transformer.resblocks.1.attn.in_proj_weight",
+        "visual.ln_pre.weight",
+        "token_embedding.weight",
+        "text_projection",
+        "transformer.resblocks.0.mlp.c_proj.bias",
+    ] {
+        let copy = edited_tensors("tiny-clip-open-clip", file, |header| {
+            let entry = header.remove(tensor).unwrap();
+            header.insert("visual.something_else".into(), entry);
+        })?;
+        let clip = ClipCheckpoint::open(copy.path(), Pickle::Deny)?;
+        let built = clip
+            .image_tower()
+            .map(drop)
+            .and(clip.text_tower().map(drop));
+        let (image, text) = (clip.image_tower().err(), clip.text_tower().err());
+        assert!(built.is_err());
+        let messages = [image, text].map(|error| error.map_or(String::new(), |e| e.to_string()));
+        assert!(messages.iter().any(|m| m.contains(tensor)), "{messages:?}");
+        // The image tower sees the name that is none of its own.
+        assert!(!messages[0].is_empty());
+    }
+    let copy = edited_tensors("tiny-clip-open-clip", file, |header| {
+        header["visual.class_embedding"]["shape"] = json!([1, 24]);
+    })?;
+    let clip = ClipCheckpoint::open(copy.path(), Pickle::Deny)?;
+    let message = clip.image_tower().unwrap_err().to_string();
+    assert!(
+        message.contains("visual.class_embedding")
+            && message.contains("[24]")
+            && message.contains("[1, 24]"),
+        "{message}"
+    );
+    let copy = edited_tensors("tiny-clip-transformers", "model.safetensors", |header| {
+        let empty = json!({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]});
+        header.insert("adapter.weight".into(), empty);
+    })?;
+    let clip = ClipCheckpoint::open(copy.path(), Pickle::Deny)?;
+    for message in [
+        clip.image_tower().unwrap_err().to_string(),
+        clip.text_tower().unwrap_err().to_string(),
+    ] {
+        assert!(message.contains("adapter.weight"), "{message}");
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Full-size random models against what timm, open_clip and transformers give for them:
+//! `fixtures/models/full_size.py` makes them, gigabytes of them, and says how to run this.
+#![allow(clippy::print_stdout)] // The measured errors are the result.
+
+mod common;
+
+use common::{TestResult, relative_error, rows};
+use std::path::PathBuf;
+use unprompt_checkpoint::Pickle;
+use unprompt_models::{ClipCheckpoint, Vit};
+
+const TOLERANCE: f32 = 1e-4;
+
+#[test]
+#[ignore = "needs UNPROMPT_FULL_SIZE, a folder made by full_size.py"]
+fn full_size_models_equal_the_references() -> TestResult {
+    let root = std::env::var_os("UNPROMPT_FULL_SIZE").ok_or("UNPROMPT_FULL_SIZE")?;
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    assert!(!folders.is_empty());
+    for folder in folders {
+        let name = folder
+            .file_name()
+            .ok_or("no name")?
+            .to_string_lossy()
+            .into_owned();
+        let expected = folder.with_file_name(format!("{name}.safetensors"));
+        let check = |part: &str, found: Vec<Vec<f32>>| {
+            let error = relative_error(&found.concat(), &rows(&expected, part).concat());
+            println!("{name}, {part}: {error:e}");
+            assert!(error < TOLERANCE, "{name}, {part}: {error}");
+        };
+        let pixels = rows(&expected, "pixels");
+        if name.starts_with("vit_") {
+            check(
+                "outputs",
+                Vit::load(&folder, Pickle::Deny)?.forward(&pixels)?,
+            );
+            continue;
+        }
+        let clip = ClipCheckpoint::open(&folder, Pickle::Deny)?;
+        check("image", clip.image_tower()?.forward(&pixels)?);
+        let texts = rows(&expected, "ids");
+        let texts: Vec<Vec<u32>> = texts
+            .into_iter()
+            .map(|text| text.into_iter().map(|id| id as u32).collect())
+            .collect();
+        check("text", clip.text_tower()?.forward(&texts)?);
+    }
+    Ok(())
+}
