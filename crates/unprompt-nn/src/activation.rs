@@ -16,6 +16,8 @@ pub enum Activation {
     Gelu,
     /// GELU by its tanh approximation: `gelu_new` and `gelu_pytorch_tanh` of transformers.
     GeluTanh,
+    /// `x * sigmoid(1.702 x)`, the approximation that OpenAI's CLIP was trained with.
+    QuickGelu,
 }
 
 impl Activation {
@@ -27,6 +29,9 @@ impl Activation {
             Self::Relu6 => arch.dispatch(|| values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0))),
             Self::Gelu => arch.dispatch(|| values.iter_mut().for_each(|x| *x = gelu(*x))),
             Self::GeluTanh => arch.dispatch(|| values.iter_mut().for_each(|x| *x = gelu_tanh(*x))),
+            Self::QuickGelu => {
+                arch.dispatch(|| values.iter_mut().for_each(|x| *x = quick_gelu(*x)));
+            }
         }
     }
 
@@ -38,6 +43,8 @@ impl Activation {
             Self::Relu6 => x.clamp(0f32, 6f32),
             Self::Gelu => x.gelu_erf(),
             Self::GeluTanh => x.gelu(),
+            // x * sigmoid(a x) = x / (1 + exp(-a x))
+            Self::QuickGelu => x / ((x * -QUICK_GELU_SLOPE)?.exp()? + 1.0)?,
         }
     }
 }
@@ -53,6 +60,13 @@ fn gelu_tanh(x: f32) -> f32 {
     // 1 + tanh(y) = 2 / (1 + exp(-2 y))
     let y = SQRT_2_OVER_PI * (x * x * x).mul_add(0.044_715, x);
     x / (1.0 + exp(-2.0 * y))
+}
+
+const QUICK_GELU_SLOPE: f64 = 1.702;
+
+#[inline(always)]
+fn quick_gelu(x: f32) -> f32 {
+    x / (1.0 + exp(x * -QUICK_GELU_SLOPE as f32))
 }
 
 /// The error function as a rational function of x², within 4e-7 of the true value. The
@@ -112,6 +126,7 @@ mod tests {
             Activation::Relu6,
             Activation::Gelu,
             Activation::GeluTanh,
+            Activation::QuickGelu,
         ] {
             let expected = activation
                 .composed(&Tensor::new(inputs.as_slice(), &Device::Cpu)?)?
@@ -131,7 +146,12 @@ mod tests {
 
     #[test]
     fn not_a_number_stays_visible() {
-        for activation in [Activation::Identity, Activation::Gelu, Activation::GeluTanh] {
+        for activation in [
+            Activation::Identity,
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::QuickGelu,
+        ] {
             let mut values = [f32::NAN];
             activation.apply(Arch::new(), &mut values);
             assert!(values[0].is_nan(), "{activation:?}");

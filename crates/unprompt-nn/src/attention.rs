@@ -10,6 +10,15 @@ use candle_core::{CpuStorage, CustomOp1, D, IndexOp, Layout, Result, Shape, Tens
 use pulp::Arch;
 use rayon::prelude::*;
 
+/// Which tokens of its sequence a token attends to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// All of them.
+    None,
+    /// Itself and those before it. What follows a token then changes no bit of its output.
+    Causal,
+}
+
 /// `softmax(q · kᵀ / sqrt(head width)) · v` within each sequence.
 ///
 /// `qkv` is (tokens, 3 * width): each token's query, key and value, each of them `heads` heads side
@@ -18,7 +27,7 @@ use rayon::prelude::*;
 ///
 /// # Errors
 /// When the shapes do not fit the heads or the lengths.
-pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor> {
+pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize, mask: Mask) -> Result<Tensor> {
     let (tokens, triple) = qkv.dims2()?;
     if heads == 0 || triple % (3 * heads) != 0 || lengths.iter().sum::<usize>() != tokens {
         bail!(
@@ -31,6 +40,7 @@ pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize) -> Result<T
         lengths,
         heads,
         width: triple / 3,
+        mask,
     };
     if qkv.device().is_cpu() {
         qkv.contiguous()?.apply_op1_no_bwd(&operation)
@@ -43,6 +53,7 @@ struct SelfAttention<'a> {
     lengths: &'a [usize],
     heads: usize,
     width: usize,
+    mask: Mask,
 }
 
 impl SelfAttention<'_> {
@@ -60,7 +71,13 @@ impl SelfAttention<'_> {
             let parts = parts.reshape((length, 3, self.heads, head_width))?;
             let parts = parts.permute((1, 2, 0, 3))?.contiguous()?;
             let scores = parts.i(0)?.matmul(&parts.i(1)?.t()?)?;
-            let scores = (scores * f64::from(self.scale()))?;
+            let mut scores = (scores * f64::from(self.scale()))?;
+            if self.mask == Mask::Causal {
+                let later = |i: usize| if i % length > i / length { -1e30 } else { 0f32 };
+                let later: Vec<f32> = (0..length * length).map(later).collect();
+                let later = Tensor::from_vec(later, (length, length), qkv.device())?;
+                scores = scores.broadcast_add(&later.to_dtype(qkv.dtype())?)?;
+            }
             let scores = scores
                 .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
                 .exp()?;
@@ -92,9 +109,14 @@ impl SelfAttention<'_> {
         );
         let scale = self.scale();
         arch.dispatch(|| {
-            scores
-                .chunks_exact_mut(length)
-                .for_each(|row| softmax(row, scale))
+            for (position, row) in scores.chunks_exact_mut(length).enumerate() {
+                let seen = match self.mask {
+                    Mask::None => length,
+                    Mask::Causal => position + 1,
+                };
+                softmax(&mut row[..seen], scale);
+                row[seen..].fill(0.0);
+            }
         });
 
         let values = Panels::from_columns(value, head_width, length, stride);
@@ -162,25 +184,45 @@ mod tests {
     #[test]
     fn equals_the_composed_form_and_mixes_no_sequences() -> Result<()> {
         let lengths = [1, 7, 40, 2, 33];
-        let (heads, width) = (3, 3 * 8);
-        let tokens = lengths.iter().sum::<usize>();
-        let qkv = Tensor::randn(0f32, 2.0, (tokens, 3 * width), &Device::Cpu)?;
-        let found = self_attention(&qkv, &lengths, heads)?;
-        let composed = SelfAttention {
-            lengths: &lengths,
-            heads,
-            width,
-        }
-        .composed(&qkv)?;
-        let worst = (&found - composed)?.abs()?.max_all()?.to_scalar::<f32>()?;
-        assert!(worst < 1e-5, "{worst}");
+        let heads = 3;
+        for (mask, head_width) in [Mask::None, Mask::Causal]
+            .into_iter()
+            .flat_map(|mask| [8, 64, 72, 80, 88, 104].map(|width| (mask, width)))
+        {
+            let width = heads * head_width;
+            let tokens = lengths.iter().sum::<usize>();
+            let qkv = Tensor::randn(0f32, 1.5, (tokens, 3 * width), &Device::Cpu)?;
+            let found = self_attention(&qkv, &lengths, heads, mask)?;
+            let composed = SelfAttention {
+                lengths: &lengths,
+                heads,
+                width,
+                mask,
+            }
+            .composed(&qkv)?;
+            let worst = (&found - composed)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(worst < 1e-5, "{mask:?}, {head_width}: {worst}");
 
-        let mut start = 0;
-        for length in lengths {
-            let alone = self_attention(&qkv.narrow(0, start, length)?, &[length], heads)?;
-            let together = found.narrow(0, start, length)?;
-            assert_eq!(alone.to_vec2::<f32>()?, together.to_vec2::<f32>()?);
-            start += length;
+            let mut start = 0;
+            for length in lengths {
+                let alone = qkv.narrow(0, start, length)?;
+                let alone = self_attention(&alone, &[length], heads, mask)?;
+                let together = found.narrow(0, start, length)?;
+                assert_eq!(alone.to_vec2::<f32>()?, together.to_vec2::<f32>()?);
+                start += length;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_follows_a_token_changes_no_bit_under_the_causal_mask() -> Result<()> {
+        let qkv = Tensor::randn(0f32, 1.5, (50, 3 * 48), &Device::Cpu)?;
+        let whole = self_attention(&qkv, &[50], 3, Mask::Causal)?;
+        for length in [1, 2, 16, 17, 33, 49] {
+            let prefix = self_attention(&qkv.narrow(0, 0, length)?, &[length], 3, Mask::Causal)?;
+            let expected = whole.narrow(0, 0, length)?;
+            assert_eq!(prefix.to_vec2::<f32>()?, expected.to_vec2::<f32>()?);
         }
         Ok(())
     }
@@ -188,10 +230,10 @@ mod tests {
     #[test]
     fn wrong_lengths_and_heads_are_errors() -> Result<()> {
         let qkv = Tensor::zeros((4, 24), candle_core::DType::F32, &Device::Cpu)?;
-        assert!(self_attention(&qkv, &[3], 2).is_err());
-        assert!(self_attention(&qkv, &[4], 3).is_err());
-        assert!(self_attention(&qkv, &[4], 0).is_err());
-        assert_eq!(self_attention(&qkv, &[4, 0], 2)?.dims(), [4, 8]);
+        assert!(self_attention(&qkv, &[3], 2, Mask::None).is_err());
+        assert!(self_attention(&qkv, &[4], 3, Mask::None).is_err());
+        assert!(self_attention(&qkv, &[4], 0, Mask::None).is_err());
+        assert_eq!(self_attention(&qkv, &[4, 0], 2, Mask::None)?.dims(), [4, 8]);
         Ok(())
     }
 }

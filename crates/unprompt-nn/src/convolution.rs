@@ -1,7 +1,6 @@
 //! Convolutions over pictures laid out channels-last: (batch, height, width, channels).
 //!
-//! Padding is TensorFlow's SAME: `ceil(size / stride)` outputs, and where the padding is odd the
-//! extra row and column are at the bottom and the right. A 1x1 convolution is a [`Linear`].
+//! A 1x1 convolution is a [`Linear`].
 
 use crate::{
     Activation, Linear,
@@ -11,7 +10,18 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// One axis of a SAME convolution.
+/// What surrounds the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// Nothing: `(size - kernel) / stride + 1` outputs, rounded down; rows and columns that fill no
+    /// kernel are left out.
+    None,
+    /// TensorFlow's SAME: zeros for `ceil(size / stride)` outputs; where their number is odd the
+    /// extra row and column are at the bottom and the right.
+    Same,
+}
+
+/// One axis of a convolution.
 #[derive(Clone, Copy)]
 struct Axis {
     size: usize,
@@ -23,8 +33,11 @@ struct Axis {
 }
 
 impl Axis {
-    fn same(size: usize, kernel: usize, stride: usize) -> Self {
-        let outputs = size.div_ceil(stride);
+    fn new(size: usize, kernel: usize, stride: usize, padding: Padding) -> Self {
+        let outputs = match padding {
+            Padding::None => (size + stride).saturating_sub(kernel) / stride,
+            Padding::Same => size.div_ceil(stride),
+        };
         let needed = outputs.saturating_sub(1) * stride + kernel;
         let pad = needed.saturating_sub(size);
         let pad_before = pad / 2;
@@ -53,14 +66,15 @@ fn axes(
     dims: &[usize],
     kernel: (usize, usize),
     stride: usize,
+    padding: Padding,
 ) -> Result<(usize, Axis, Axis, usize)> {
     let &[batch, height, width, channels] = dims else {
         bail!("convolution: {dims:?} where (batch, height, width, channels) is needed");
     };
     Ok((
         batch,
-        Axis::same(height, kernel.0, stride),
-        Axis::same(width, kernel.1, stride),
+        Axis::new(height, kernel.0, stride, padding),
+        Axis::new(width, kernel.1, stride, padding),
         channels,
     ))
 }
@@ -80,6 +94,7 @@ pub struct PatchConv2d {
     kernel: (usize, usize),
     channels: usize,
     stride: usize,
+    padding: Padding,
 }
 
 impl PatchConv2d {
@@ -89,8 +104,8 @@ impl PatchConv2d {
     /// When the shapes do not fit each other or the stride is 0.
     pub fn new(
         weight: &Tensor,
-        bias: &Tensor,
-        stride: usize,
+        bias: Option<&Tensor>,
+        (stride, padding): (usize, Padding),
         activation: Activation,
     ) -> Result<Self> {
         let (outputs, channels, height, width) = weight.dims4()?;
@@ -99,21 +114,22 @@ impl PatchConv2d {
         }
         let by_pixel = weight.permute((0, 2, 3, 1))?.contiguous()?;
         let by_pixel = by_pixel.reshape((outputs, height * width * channels))?;
-        let linear = Linear::new(&by_pixel, Some(bias), activation)?;
+        let linear = Linear::new(&by_pixel, bias, activation)?;
         Ok(Self {
             linear,
             kernel: (height, width),
             channels,
             stride,
+            padding,
         })
     }
 
-    /// (batch, height, width, in) to (batch, ceil(height / stride), ceil(width / stride), out).
+    /// (batch, height, width, in) to (batch, rows, columns, out), as many as the padding gives.
     ///
     /// # Errors
     /// When the input has another number of channels.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (.., channels) = axes(x.dims(), self.kernel, self.stride)?;
+        let (.., channels) = axes(x.dims(), self.kernel, self.stride, self.padding)?;
         if channels != self.channels {
             bail!(
                 "convolution: {channels} channels where {} are needed",
@@ -135,8 +151,13 @@ impl CustomOp1 for Patches<'_> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = contiguous(self.name(), storage, layout)?;
-        let PatchConv2d { kernel, stride, .. } = *self.0;
-        let (batch, rows, columns, channels) = axes(layout.dims(), kernel, stride)?;
+        let PatchConv2d {
+            kernel,
+            stride,
+            padding,
+            ..
+        } = *self.0;
+        let (batch, rows, columns, channels) = axes(layout.dims(), kernel, stride, padding)?;
         let patch = kernel.0 * kernel.1 * channels;
         let mut out = vec![0.0; batch * rows.outputs * columns.outputs * patch];
         for (index, out) in out.chunks_exact_mut(patch).enumerate() {
@@ -160,7 +181,7 @@ impl CustomOp1 for Patches<'_> {
     }
 }
 
-/// A convolution of each channel by itself.
+/// A convolution of each channel by itself, with [`Padding::Same`].
 #[derive(Debug)]
 pub struct DepthwiseConv2d {
     // (channels, 1, height, width), for devices other than the CPU
@@ -214,7 +235,7 @@ impl DepthwiseConv2d {
     /// # Errors
     /// When the input has another number of channels.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, rows, columns, channels) = axes(x.dims(), self.kernel, self.stride)?;
+        let (_, rows, columns, channels) = axes(x.dims(), self.kernel, self.stride, Padding::Same)?;
         if channels != self.biases.len() {
             bail!(
                 "depthwise convolution: {channels} channels, not {}",
@@ -245,7 +266,8 @@ impl CustomOp1 for DepthwiseConv2d {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = contiguous(self.name(), storage, layout)?;
-        let (batch, rows, columns, channels) = axes(layout.dims(), self.kernel, self.stride)?;
+        let (batch, rows, columns, channels) =
+            axes(layout.dims(), self.kernel, self.stride, Padding::Same)?;
         let row_length = columns.outputs * channels;
         let mut out = vec![0.0; batch * rows.outputs * row_length];
         let arch = Arch::new();
@@ -305,8 +327,8 @@ mod tests {
             (4, 3, 1, 2),
         ] {
             let x = Tensor::randn(0f32, 1.0, (2, height, width, 6), &cpu)?;
-            let rows = Axis::same(height, kernel, stride);
-            let columns = Axis::same(width, kernel, stride);
+            let rows = Axis::new(height, kernel, stride, Padding::Same);
+            let columns = Axis::new(width, kernel, stride, Padding::Same);
 
             let weight = Tensor::randn(0f32, 1.0, (6, 1, kernel, kernel), &cpu)?;
             let bias = Tensor::randn(0f32, 1.0, 6, &cpu)?;
@@ -324,7 +346,12 @@ mod tests {
 
             let weight = Tensor::randn(0f32, 1.0, (5, 6, kernel, kernel), &cpu)?;
             let bias = Tensor::randn(0f32, 1.0, 5, &cpu)?;
-            let layer = PatchConv2d::new(&weight, &bias, stride, Activation::Identity)?;
+            let layer = PatchConv2d::new(
+                &weight,
+                Some(&bias),
+                (stride, Padding::Same),
+                Activation::Identity,
+            )?;
             let expected = channels_first(&x, rows, columns)?.conv2d(&weight, 0, stride, 1, 1)?;
             let expected = expected.permute((0, 2, 3, 1))?.broadcast_add(&bias)?;
             let worst = difference(&layer.forward(&x)?, &expected)?;
@@ -337,6 +364,43 @@ mod tests {
     }
 
     #[test]
+    fn patches_without_padding_equal_candle() -> Result<()> {
+        let cpu = Device::Cpu;
+        for (height, width, kernel, stride) in [
+            (8, 8, 4, 4),
+            (28, 14, 14, 14),
+            (9, 11, 4, 4),
+            (9, 11, 3, 2),
+            (5, 5, 5, 1),
+        ] {
+            let x = Tensor::randn(0f32, 1.0, (2, height, width, 3), &cpu)?;
+            let weight = Tensor::randn(0f32, 0.3, (7, 3, kernel, kernel), &cpu)?;
+            let bias = Tensor::randn(0f32, 1.0, 7, &cpu)?;
+            for bias in [None, Some(&bias)] {
+                let placement = (stride, Padding::None);
+                let layer = PatchConv2d::new(&weight, bias, placement, Activation::Identity)?;
+                let expected = x.permute((0, 3, 1, 2))?.contiguous()?;
+                let expected = expected.conv2d(&weight, 0, stride, 1, 1)?;
+                let mut expected = expected.permute((0, 2, 3, 1))?;
+                if let Some(bias) = bias {
+                    expected = expected.broadcast_add(bias)?;
+                }
+                let worst = difference(&layer.forward(&x)?, &expected)?;
+                assert!(
+                    worst < 1e-4,
+                    "{height} x {width}, {kernel}/{stride}: {worst}"
+                );
+            }
+        }
+        // A picture smaller than the kernel has no patch.
+        let weight = Tensor::zeros((7, 3, 4, 4), candle_core::DType::F32, &cpu)?;
+        let layer = PatchConv2d::new(&weight, None, (4, Padding::None), Activation::Identity)?;
+        let small = Tensor::zeros((1, 3, 8, 3), candle_core::DType::F32, &cpu)?;
+        assert_eq!(layer.forward(&small)?.dims(), [1, 0, 2, 7]);
+        Ok(())
+    }
+
+    #[test]
     fn shapes_that_do_not_fit_are_errors() -> Result<()> {
         let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu);
         let weight = zeros(&[4, 1, 3, 3])?;
@@ -345,7 +409,7 @@ mod tests {
         let layer = DepthwiseConv2d::new(&weight, &zeros(&[4])?, 1, Activation::Identity)?;
         assert!(layer.forward(&zeros(&[1, 8, 8, 3])?).is_err());
         assert!(layer.forward(&zeros(&[8, 8, 4])?).is_err());
-        let layer = PatchConv2d::new(&weight, &zeros(&[4])?, 1, Activation::Identity)?;
+        let layer = PatchConv2d::new(&weight, None, (1, Padding::Same), Activation::Identity)?;
         assert!(layer.forward(&zeros(&[1, 8, 8, 4])?).is_err());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Layer normalisation over the last dimension, with the residual addition before it fused in.
 
 use crate::cpu::{contiguous, parameter};
-use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -39,6 +39,18 @@ impl LayerNorm {
         })
     }
 
+    /// Normalises `x`, (..., width).
+    ///
+    /// # Errors
+    /// When the last dimension is not `width`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if x.device().is_cpu() {
+            x.contiguous()?.apply_op1_no_bwd(self)
+        } else {
+            self.composed(x)
+        }
+    }
+
     /// Normalises `x + residual`, both (..., width).
     ///
     /// # Errors
@@ -62,6 +74,29 @@ impl LayerNorm {
     }
 }
 
+impl CustomOp1 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer norm"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let width = self.values.len();
+        if layout.dims().last() != Some(&width) {
+            bail!(
+                "layer norm: {:?} where (..., {width}) is needed",
+                layout.dims()
+            );
+        }
+        let x = contiguous("layer norm", x, layout)?;
+        let mut out = x.to_vec();
+        let arch = Arch::new();
+        out.par_chunks_mut(width)
+            .with_min_len(32)
+            .for_each(|row| arch.dispatch(|| self.normalize(row)));
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+}
+
 impl CustomOp2 for LayerNorm {
     fn name(&self) -> &'static str {
         "layer norm"
@@ -82,8 +117,8 @@ impl CustomOp2 for LayerNorm {
                 residual_layout.dims()
             );
         }
-        let x = contiguous(self.name(), x, x_layout)?;
-        let residual = contiguous(self.name(), residual, residual_layout)?;
+        let x = contiguous("layer norm", x, x_layout)?;
+        let residual = contiguous("layer norm", residual, residual_layout)?;
         let mut out = vec![0.0; x.len()];
         let arch = Arch::new();
         out.par_chunks_mut(width)
@@ -91,7 +126,12 @@ impl CustomOp2 for LayerNorm {
             .zip(residual.par_chunks(width))
             .with_min_len(32)
             .for_each(|((out, x), residual)| {
-                arch.dispatch(|| self.row(out, x, residual));
+                arch.dispatch(|| {
+                    for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
+                        *out = x + residual;
+                    }
+                    self.normalize(out);
+                });
             });
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
@@ -99,17 +139,14 @@ impl CustomOp2 for LayerNorm {
 
 impl LayerNorm {
     #[inline(always)]
-    fn row(&self, out: &mut [f32], x: &[f32], residual: &[f32]) {
-        let width = out.len() as f32;
-        for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
-            *out = x + residual;
-        }
-        let mean = sum(out, |value| value) / width;
-        out.iter_mut().for_each(|value| *value -= mean);
-        let variance = sum(out, |value| value * value) / width;
+    fn normalize(&self, row: &mut [f32]) {
+        let width = row.len() as f32;
+        let mean = sum(row, |value| value) / width;
+        row.iter_mut().for_each(|value| *value -= mean);
+        let variance = sum(row, |value| value * value) / width;
         let scale = 1.0 / (variance + self.epsilon as f32).sqrt();
-        for ((out, weight), bias) in out.iter_mut().zip(&self.values).zip(&self.biases) {
-            *out = (*out * scale).mul_add(*weight, *bias);
+        for ((value, weight), bias) in row.iter_mut().zip(&self.values).zip(&self.biases) {
+            *value = (*value * scale).mul_add(*weight, *bias);
         }
     }
 }
@@ -151,9 +188,12 @@ mod tests {
             let residual = Tensor::randn(-1f32, 0.3, (rows, width), &Device::Cpu)?;
             let norm = LayerNorm::new(weight, bias, 1e-5)?;
             let found = norm.forward_residual(&x, &residual)?;
-            let expected = norm.composed(&(x + residual)?)?;
-            let worst = (found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            let sum = (x + residual)?;
+            let expected = norm.composed(&sum)?;
+            let worst = (&found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
             assert!(worst < 1e-5, "{rows} x {width}: {worst}");
+            let alone = norm.forward(&sum)?;
+            assert_eq!(alone.to_vec2::<f32>()?, found.to_vec2::<f32>()?);
         }
         Ok(())
     }
@@ -171,6 +211,7 @@ mod tests {
             norm.forward_residual(&ones(&[2, 3])?, &ones(&[2, 3])?)
                 .is_err()
         );
+        assert!(norm.forward(&ones(&[2, 3])?).is_err());
         Ok(())
     }
 }

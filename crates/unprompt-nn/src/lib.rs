@@ -19,8 +19,8 @@ mod linear;
 mod matmul;
 
 pub use activation::Activation;
-pub use attention::self_attention;
-pub use convolution::{DepthwiseConv2d, PatchConv2d};
+pub use attention::{Mask, self_attention};
+pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
 pub use embedding::Embedding;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
