@@ -1,6 +1,6 @@
 //! What every CPU operation needs: its input as one contiguous slice.
 
-use candle_core::{CpuStorage, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 /// The values of a contiguous f32 tensor in row-major order.
 pub(crate) fn contiguous<'a>(
@@ -23,4 +23,16 @@ pub(crate) fn parameter(tensor: &Tensor) -> Result<Vec<f32>> {
         .flatten_all()?
         .to_dtype(candle_core::DType::F32)?
         .to_vec1()
+}
+
+/// Hands the values of a parameter on the CPU to `read`: f32, row-major, copied only if they are
+/// not so already.
+pub(crate) fn with_parameter<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    if let Storage::Cpu(CpuStorage::F32(values)) = &*storage
+        && let Some((start, end)) = layout.contiguous_offsets()
+    {
+        return Ok(read(&values[start..end]));
+    }
+    Ok(read(&parameter(tensor)?))
 }

@@ -17,10 +17,13 @@ mod embedding;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod panels;
+mod prefetch;
+mod quantised;
 
 pub use activation::Activation;
 pub use attention::{Mask, self_attention};
 pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
 pub use embedding::Embedding;
 pub use layer_norm::LayerNorm;
-pub use linear::Linear;
+pub use linear::{Linear, Precision};
