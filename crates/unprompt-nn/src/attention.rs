@@ -2,7 +2,7 @@
 
 use crate::{
     activation::exp,
-    cpu::contiguous,
+    cpu::{contiguous, zeros},
     matmul::{Product, accumulate_columns, accumulate_tile, write},
     panels::{PANEL, Panels, TILE_ROWS, Tiles, tile_rows},
 };
@@ -97,7 +97,7 @@ impl CustomOp1 for SelfAttention<'_> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = contiguous(self.name(), storage, layout)?;
-        let mut out = vec![0.0; layout.dims()[0] * self.width];
+        let mut out = zeros(layout.dims()[0] * self.width);
         if !out.is_empty() {
             self.heads(qkv, &mut out)
                 .into_par_iter()
@@ -202,7 +202,8 @@ impl WithSimd for QueryPanel<'_, '_> {
         };
         // One more, so that a row's later columns are followed by as many values as its first.
         let tiles = seen.div_ceil(TILE_ROWS);
-        let mut scores: Vec<Product> = vec![[[0.0; PANEL]; TILE_ROWS]; tiles + 1];
+        let mut scores = vec![0.0; (tiles + 1) * TILE_ROWS * PANEL];
+        let scores: &mut [Product] = scores.as_chunks_mut().0.as_chunks_mut().0;
         for (tile, scores) in scores[..tiles].iter_mut().enumerate() {
             let (keys, rows, _) = self.keys.tile(tile);
             accumulate_tile(simd, keys, rows, self.queries, scores);

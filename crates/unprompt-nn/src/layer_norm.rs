@@ -1,6 +1,6 @@
 //! Layer normalisation over the last dimension, with the residual addition before it fused in.
 
-use crate::cpu::{contiguous, parameter};
+use crate::cpu::{contiguous, parameter, zeros};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -88,7 +88,7 @@ impl CustomOp1 for LayerNorm {
             );
         }
         let x = contiguous("layer norm", x, layout)?;
-        let mut out = vec![0.0; x.len()];
+        let mut out = zeros(x.len());
         let arch = Arch::new();
         out.par_chunks_mut(width)
             .zip(x.par_chunks(width))
@@ -120,7 +120,7 @@ impl CustomOp2 for LayerNorm {
         }
         let x = contiguous("layer norm", x, x_layout)?;
         let residual = contiguous("layer norm", residual, residual_layout)?;
-        let mut out = vec![0.0; x.len()];
+        let mut out = zeros(x.len());
         let arch = Arch::new();
         out.par_chunks_mut(width)
             .zip(x.par_chunks(width))

@@ -2,7 +2,7 @@
 
 use crate::{
     Activation,
-    cpu::{contiguous, parameter, with_parameter},
+    cpu::{contiguous, parameter, with_parameter, zeros},
     matmul::{Epilogue, multiply},
     panels::{PANEL, Panels},
     quantised::{self, QuantisedPanels},
@@ -167,7 +167,7 @@ impl Linear {
         };
         let x = contiguous("linear", x.0, x.1)?;
         let rows = x.len().checked_div(k).unwrap_or(0);
-        let mut out = vec![0.0; rows * n];
+        let mut out = zeros(rows * n);
         let finish = Finish {
             bias: bias.as_deref(),
             activation: self.activation,
@@ -279,6 +279,28 @@ mod tests {
                 assert_eq!(added.to_vec3::<f32>()?, expected.to_vec3::<f32>()?);
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn int8_weights_are_close_and_change_no_bit_with_the_batch() -> Result<()> {
+        let weight = Tensor::randn(0f32, 0.1, (70, 333), &Device::Cpu)?;
+        let bias = Tensor::randn(0f32, 1.0, 70, &Device::Cpu)?;
+        let x = Tensor::randn(0.5f32, 1.0, (150, 333), &Device::Cpu)?;
+        let activation = Activation::Gelu;
+        let exact = Linear::new(&weight, Some(&bias), activation)?.forward(&x)?;
+        let int8 = Linear::with_precision(&weight, Some(&bias), activation, Precision::Int8)?;
+        let found = int8.forward(&x)?;
+        let error = (&found - &exact)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        let size = exact.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        assert!(error < 3e-4 * size, "{error} beside {size}");
+        for (row, rows) in [(0, 1), (7, 13), (149, 1)] {
+            let alone = int8.forward(&x.narrow(0, row, rows)?)?;
+            let together = found.narrow(0, row, rows)?;
+            assert_eq!(alone.to_vec2::<f32>()?, together.to_vec2::<f32>()?);
+        }
+        let infinite = (weight * f64::INFINITY)?;
+        assert!(Linear::with_precision(&infinite, None, activation, Precision::Int8).is_err());
         Ok(())
     }
 

@@ -141,7 +141,8 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
         let panels = piece.rows[0].len().div_ceil(PANEL);
         let count = piece.rows.len().div_ceil(TILE_ROWS);
         // Between two blocks of k the sums wait here, close together.
-        let mut products: Vec<Product> = vec![[[0.0; PANEL]; TILE_ROWS]; panels * count];
+        let mut products = vec![0.0; panels * count * TILE_ROWS * PANEL];
+        let products = products.as_chunks_mut().0.as_chunks_mut().0;
         for start in (0..k.max(1)).step_by(step) {
             let end = k.min(start + step);
             for (index, products) in products.chunks_exact_mut(count).enumerate() {
