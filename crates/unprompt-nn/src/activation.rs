@@ -1,7 +1,7 @@
 //! Element-wise non-linearities, in a form that compilers turn into vector code.
 
 use candle_core::{Result, Tensor};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// What is applied to each output of a [`crate::Linear`] or a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +23,28 @@ pub enum Activation {
 impl Activation {
     /// Applies the function in place.
     pub(crate) fn apply(self, arch: Arch, values: &mut [f32]) {
+        arch.dispatch(Apply(self, values));
+    }
+
+    /// The same, compiled into the instruction set of the caller.
+    #[inline(always)]
+    pub(crate) fn apply_inlined(self, values: &mut [f32]) {
+        // A loop, not `for_each`: a closure may stay a function of its own, without the caller's
+        // instructions.
+        macro_rules! each {
+            ($function:expr) => {
+                for x in values.iter_mut() {
+                    *x = $function(*x);
+                }
+            };
+        }
         match self {
             Self::Identity => {}
-            Self::Relu => arch.dispatch(|| values.iter_mut().for_each(|x| *x = x.max(0.0))),
-            Self::Relu6 => arch.dispatch(|| values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0))),
-            Self::Gelu => arch.dispatch(|| values.iter_mut().for_each(|x| *x = gelu(*x))),
-            Self::GeluTanh => arch.dispatch(|| values.iter_mut().for_each(|x| *x = gelu_tanh(*x))),
-            Self::QuickGelu => {
-                arch.dispatch(|| values.iter_mut().for_each(|x| *x = quick_gelu(*x)));
-            }
+            Self::Relu => each!(relu),
+            Self::Relu6 => each!(relu6),
+            Self::Gelu => each!(gelu),
+            Self::GeluTanh => each!(gelu_tanh),
+            Self::QuickGelu => each!(quick_gelu),
         }
     }
 
@@ -47,6 +60,27 @@ impl Activation {
             Self::QuickGelu => x / ((x * -QUICK_GELU_SLOPE)?.exp()? + 1.0)?,
         }
     }
+}
+
+struct Apply<'a>(Activation, &'a mut [f32]);
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.0.apply_inlined(self.1);
+    }
+}
+
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    x.max(0.0)
+}
+
+#[inline(always)]
+fn relu6(x: f32) -> f32 {
+    x.clamp(0.0, 6.0)
 }
 
 #[inline(always)]
@@ -108,7 +142,9 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p.mul_add(r, 1.666_666_5e-1);
     let p = p.mul_add(r, 5e-1);
     let e = p.mul_add(r * r, r) + 1.0;
-    e * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    // Added to 1.5 * 2^23, n is in the lowest bits. A cast would test for values that cannot occur.
+    let exponent = (n + 12_582_912.0).to_bits().wrapping_add(127);
+    e * f32::from_bits(exponent << 23)
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use crate::{
     activation::exp,
-    cpu::contiguous,
-    layer_norm::sum,
-    matmul::{Panels, multiply},
+    cpu::{contiguous, zeros},
+    matmul::{Product, accumulate_columns, accumulate_tile, write},
+    panels::{PANEL, Panels, TILE_ROWS, Tiles, tile_rows},
 };
 use candle_core::{CpuStorage, CustomOp1, D, IndexOp, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Which tokens of its sequence a token attends to.
@@ -88,43 +88,6 @@ impl SelfAttention<'_> {
         }
         Tensor::cat(&outputs, 0)
     }
-
-    /// One head of one sequence: (length, head width), from the sequence's first query on.
-    fn head(&self, arch: Arch, qkv: &[f32], length: usize, head: usize) -> Vec<f32> {
-        let (width, head_width) = (self.width, self.width / self.heads);
-        let stride = 3 * width;
-        let query = &qkv[head * head_width..];
-        let key = &qkv[width + head * head_width..];
-        let value = &qkv[2 * width + head * head_width..];
-
-        let keys = Panels::from_rows(key, length, head_width, stride);
-        let mut scores = vec![0.0; length * length];
-        multiply(
-            arch,
-            (query, stride),
-            length,
-            &keys,
-            (&mut scores, length),
-            |_, _| {},
-        );
-        let scale = self.scale();
-        arch.dispatch(|| {
-            for (position, row) in scores.chunks_exact_mut(length).enumerate() {
-                let seen = match self.mask {
-                    Mask::None => length,
-                    Mask::Causal => position + 1,
-                };
-                softmax(&mut row[..seen], scale);
-                row[seen..].fill(0.0);
-            }
-        });
-
-        let values = Panels::from_columns(value, head_width, length, stride);
-        let mut output = vec![0.0; length * head_width];
-        let out = (output.as_mut_slice(), head_width);
-        multiply(arch, (&scores, length), length, &values, out, |_, _| {});
-        output
-    }
 }
 
 impl CustomOp1 for SelfAttention<'_> {
@@ -134,45 +97,168 @@ impl CustomOp1 for SelfAttention<'_> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = contiguous(self.name(), storage, layout)?;
-        let tokens = layout.dims()[0];
-        let (width, head_width) = (self.width, self.width / self.heads);
-        let starts = self.lengths.iter().scan(0, |next, length| {
-            let start = *next;
-            *next += length;
-            Some((start, *length))
-        });
-        let tasks: Vec<(usize, usize, usize)> = starts
-            .filter(|(_, length)| *length > 0)
-            .flat_map(|(start, length)| (0..self.heads).map(move |head| (start, length, head)))
-            .collect();
-        let arch = Arch::new();
-        let outputs: Vec<Vec<f32>> = tasks
-            .par_iter()
-            .map(|&(start, length, head)| self.head(arch, &qkv[start * 3 * width..], length, head))
-            .collect();
-        let mut out = vec![0.0; tokens * width];
-        for ((start, _, head), output) in tasks.into_iter().zip(outputs) {
-            let target = out[start * width + head * head_width..].chunks_mut(width);
-            for (target, source) in target.zip(output.chunks_exact(head_width)) {
-                target[..head_width].copy_from_slice(source);
-            }
+        let mut out = zeros(layout.dims()[0] * self.width);
+        if !out.is_empty() {
+            self.heads(qkv, &mut out)
+                .into_par_iter()
+                .for_each(Head::run);
         }
-        Ok((CpuStorage::F32(out), (tokens, width).into()))
+        Ok((CpuStorage::F32(out), (layout.dims()[0], self.width).into()))
     }
 }
 
-/// Soft-max of `scale * row`, in place.
-#[inline(always)]
-fn softmax(row: &mut [f32], scale: f32) {
-    let largest = row
-        .iter()
-        .fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
-    for value in row.iter_mut() {
-        *value = exp((*value - largest) * scale);
+/// One head of one sequence.
+struct Head<'a> {
+    query: &'a [f32],
+    key: &'a [f32],
+    value: &'a [f32],
+    /// Values from a token to the next.
+    stride: usize,
+    scale: f32,
+    mask: Mask,
+    /// This head's part of each token's output.
+    rows: Vec<&'a mut [f32]>,
+}
+
+impl SelfAttention<'_> {
+    fn heads<'a>(&self, qkv: &'a [f32], out: &'a mut [f32]) -> Vec<Head<'a>> {
+        let (width, stride) = (self.width, 3 * self.width);
+        let head_width = width / self.heads;
+        let mut heads = Vec::with_capacity(self.lengths.len() * self.heads);
+        let mut start = 0;
+        let mut rows = out.chunks_exact_mut(width);
+        for &length in self.lengths.iter().filter(|length| **length > 0) {
+            let first = heads.len();
+            heads.extend((0..self.heads).map(|head| {
+                let query = &qkv[start * stride + head * head_width..];
+                Head {
+                    query,
+                    key: &query[width..],
+                    value: &query[2 * width..],
+                    stride,
+                    scale: self.scale(),
+                    mask: self.mask,
+                    rows: Vec::with_capacity(length),
+                }
+            }));
+            for row in rows.by_ref().take(length) {
+                for (head, part) in heads[first..].iter_mut().zip(row.chunks_mut(head_width)) {
+                    head.rows.push(part);
+                }
+            }
+            start += length;
+        }
+        heads
     }
-    let total = sum(row, |value| value);
-    for value in row.iter_mut() {
-        *value /= total;
+}
+
+impl Head<'_> {
+    fn run(self) {
+        let (length, head_width) = (self.rows.len(), self.rows[0].len());
+        let keys = Tiles::new(self.key, length, head_width, self.stride);
+        let values = Panels::from_columns(self.value, head_width, length, self.stride);
+        let queries = Panels::from_rows(self.query, length, head_width, self.stride);
+        let mut rows = self.rows;
+        let arch = Arch::new();
+        rows.par_chunks_mut(PANEL)
+            .enumerate()
+            .for_each(|(panel, rows)| {
+                arch.dispatch(QueryPanel {
+                    first: panel * PANEL,
+                    queries: queries.panel(panel),
+                    keys: &keys,
+                    values: &values,
+                    scale: self.scale,
+                    mask: self.mask,
+                    rows,
+                });
+            });
+    }
+}
+
+/// As many queries as a panel holds, from `first` on.
+///
+/// Keys are rows and queries are columns of the scores: soft-max then runs down the columns, in
+/// whole vectors, and the scores are at once the left-hand tiles of their product with the values.
+struct QueryPanel<'a, 'b> {
+    first: usize,
+    queries: &'a [f32],
+    keys: &'a Tiles,
+    values: &'a Panels,
+    scale: f32,
+    mask: Mask,
+    rows: &'a mut [&'b mut [f32]],
+}
+
+impl WithSimd for QueryPanel<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let length = self.values.k();
+        let seen = match self.mask {
+            Mask::None => length,
+            Mask::Causal => length.min(self.first + PANEL),
+        };
+        // One more, so that a row's later columns are followed by as many values as its first.
+        let tiles = seen.div_ceil(TILE_ROWS);
+        let mut scores = vec![0.0; (tiles + 1) * TILE_ROWS * PANEL];
+        let scores: &mut [Product] = scores.as_chunks_mut().0.as_chunks_mut().0;
+        for (tile, scores) in scores[..tiles].iter_mut().enumerate() {
+            let (keys, rows, _) = self.keys.tile(tile);
+            accumulate_tile(simd, keys, rows, self.queries, scores);
+        }
+        let scores = scores.as_flattened_mut();
+        let masked = match self.mask {
+            Mask::None => seen,
+            Mask::Causal => self.first,
+        };
+        softmax(&mut scores[..seen], self.scale, masked);
+        let scores = scores.as_flattened();
+        for (tile, rows) in self.rows.chunks_mut(TILE_ROWS).enumerate() {
+            // 12, 12 and 8 of the panel's queries at most.
+            let queries = &scores[tile * TILE_ROWS..];
+            for panel in 0..self.values.count() {
+                let values = &self.values.panel(panel)[..seen * PANEL];
+                let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+                accumulate_columns(simd, queries, tile_rows(rows.len()), values, &mut product);
+                for (row, product) in rows.iter_mut().zip(&product) {
+                    write(&mut row[panel * PANEL..], product);
+                }
+            }
+        }
+    }
+}
+
+/// Soft-max of `scale * scores` down each column, in place. From row `masked` on, the mask is
+/// causal: row `masked + i` does not exist for the first `i` columns.
+#[inline(always)]
+fn softmax(scores: &mut [[f32; PANEL]], scale: f32, masked: usize) {
+    for (hidden, row) in scores[masked..].iter_mut().enumerate() {
+        row[..hidden].fill(f32::NEG_INFINITY);
+    }
+    let mut largest = [f32::NEG_INFINITY; PANEL];
+    for row in scores.iter() {
+        for (largest, value) in largest.iter_mut().zip(row) {
+            *largest = largest.max(*value);
+        }
+    }
+    // Row by row, whatever the vectors' width: the same bits on every machine.
+    let mut total = [0.0f32; PANEL];
+    for (index, row) in scores.iter_mut().enumerate() {
+        for (value, largest) in row.iter_mut().zip(&largest) {
+            *value = exp((*value - largest) * scale);
+        }
+        row[..index.saturating_sub(masked)].fill(0.0);
+        for (total, value) in total.iter_mut().zip(row.iter()) {
+            *total += value;
+        }
+    }
+    let factors = total.map(|total| 1.0 / total);
+    for row in scores.iter_mut() {
+        for (value, factor) in row.iter_mut().zip(&factors) {
+            *value *= factor;
+        }
     }
 }
 

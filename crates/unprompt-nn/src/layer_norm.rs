@@ -1,13 +1,13 @@
 //! Layer normalisation over the last dimension, with the residual addition before it fused in.
 
-use crate::cpu::{contiguous, parameter};
+use crate::cpu::{contiguous, parameter, zeros};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`, the variance without Bessel's
 /// correction, as PyTorch computes it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
@@ -88,11 +88,12 @@ impl CustomOp1 for LayerNorm {
             );
         }
         let x = contiguous("layer norm", x, layout)?;
-        let mut out = x.to_vec();
+        let mut out = zeros(x.len());
         let arch = Arch::new();
         out.par_chunks_mut(width)
+            .zip(x.par_chunks(width))
             .with_min_len(32)
-            .for_each(|row| arch.dispatch(|| self.normalize(row)));
+            .for_each(|(out, x)| arch.dispatch(Row(self, out, x, None)));
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }
@@ -119,50 +120,62 @@ impl CustomOp2 for LayerNorm {
         }
         let x = contiguous("layer norm", x, x_layout)?;
         let residual = contiguous("layer norm", residual, residual_layout)?;
-        let mut out = vec![0.0; x.len()];
+        let mut out = zeros(x.len());
         let arch = Arch::new();
         out.par_chunks_mut(width)
             .zip(x.par_chunks(width))
             .zip(residual.par_chunks(width))
             .with_min_len(32)
             .for_each(|((out, x), residual)| {
-                arch.dispatch(|| {
-                    for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
-                        *out = x + residual;
-                    }
-                    self.normalize(out);
-                });
+                arch.dispatch(Row(self, out, x, Some(residual)));
             });
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
 }
 
-impl LayerNorm {
+/// One row: its output, `x` and the residual.
+// A type, not a closure, which might stay a function of its own without the vector instructions.
+struct Row<'a>(&'a LayerNorm, &'a mut [f32], &'a [f32], Option<&'a [f32]>);
+
+impl WithSimd for Row<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn normalize(&self, row: &mut [f32]) {
-        let width = row.len() as f32;
-        let mean = sum(row, |value| value) / width;
-        row.iter_mut().for_each(|value| *value -= mean);
-        let variance = sum(row, |value| value * value) / width;
-        let scale = 1.0 / (variance + self.epsilon as f32).sqrt();
-        for ((value, weight), bias) in row.iter_mut().zip(&self.values).zip(&self.biases) {
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self(norm, out, x, residual) = self;
+        match residual {
+            None => out.copy_from_slice(x),
+            Some(residual) => {
+                for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
+                    *out = x + residual;
+                }
+            }
+        }
+        let width = out.len() as f32;
+        let mean = sum::<false>(out) / width;
+        for value in out.iter_mut() {
+            *value -= mean;
+        }
+        let variance = sum::<true>(out) / width;
+        let scale = 1.0 / (variance + norm.epsilon as f32).sqrt();
+        for ((value, weight), bias) in out.iter_mut().zip(&norm.values).zip(&norm.biases) {
             *value = (*value * scale).mul_add(*weight, *bias);
         }
     }
 }
 
-/// A sum in sixteen interleaved chains, joined in a fixed order: the same bits on every machine.
+/// The sum of the values or of their squares, in sixteen interleaved chains, joined in a fixed
+/// order: the same bits on every machine.
 #[inline(always)]
-pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+fn sum<const SQUARES: bool>(values: &[f32]) -> f32 {
     let mut chains = [0.0f32; 16];
     let (chunks, rest) = values.as_chunks::<16>();
-    for chunk in chunks {
+    let mut last = [0.0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    for chunk in chunks.iter().chain([&last]) {
         for (chain, value) in chains.iter_mut().zip(chunk) {
-            *chain += term(*value);
+            *chain += if SQUARES { value * value } else { *value };
         }
-    }
-    for (chain, value) in chains.iter_mut().zip(rest) {
-        *chain += term(*value);
     }
     let mut width = 8;
     while width > 0 {

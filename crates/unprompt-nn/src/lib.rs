@@ -5,9 +5,13 @@
 //!
 //! Invariant: this crate reads no file, knows no model and no tensor name.
 //!
-//! Invariant: every output element is one chain of fused multiply-adds in the order of the inner
-//! dimension, whatever the instruction set, the batch, the position in it and the number of
-//! threads. The same input therefore gives the same bits alone, in a batch and on any machine.
+//! Invariant: every output element of a product is one chain of fused multiply-adds in the order of
+//! the inner dimension, or with int8 weights one exact integer, whatever the instruction set, the
+//! batch, the position in it and the number of threads. The same input therefore gives the same bits
+//! alone, in a batch and on any machine.
+//!
+//! Invariant: what needs `unsafe` is in `quantised/kernel.rs`, which calls the byte instructions
+//! that it has found on the machine, and in `prefetch.rs`, a hint.
 
 mod activation;
 mod attention;
@@ -17,10 +21,13 @@ mod embedding;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod panels;
+mod prefetch;
+mod quantised;
 
 pub use activation::Activation;
 pub use attention::{Mask, self_attention};
 pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
 pub use embedding::Embedding;
 pub use layer_norm::LayerNorm;
-pub use linear::Linear;
+pub use linear::{Linear, Precision};

@@ -2,10 +2,12 @@
 
 use crate::{
     Activation,
-    cpu::{contiguous, parameter},
-    matmul::{Panels, multiply_parallel},
+    cpu::{contiguous, parameter, with_parameter, zeros},
+    matmul::{Epilogue, multiply},
+    panels::{PANEL, Panels},
+    quantised::{self, QuantisedPanels},
 };
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use pulp::Arch;
 
 /// `activation(x · Wᵀ + b)`, with the weight packed once for the CPU's kernel.
@@ -15,12 +17,29 @@ pub struct Linear {
     activation: Activation,
 }
 
+/// How a [`Linear`] holds its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision: the reference.
+    F32,
+    /// Eight bits with one scale for each output. On the fly each row of the input becomes eight
+    /// bits too, with a scale and a zero point of its own; sums are exact integers, so that results
+    /// are again the same bits in any batch and on any machine. On the CPU only.
+    Int8,
+}
+
 #[derive(Debug)]
 enum Weights {
     Packed {
         weight: Panels,
-        bias: Option<Vec<f32>>,
+        // by panel, zero beyond the outputs
+        bias: Option<Vec<[f32; PANEL]>>,
         arch: Arch,
+    },
+    Quantised {
+        weight: QuantisedPanels,
+        // as above
+        bias: Option<Vec<[f32; PANEL]>>,
     },
     Stored {
         weight: Tensor,
@@ -34,31 +53,49 @@ impl Linear {
     /// # Errors
     /// When the shapes do not fit each other.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, activation: Activation) -> Result<Self> {
-        let (out_features, in_features) = weight.dims2()?;
+        Self::with_precision(weight, bias, activation, Precision::F32)
+    }
+
+    /// As [`Linear::new`], with the weights in the precision named.
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other; for [`Precision::Int8`] also when the device is not
+    /// the CPU, a weight is not finite or there are more than 65 536 inputs.
+    pub fn with_precision(
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+        precision: Precision,
+    ) -> Result<Self> {
+        let (n, k) = weight.dims2()?;
         if let Some(bias) = bias
-            && bias.dims() != [out_features]
+            && bias.dims() != [n]
         {
             bail!(
-                "linear: a bias of shape {:?} beside {out_features} outputs",
+                "linear: a bias of shape {:?} beside {n} outputs",
                 bias.dims()
             );
         }
-        let weights = if weight.device().is_cpu() {
-            Weights::Packed {
-                weight: Panels::from_rows(
-                    &parameter(weight)?,
-                    out_features,
-                    in_features,
-                    in_features,
-                ),
-                bias: bias.map(parameter).transpose()?,
+        let padded = |bias: &Tensor| -> Result<Vec<[f32; PANEL]>> {
+            let mut bias = parameter(bias)?;
+            bias.resize(n.next_multiple_of(PANEL), 0.0);
+            Ok(bias.as_chunks().0.to_vec())
+        };
+        let weights = match (precision, weight.device().is_cpu()) {
+            (Precision::F32, true) => Weights::Packed {
+                weight: with_parameter(weight, |values| Panels::from_rows(values, n, k, k))?,
+                bias: bias.map(padded).transpose()?,
                 arch: Arch::new(),
-            }
-        } else {
-            Weights::Stored {
+            },
+            (Precision::Int8, true) => Weights::Quantised {
+                weight: with_parameter(weight, |values| QuantisedPanels::new(values, n, k))??,
+                bias: bias.map(padded).transpose()?,
+            },
+            (Precision::F32, false) => Weights::Stored {
                 weight: weight.clone(),
                 bias: bias.cloned(),
-            }
+            },
+            (Precision::Int8, false) => bail!("linear: int8 weights are for the cpu only"),
         };
         Ok(Self {
             weights,
@@ -72,16 +109,117 @@ impl Linear {
     /// When the last dimension is not `in`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
-            Weights::Packed { .. } => x.contiguous()?.apply_op1_no_bwd(self),
+            Weights::Packed { .. } | Weights::Quantised { .. } => {
+                x.contiguous()?.apply_op1_no_bwd(self)
+            }
+            Weights::Stored { weight, bias } => self.composed(x, weight, bias.as_ref()),
+        }
+    }
+
+    /// `residual + activation(x · Wᵀ + b)`: (..., in) and (..., out) to (..., out).
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Packed { .. } | Weights::Quantised { .. } => x
+                .contiguous()?
+                .apply_op2_no_bwd(&residual.contiguous()?, self),
             Weights::Stored { weight, bias } => {
-                let y = x.broadcast_matmul(&weight.t()?)?;
-                let y = match bias {
-                    Some(bias) => y.broadcast_add(bias)?,
-                    None => y,
-                };
-                self.activation.composed(&y)
+                residual + self.composed(x, weight, bias.as_ref())?
             }
         }
+    }
+
+    /// The same from candle's operations.
+    fn composed(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let mut y = x.broadcast_matmul(&weight.t()?)?;
+        if let Some(bias) = bias {
+            y = y.broadcast_add(bias)?;
+        }
+        self.activation.composed(&y)
+    }
+
+    fn compute(
+        &self,
+        x: (&CpuStorage, &Layout),
+        residual: Option<(&CpuStorage, &Layout)>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (n, k, bias) = match &self.weights {
+            Weights::Packed { weight, bias, .. } => (weight.n(), weight.k(), bias),
+            Weights::Quantised { weight, bias } => (weight.n(), weight.k(), bias),
+            Weights::Stored { .. } => bail!("linear: the input is not on the weights' device"),
+        };
+        let mut dims = x.1.dims().to_vec();
+        match dims.last_mut() {
+            Some(last) if *last == k => *last = n,
+            _ => bail!("linear: an input of shape {dims:?} where (..., {k}) is needed"),
+        }
+        let residual = match residual {
+            Some((_, layout)) if layout.dims() != dims => {
+                bail!(
+                    "linear: a residual of shape {:?}, not {dims:?}",
+                    layout.dims()
+                )
+            }
+            Some((storage, layout)) => Some(contiguous("linear", storage, layout)?),
+            None => None,
+        };
+        let x = contiguous("linear", x.0, x.1)?;
+        let rows = x.len().checked_div(k).unwrap_or(0);
+        let mut out = zeros(rows * n);
+        let finish = Finish {
+            bias: bias.as_deref(),
+            activation: self.activation,
+            residual,
+            n,
+        };
+        match &self.weights {
+            Weights::Packed { weight, arch, .. } => {
+                multiply(*arch, x, rows, weight, &mut out, &finish);
+            }
+            Weights::Quantised { weight, .. } => {
+                quantised::multiply(x, rows, weight, &mut out, &finish);
+            }
+            Weights::Stored { .. } => {}
+        }
+        Ok((CpuStorage::F32(out), dims.into()))
+    }
+}
+
+/// Bias, activation and residual, in this order.
+struct Finish<'a> {
+    bias: Option<&'a [[f32; PANEL]]>,
+    activation: Activation,
+    residual: Option<&'a [f32]>,
+    n: usize,
+}
+
+impl Epilogue for Finish<'_> {
+    #[inline(always)]
+    fn finish(&self, row: usize, column: usize, values: &mut [f32; PANEL]) {
+        if let Some(bias) = self.bias {
+            add(values, &bias[column / PANEL]);
+        }
+        self.activation.apply_inlined(values);
+        if let Some(residual) = self.residual {
+            let residual = &residual[row * self.n + column..(row + 1) * self.n];
+            match residual.first_chunk() {
+                Some(residual) => add(values, residual),
+                None => {
+                    let mut padded = [0.0; PANEL];
+                    padded[..residual.len()].copy_from_slice(residual);
+                    add(values, &padded);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add(values: &mut [f32; PANEL], terms: &[f32; PANEL]) {
+    for (value, term) in values.iter_mut().zip(terms) {
+        *value += term;
     }
 }
 
@@ -90,32 +228,24 @@ impl CustomOp1 for Linear {
         "linear"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Weights::Packed { weight, bias, arch } = &self.weights else {
-            bail!("linear: the weights are on another device than the input");
-        };
-        let x = contiguous(self.name(), storage, layout)?;
-        let mut dims = layout.dims().to_vec();
-        match dims.last_mut() {
-            Some(last) if *last == weight.k() => *last = weight.n(),
-            _ => bail!(
-                "linear: an input of shape {dims:?} where (..., {}) is needed",
-                weight.k()
-            ),
-        }
-        let rows = x.len().checked_div(weight.k()).unwrap_or(0);
-        let mut out = vec![0.0; rows * weight.n()];
-        let epilogue = |start: usize, values: &mut [f32]| {
-            if let Some(bias) = bias {
-                values
-                    .iter_mut()
-                    .zip(&bias[start..])
-                    .for_each(|(value, bias)| *value += bias);
-            }
-            self.activation.apply(*arch, values);
-        };
-        multiply_parallel(*arch, x, rows, weight, &mut out, epilogue);
-        Ok((CpuStorage::F32(out), dims.into()))
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.compute((x, layout), None)
+    }
+}
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        residual: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.compute((x, x_layout), Some((residual, layout)))
     }
 }
 
@@ -139,10 +269,38 @@ mod tests {
                     None => product,
                 };
                 let expected = activation.composed(&product)?;
-                let worst = (found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                let worst = (&found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
                 assert!(worst < 1e-5, "{activation:?}: {worst}");
+
+                let residual = Tensor::randn(0f32, 1.0, (3, 5, 70), &Device::Cpu)?;
+                let linear = Linear::new(&weight, bias, activation)?;
+                let added = linear.forward_residual(&x, &residual)?;
+                let expected = (found + residual)?;
+                assert_eq!(added.to_vec3::<f32>()?, expected.to_vec3::<f32>()?);
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn int8_weights_are_close_and_change_no_bit_with_the_batch() -> Result<()> {
+        let weight = Tensor::randn(0f32, 0.1, (70, 333), &Device::Cpu)?;
+        let bias = Tensor::randn(0f32, 1.0, 70, &Device::Cpu)?;
+        let x = Tensor::randn(0.5f32, 1.0, (150, 333), &Device::Cpu)?;
+        let activation = Activation::Gelu;
+        let exact = Linear::new(&weight, Some(&bias), activation)?.forward(&x)?;
+        let int8 = Linear::with_precision(&weight, Some(&bias), activation, Precision::Int8)?;
+        let found = int8.forward(&x)?;
+        let error = (&found - &exact)?.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        let size = exact.sqr()?.mean_all()?.to_scalar::<f32>()?;
+        assert!(error < 3e-4 * size, "{error} beside {size}");
+        for (row, rows) in [(0, 1), (7, 13), (149, 1)] {
+            let alone = int8.forward(&x.narrow(0, row, rows)?)?;
+            let together = found.narrow(0, row, rows)?;
+            assert_eq!(alone.to_vec2::<f32>()?, together.to_vec2::<f32>()?);
+        }
+        let infinite = (weight * f64::INFINITY)?;
+        assert!(Linear::with_precision(&infinite, None, activation, Precision::Int8).is_err());
         Ok(())
     }
 
@@ -153,6 +311,9 @@ mod tests {
         let linear = Linear::new(&weight, None, Activation::Identity)?;
         let wrong = Tensor::zeros((2, 4), candle_core::DType::F32, &Device::Cpu)?;
         assert!(linear.forward(&wrong).is_err());
+        let x = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?;
+        assert!(linear.forward_residual(&x, &wrong).is_ok());
+        assert!(linear.forward_residual(&x, &x).is_err());
         Ok(())
     }
 }

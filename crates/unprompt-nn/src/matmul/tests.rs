@@ -1,0 +1,100 @@
+use super::*;
+
+fn values(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Multiplies by a factor.
+struct Scale(f32);
+
+impl Epilogue for Scale {
+    fn finish(&self, _: usize, _: usize, values: &mut [f32; PANEL]) {
+        values.iter_mut().for_each(|value| *value *= self.0);
+    }
+}
+
+/// Every instruction set that this machine has.
+fn architectures() -> Vec<Arch> {
+    let mut all = vec![Arch::Scalar, Arch::new()];
+    #[cfg(target_arch = "x86_64")]
+    all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+    all
+}
+
+/// The definition: one chain of fused multiply-adds.
+fn naive(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(m * n);
+    for row in 0..m {
+        for column in 0..n {
+            let mut sum = 0.0f32;
+            for i in 0..k {
+                sum = x[row * k + i].mul_add(w[column * k + i], sum);
+            }
+            out.push(sum);
+        }
+    }
+    out
+}
+
+#[test]
+fn equals_the_definition_bit_for_bit() {
+    for (m, n, k) in [
+        (1, 1, 1),
+        (3, 31, 7),
+        (5, 33, 64),
+        (12, 32, 48),
+        (29, 100, 130),
+        (64, 40, 9),
+        (31, 65, 600),
+        (260, 33, 257),
+    ] {
+        let (x, w) = (values(m * k, 1), values(n * k, 2));
+        let expected = naive(&x, &w, m, n, k);
+        let mut transposed = vec![0.0; n * k];
+        for row in 0..n {
+            for i in 0..k {
+                transposed[i * n + row] = w[row * k + i];
+            }
+        }
+        let packed = [
+            Panels::from_rows(&w, n, k, k),
+            Panels::from_columns(&transposed, n, k, n),
+        ];
+        for panels in &packed {
+            for arch in architectures() {
+                let mut out = vec![f32::NAN; m * n];
+                multiply(arch, &x, m, panels, &mut out, &Scale(1.0));
+                assert_eq!(out, expected, "{m} x {n} x {k}, {arch:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_and_batch_change_no_bit() {
+    for (m, n, k) in [(2, 1000, 1280), (197, 96, 768), (500, 300, 77)] {
+        let (x, w) = (values(m * k, 3), values(n * k, 4));
+        let panels = Panels::from_rows(&w, n, k, k);
+        let mut expected = naive(&x, &w, m, n, k);
+        expected.iter_mut().for_each(|value| *value *= 0.5);
+        for threads in [1, 2, 5, 64] {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let mut out = vec![0.0; m * n];
+            pool.install(|| multiply(Arch::new(), &x, m, &panels, &mut out, &Scale(0.5)));
+            assert_eq!(out, expected, "{threads} threads");
+        }
+        let last = &x[(m - 1) * k..];
+        let mut alone = vec![0.0; n];
+        multiply(Arch::new(), last, 1, &panels, &mut alone, &Scale(0.5));
+        assert_eq!(alone, expected[(m - 1) * n..]);
+    }
+}

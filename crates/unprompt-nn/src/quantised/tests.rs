@@ -1,0 +1,111 @@
+use super::*;
+
+/// Nothing.
+struct Leave;
+
+impl Epilogue for Leave {
+    fn finish(&self, _: usize, _: usize, _: &mut [f32; PANEL]) {}
+}
+
+fn values(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn product(kernel: Kernel, x: &[f32], w: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f32> {
+    let weight = QuantisedPanels::for_kernel(w, n, k, kernel).unwrap();
+    let mut out = vec![f32::NAN; m * n];
+    multiply(x, m, &weight, &mut out, &Leave);
+    out
+}
+
+/// The definition, row by row and output by output.
+fn naive(x: &[f32], w: &[f32], (n, k): (usize, usize)) -> Vec<f32> {
+    let mut out = Vec::new();
+    for x in x.chunks_exact(k) {
+        let mut bytes = vec![0; k];
+        let row = quantise_row(x, &mut bytes);
+        for w in w.chunks_exact(k).take(n) {
+            let mut integers = vec![0; k];
+            let (scale, _) = quantise_weights(w, &mut integers);
+            let products = bytes.iter().zip(&integers);
+            let sum: i32 = products
+                .map(|(u, q)| (i32::from(*u) - row.zero) * i32::from(*q))
+                .sum();
+            out.push(sum as f32 * (row.scale * scale));
+        }
+    }
+    out
+}
+
+#[test]
+fn every_kernel_equals_the_definition_bit_for_bit() {
+    for (m, n, k) in [
+        (1, 1, 1),
+        (3, 31, 7),
+        (5, 33, 64),
+        (12, 32, 48),
+        (31, 100, 130),
+        (64, 40, 9),
+        (260, 70, 257),
+    ] {
+        let (x, w) = (values(m * k, 1), values(n * k, 2));
+        let expected = naive(&x, &w, (n, k));
+        for kernel in Kernel::all() {
+            let found = product(kernel, &x, &w, (m, n, k));
+            assert_eq!(found, expected, "{m} x {n} x {k}, {kernel:?}");
+        }
+    }
+}
+
+#[test]
+fn the_largest_bytes_do_not_saturate() {
+    let k = 4096;
+    let x: Vec<f32> = (0..k).map(|i| if i == 0 { -1e-9 } else { 255.0 }).collect();
+    let w: Vec<f32> = vec![-127.0; k];
+    for kernel in Kernel::all() {
+        let found = product(kernel, &x, &w, (1, 1, k));
+        assert_eq!(found, [-127.0 * 255.0 * (k - 1) as f32], "{kernel:?}");
+    }
+}
+
+#[test]
+fn the_error_is_a_few_thousandths() {
+    let (m, n, k) = (20, 50, 768);
+    let (x, w) = (values(m * k, 5), values(n * k, 6));
+    let found = product(Kernel::best(), &x, &w, (m, n, k));
+    let (mut error, mut size) = (0.0, 0.0);
+    for (row, x) in x.chunks_exact(k).enumerate() {
+        for (column, w) in w.chunks_exact(k).enumerate() {
+            let exact: f64 = x.iter().zip(w).map(|(x, w)| f64::from(x * w)).sum();
+            error += (f64::from(found[row * n + column]) - exact).powi(2);
+            size += exact.powi(2);
+        }
+    }
+    assert!(error / size < 1e-4, "{}", error / size);
+}
+
+#[test]
+fn rows_of_zeros_and_values_that_are_not_finite_stay_themselves() {
+    let (m, n, k) = (4, 3, 70);
+    let mut x = values(m * k, 7);
+    x[..k].fill(0.0);
+    x[k + 3] = f32::NAN;
+    x[2 * k + 5] = f32::INFINITY;
+    let out = product(Kernel::best(), &x, &values(n * k, 8), (m, n, k));
+    assert_eq!(out[..n], [0.0; 3]);
+    assert!(out[n..3 * n].iter().all(|value| value.is_nan()));
+    assert!(out[3 * n..].iter().all(|value| value.is_finite()));
+    for wrong in [f32::NAN, f32::NEG_INFINITY] {
+        let mut weights = values(n * k, 9);
+        weights[k] = wrong;
+        assert!(QuantisedPanels::new(&weights, n, k).is_err());
+    }
+    assert!(QuantisedPanels::new(&[0.0; 3], 3, 1).is_ok());
+    assert!(QuantisedPanels::new(&vec![0.0; MOST_INPUTS + 1], 1, MOST_INPUTS + 1).is_err());
+}
