@@ -11,7 +11,7 @@ use crate::error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result};
 use crate::format::read_layouts;
 use crate::layout::Layout;
 use crate::locate::{Located, locate};
-use crate::map::map_file;
+use crate::map::{map_file, prefetch, release};
 use crate::safetensors;
 
 /// Whether a pickle may be read at all.
@@ -159,7 +159,11 @@ impl Checkpoint {
             )
             .at(path));
         }
-        floats_to_f32(dtype, &tensor.data()?).ok_or_else(|| {
+        let length = tensor.byte_count().unwrap_or(0);
+        prefetch(&tensor.file.map, tensor.layout.start, length);
+        let values = floats_to_f32(dtype, &tensor.data()?);
+        release(&tensor.file.map, tensor.layout.start, length);
+        values.ok_or_else(|| {
             Fault::new(
                 CheckpointErrorKind::DTypeMismatch,
                 format!("tensor {quoted}: expected F64, F32, F16 or BF16 elements, found {dtype}"),

@@ -11,7 +11,7 @@
 //! Invariant: no file content, however broken, makes this crate panic.
 //! Invariant: this crate knows no model and no tensor library; it hands out bytes, shapes and
 //! types.
-//! Invariant: all `unsafe` of the workspace is the memory map in `map.rs`.
+//! Invariant: all `unsafe` of this crate is the memory map in `map.rs`.
 //!
 //! Not promised: the time and memory that a large, valid file takes, and what happens when
 //! another process shortens a file while it is mapped (the operating system then ends the

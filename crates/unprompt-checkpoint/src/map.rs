@@ -1,10 +1,12 @@
-//! The memory map: the only `unsafe` code of the workspace.
+//! The memory map: the only `unsafe` code of this crate.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
+#[cfg(target_os = "linux")]
+use memmap2::{Advice, UncheckedAdvice};
 
 use crate::error::{CheckpointError, Fault, Result};
 
@@ -27,3 +29,38 @@ pub(crate) fn map_file(path: &Path) -> Result<Mmap> {
     // ends the process with a signal rather than reading elsewhere. The crate docs say so.
     unsafe { Mmap::map(&file) }.map_err(|source| CheckpointError::io(path, "map", source))
 }
+
+/// Brings a stretch of the file into memory at once, which is faster than page by page. Only a
+/// hint: where the system cannot, reading does it.
+#[cfg(target_os = "linux")]
+pub(crate) fn prefetch(map: &Mmap, start: usize, length: usize) {
+    if is_inside(map, start, length) {
+        let _ = map.advise_range(Advice::PopulateRead, start, length);
+    }
+}
+
+/// Gives back the memory of a stretch that has been read. Without this a model's weights would
+/// count twice while it is built: as the mapped file and as the layers made of it.
+#[cfg(target_os = "linux")]
+pub(crate) fn release(map: &Mmap, start: usize, length: usize) {
+    if is_inside(map, start, length) {
+        // SAFETY: the stretch is inside the map, which is a read-only view of a file and never
+        // written through, so that dropping its pages loses nothing: the next read brings them
+        // back from the file.
+        let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, length) };
+    }
+}
+
+/// A strided tensor of a pickle may hold more bytes than the file, where it repeats some.
+#[cfg(target_os = "linux")]
+fn is_inside(map: &Mmap, start: usize, length: usize) -> bool {
+    start
+        .checked_add(length)
+        .is_some_and(|end| end <= map.len())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn prefetch(_: &Mmap, _: usize, _: usize) {}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn release(_: &Mmap, _: usize, _: usize) {}

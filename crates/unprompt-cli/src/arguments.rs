@@ -116,6 +116,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Embed,
     },
+    /// The ids that a model's tokenizer makes of texts
+    Tokenize(Tokenize),
     /// The prompt stored inside each file, if any
     Metadata(Metadata),
     /// The mean cosine similarity of predictions and truth
@@ -159,8 +161,35 @@ pub(crate) struct Classify {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Embed {
+    /// One vector for each picture
+    Image(EmbedImage),
     /// One vector for each text
     Text(EmbedText),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EmbedImage {
+    /// Pictures, folders, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// CLIP or Vision Transformer: a name such as `ViT-L-14/openai`, a hub id or a path
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Leave out the normalisation
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Average the picture with its mirror image
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) tta: Tta,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tta {
+    /// The picture as it is
+    #[default]
+    None,
+    /// The picture and its mirror image
+    Flip,
 }
 
 #[derive(Args, Debug)]
@@ -168,7 +197,7 @@ pub(crate) struct EmbedText {
     /// Texts
     #[arg(value_name = "TEXT", required_unless_present = "file")]
     pub(crate) texts: Vec<String>,
-    /// Sentence encoder: a name, a hub id or a path
+    /// Sentence encoder or CLIP: a name, a hub id or a path
     #[arg(long, default_value = "all-MiniLM-L6-v2")]
     pub(crate) model: String,
     /// A file with one text per line, after the texts given; `-` for standard input
@@ -177,6 +206,16 @@ pub(crate) struct EmbedText {
     /// Leave out the normalisation to unit length
     #[arg(long)]
     pub(crate) raw: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Tokenize {
+    /// Texts
+    #[arg(required = true, value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
+    /// Sentence encoder or CLIP; `clip-bpe-vocabulary` is open_clip's tokenizer by itself
+    #[arg(long)]
+    pub(crate) model: String,
 }
 
 #[derive(Args, Debug)]
@@ -243,6 +282,9 @@ pub(crate) enum Models {
 
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
+    /// What to measure [default: the first prediction and the sentence encoder]
+    #[arg(value_enum)]
+    pub(crate) what: Option<BenchKind>,
     /// Python that has the peers installed
     #[arg(long, default_value = "python3", env = "UNPROMPT_BENCH_PYTHON")]
     pub(crate) python: PathBuf,
@@ -252,4 +294,10 @@ pub(crate) struct Bench {
     /// A picture to predict [default: one that the program carries]
     #[arg(long, value_name = "PATH")]
     pub(crate) picture: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchKind {
+    /// ViT and CLIP at full size on random weights
+    Towers,
 }

@@ -1,20 +1,30 @@
 //! A classifier with its preprocessing and its labels.
 
-use crate::{InputError, Result, encoder::load};
+use crate::{
+    InputError, Result,
+    image_encoder::vit_preprocessor,
+    loading::{Kind, Located, refuse_named_clip},
+};
 use serde::Serialize;
 use std::cmp::Ordering;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::{
     Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
 };
-use unprompt_models::{EfficientNetLite, ModelError, imagenet_labels};
+use unprompt_models::{EfficientNetLite, Vit, imagenet_labels};
 
-/// EfficientNet-Lite on ImageNet-1k, from picture to labels.
+/// A network over classes with names, from picture to labels.
 #[derive(Debug)]
 pub struct Classifier {
-    model: EfficientNetLite,
+    network: Network,
     preprocessor: Preprocessor,
-    labels: Vec<&'static str>,
+    labels: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Network {
+    EfficientNetLite(Box<EfficientNetLite>),
+    Vit(Box<Vit>),
 }
 
 /// One label of a picture.
@@ -34,33 +44,37 @@ impl Classifier {
     /// Resolves and builds a classifier.
     ///
     /// # Errors
-    /// When the model cannot be had or is not an EfficientNet-Lite over ImageNet-1k.
+    /// When the model cannot be had or is no classifier.
     pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
-        load(hub, name, progress, |resolved, pickle| {
-            let path = match resolved.files.values().next() {
-                // A model given as one file is that file; otherwise the folder is looked through.
-                Some(file) if resolved.files.len() == 1 => file,
-                _ => &resolved.dir,
-            };
-            let model = EfficientNetLite::load(path, pickle)?;
-            let labels = imagenet_labels();
-            if model.classes() != labels.len() {
-                let message = format!(
-                    "{} classes, where the {} of ImageNet-1k have names",
-                    model.classes(),
-                    labels.len()
-                );
-                return Err(ModelError::Configuration {
-                    path: path.to_owned(),
-                    message,
-                });
+        refuse_named_clip(name, "a classifier")?;
+        let located = Located::new(hub, name, progress)?;
+        let kind = located.kind()?;
+        let classifier = match kind {
+            Kind::EfficientNetLite => {
+                let model = EfficientNetLite::load(located.path(), located.pickle);
+                let model = located.named(model)?;
+                Self {
+                    labels: names(None, model.classes()),
+                    network: Network::EfficientNetLite(Box::new(model)),
+                    preprocessor: efficientnet_preprocessor(),
+                }
             }
-            Ok(Self {
-                model,
-                preprocessor: preprocessing(),
-                labels,
-            })
-        })
+            Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
+                let vit = located.named(Vit::load(located.path(), located.pickle))?;
+                if !vit.has_head() {
+                    return located.refuse(kind, "a network with a head");
+                }
+                let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
+                let labels = names(vit.labels(), vit.outputs());
+                Self {
+                    network: Network::Vit(Box::new(vit)),
+                    preprocessor,
+                    labels,
+                }
+            }
+            other => return located.refuse(other, "a classifier"),
+        };
+        Ok((located.resolved, classifier))
     }
 
     /// How a picture becomes the network's input.
@@ -78,9 +92,12 @@ impl Classifier {
         top: usize,
     ) -> std::result::Result<Vec<Label>, InputError> {
         let pixels = self.preprocessor.apply(image, Layout::Hwc)?;
-        let logits = self
-            .model
-            .logits(pixels.data, pixels.height, pixels.width)?;
+        let logits = match &self.network {
+            Network::EfficientNetLite(model) => {
+                model.logits(pixels.data, pixels.height, pixels.width)?
+            }
+            Network::Vit(vit) => vit.forward(&[pixels.data])?.swap_remove(0),
+        };
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exponentials: Vec<f64> = logits
             .iter()
@@ -96,7 +113,7 @@ impl Classifier {
         });
         let label = |index: usize| Label {
             index,
-            label: self.labels[index].to_owned(),
+            label: self.labels[index].clone(),
             probability: (exponentials[index] / total) as f32,
             logit: logits[index],
         };
@@ -104,9 +121,20 @@ impl Classifier {
     }
 }
 
+/// The classes' names: the checkpoint's own, else ImageNet-1k's if there are as many, else their
+/// numbers.
+fn names(own: Option<&[String]>, classes: usize) -> Vec<String> {
+    let imagenet = imagenet_labels();
+    match own {
+        Some(own) => own.to_vec(),
+        None if imagenet.len() == classes => imagenet.into_iter().map(String::from).collect(),
+        None => (0..classes).map(|class| class.to_string()).collect(),
+    }
+}
+
 /// The preprocessing that the package efficientnet-lite-pytorch documents: the short side to 224,
 /// bilinear, the centre, ImageNet's mean and deviation.
-fn preprocessing() -> Preprocessor {
+fn efficientnet_preprocessor() -> Preprocessor {
     let normalize = Normalize {
         mean: IMAGENET_MEAN,
         std: IMAGENET_STD,

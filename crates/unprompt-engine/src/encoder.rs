@@ -1,30 +1,11 @@
 //! Loading a sentence encoder by the name the user gave.
 
-use crate::{EngineError, Result};
-use unprompt_checkpoint::Pickle;
-use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
-use unprompt_models::{ModelError, SentenceEncoder};
-
-/// Resolves a model by name and builds it.
-pub(crate) fn load<T>(
-    hub: &Hub,
-    name: &str,
-    progress: &dyn Progress,
-    build: impl Fn(&ResolvedModel, Pickle) -> std::result::Result<T, ModelError>,
-) -> Result<(ResolvedModel, T)> {
-    let reference: ModelRef = name.parse()?;
-    let resolved = hub.resolve(&reference, progress)?;
-    let pickle = if hub.allows_pickle() {
-        Pickle::Allow
-    } else {
-        Pickle::Deny
-    };
-    let model = build(&resolved, pickle).map_err(|reason| EngineError::Model {
-        name: name.to_owned(),
-        reason,
-    })?;
-    Ok((resolved, model))
-}
+use crate::{
+    Result,
+    loading::{Kind, Located, refuse_named_clip},
+};
+use unprompt_hub::{Hub, Progress, ResolvedModel};
+use unprompt_models::SentenceEncoder;
 
 /// A sentence encoder and where it came from.
 ///
@@ -35,7 +16,14 @@ pub fn load_sentence_encoder(
     name: &str,
     progress: &dyn Progress,
 ) -> Result<(ResolvedModel, SentenceEncoder)> {
-    load(hub, name, progress, |resolved, pickle| {
-        SentenceEncoder::load(&resolved.dir, pickle)
-    })
+    refuse_named_clip(name, "a sentence encoder")?;
+    let located = Located::new(hub, name, progress)?;
+    match located.kind()? {
+        Kind::SentenceEncoder => {
+            let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
+            let encoder = located.named(encoder)?;
+            Ok((located.resolved, encoder))
+        }
+        other => located.refuse(other, "a sentence encoder"),
+    }
 }

@@ -17,18 +17,23 @@
 mod classifier;
 mod encoder;
 mod error;
+mod image_encoder;
+mod loading;
 mod member;
 mod predictor;
 mod preset;
 mod record;
 mod source;
+mod text_encoder;
 
 pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
 pub use error::{EngineError, InputError, Result};
+pub use image_encoder::{ImageEncoder, Views};
 pub use predictor::{PredictOptions, Predictor};
 pub use preset::{MemberKind, MemberSpec, Preset};
 pub use record::{
     FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource, Receipt,
 };
 pub use source::{Source, sources};
+pub use text_encoder::{ClipTextEncoder, TextEncoder, Tokenizer};

@@ -21,9 +21,10 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Classifier, EngineError, FailureRecord, InputError, Label, MemberKind, MemberRecord,
-    MemberSpec, ModelReceipt, Outcome, PredictOptions, PredictionRecord, Predictor, Preset,
-    PromptSource, Receipt, Source, load_sentence_encoder, sources,
+    Classifier, EngineError, FailureRecord, ImageEncoder, InputError, Label, MemberKind,
+    MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictOptions, PredictionRecord, Predictor,
+    Preset, PromptSource, Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder,
+    sources,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::SentenceEncoder;
@@ -50,5 +51,6 @@ pub mod metadata {
 
 /// The networks themselves.
 pub mod models {
+    pub use unprompt_checkpoint::{Checkpoint, CheckpointError, Pickle};
     pub use unprompt_models::*;
 }

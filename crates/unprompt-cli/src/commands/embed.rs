@@ -1,52 +1,58 @@
-//! `unprompt embed`: vectors of texts.
+//! `unprompt embed`: vectors of pictures and of texts.
 
 use crate::{
     Finished,
-    arguments::{Common, Embed, EmbedText, Format},
-    commands::hub,
+    arguments::{Common, Embed, EmbedImage, EmbedText, Format, Tta},
+    commands::{hub, inputs},
     output::Output,
     progress::{Bar, DownloadProgress},
     records::RecordWriter,
 };
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::{
     fs::File,
     io::{BufRead, BufReader, Write, stdin},
     path::Path,
 };
-use unprompt::load_sentence_encoder;
+use unprompt::{
+    FailureRecord, ImageEncoder, InputError, Source, TextEncoder, Views,
+    image::{DecodeOptions, Limits, RgbImage, decode},
+    sources,
+};
+
+const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
+
+pub(crate) fn run(common: &Common, what: &Embed) -> Result<Finished> {
+    let records = RecordWriter::new(
+        Output::open(common.out.as_deref())?,
+        common.format,
+        &FORMATS,
+    )?;
+    match what {
+        Embed::Image(arguments) => images(common, arguments, records),
+        Embed::Text(arguments) => texts(common, arguments, records),
+    }
+}
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct TextRecord<'a> {
     text: &'a str,
     embedding: Vec<f32>,
 }
 
-pub(crate) fn run(common: &Common, what: &Embed) -> Result<Finished> {
-    let Embed::Text(arguments) = what;
-    let texts = texts(arguments)?;
-    let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+fn texts(common: &Common, arguments: &EmbedText, mut records: RecordWriter) -> Result<Finished> {
+    let texts = read_texts(arguments)?;
     let progress = DownloadProgress::new(common.quiet);
-    let (_, encoder) = load_sentence_encoder(&hub(common)?, &arguments.model, &progress)?;
+    let (_, encoder) = TextEncoder::load(&hub(common)?, &arguments.model, &progress)?;
     let mut bar = Bar::count("texts", texts.len(), common.quiet);
     for batch in texts.chunks(common.batch_size.into()) {
-        let embeddings = if arguments.raw {
-            encoder.embed_raw(batch)?
-        } else {
-            encoder.embed(batch)?
-        };
+        let embeddings = encoder.embed(batch, arguments.raw)?;
         for (text, embedding) in batch.iter().zip(embeddings) {
-            let record = Record { text, embedding };
+            let record = TextRecord { text, embedding };
             if !records.write_json(&record)? {
-                let numbers: Vec<String> = record
-                    .embedding
-                    .iter()
-                    .map(|value| value.to_string())
-                    .collect();
-                writeln!(records.raw(), "{}", numbers.join(" "))?;
+                writeln!(records.raw(), "{}", numbers(&record.embedding))?;
             }
             bar.advance(1);
         }
@@ -58,7 +64,7 @@ pub(crate) fn run(common: &Common, what: &Embed) -> Result<Finished> {
 }
 
 /// The texts of the command line, then the lines of the file.
-fn texts(arguments: &EmbedText) -> Result<Vec<String>> {
+fn read_texts(arguments: &EmbedText) -> Result<Vec<String>> {
     let mut texts = arguments.texts.clone();
     if let Some(path) = &arguments.file {
         let failed = || format!("cannot read {}", path.display());
@@ -72,4 +78,90 @@ fn texts(arguments: &EmbedText) -> Result<Vec<String>> {
         }
     }
     Ok(texts)
+}
+
+#[derive(Serialize)]
+struct ImageRecord {
+    path: String,
+    embedding: Vec<f32>,
+}
+
+fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
+    let found = sources(&arguments.paths)?;
+    let progress = DownloadProgress::new(common.quiet);
+    let (_, encoder) = ImageEncoder::load(&hub(common)?, &arguments.model, &progress)?;
+    let views = match arguments.tta {
+        Tta::None => Views::Plain,
+        Tta::Flip => Views::Flip,
+    };
+    let single = inputs::is_single(&arguments.paths);
+    let work = |batch: &[Source]| embed(&encoder, batch, views, arguments.raw);
+    let finished = inputs::for_each(common, &found, work, |_, result| {
+        match result {
+            Ok(record) => {
+                if !records.write_json(&record)? {
+                    let numbers = numbers(&record.embedding);
+                    if single {
+                        writeln!(records.raw(), "{numbers}")?;
+                    } else {
+                        writeln!(records.raw(), "{}\t{numbers}", record.path)?;
+                    }
+                }
+            }
+            Err(failure) => {
+                records.write_json(&failure)?;
+            }
+        }
+        records.flush()
+    })?;
+    records.finish()?;
+    Ok(finished)
+}
+
+/// Embeds the pictures that can be read together. When the batch as a whole fails, each is
+/// embedded alone, so that only the one at fault fails.
+fn embed(
+    encoder: &ImageEncoder,
+    batch: &[Source],
+    views: Views,
+    raw: bool,
+) -> Vec<Result<ImageRecord, FailureRecord>> {
+    let images: Vec<Result<RgbImage, InputError>> = batch
+        .par_iter()
+        .map(|source| read(encoder, source))
+        .collect();
+    let good: Vec<RgbImage> = images.iter().flatten().cloned().collect();
+    let mut together = encoder.embed(&good, views, raw).ok().map(Vec::into_iter);
+    let one = |(source, image): (&Source, Result<RgbImage, InputError>)| {
+        let embedding = image.and_then(|image| match together.as_mut().and_then(Iterator::next) {
+            Some(embedding) => Ok(embedding),
+            None => Ok(encoder.embed(&[image], views, raw)?.swap_remove(0)),
+        });
+        match embedding {
+            Ok(embedding) => Ok(ImageRecord {
+                path: source.path().to_string_lossy().into_owned(),
+                embedding,
+            }),
+            Err(error) => Err(inputs::failure(source, &error)),
+        }
+    };
+    batch.iter().zip(images).map(one).collect()
+}
+
+fn read(encoder: &ImageEncoder, source: &Source) -> Result<RgbImage, InputError> {
+    let limits = Limits::default();
+    let options = DecodeOptions {
+        limits,
+        alpha: encoder.preprocessor().alpha,
+        ..DecodeOptions::default()
+    };
+    Ok(decode(&source.read(&limits)?, &options)?)
+}
+
+fn numbers(values: &[f32]) -> String {
+    values
+        .iter()
+        .map(f32::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -9,6 +9,7 @@ mod metadata;
 mod models;
 mod predict;
 mod score;
+mod tokenize;
 
 use crate::{
     Finished,
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
         Command::Predict(predict) => predict::run(common, predict),
         Command::Classify(classify) => classify::run(common, classify),
         Command::Embed { what } => embed::run(common, what),
+        Command::Tokenize(tokenize) => tokenize::run(common, tokenize),
         Command::Metadata(metadata) => metadata::run(common, metadata),
         Command::Score(score) => score::run(common, score),
         Command::Models { action } => models::run(common, action),

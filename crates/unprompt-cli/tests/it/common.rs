@@ -2,8 +2,8 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 8] = [
-    "predict", "classify", "embed", "metadata", "score", "models", "bench", "doctor",
+const COMMANDS: [&str; 9] = [
+    "predict", "classify", "embed", "tokenize", "metadata", "score", "models", "bench", "doctor",
 ];
 
 #[test]
@@ -93,6 +93,8 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
         &["classify", picture][..],
         &["metadata", picture],
         &["embed", "text", "a cat"],
+        &["embed", "image", picture, "--model", "nosuch"],
+        &["tokenize", "a cat", "--model", "nosuch"],
         &["score", "--pred", picture, "--truth", picture],
         &["models", "list"],
         &["bench"],

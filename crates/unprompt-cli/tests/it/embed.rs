@@ -1,7 +1,12 @@
-//! `unprompt embed text`, with a tiny encoder of the user's own.
+//! `unprompt embed text`, with tiny encoders of the user's own.
 
 use crate::harness::{Place, json, json_lines, keys, workspace};
 use serde_json::Value;
+
+fn clip() -> String {
+    let path = workspace("fixtures/models/tiny-clip");
+    path.to_str().unwrap().to_owned()
+}
 
 fn tiny() -> String {
     let path = workspace("fixtures/models/tiny-sbert");
@@ -42,17 +47,56 @@ fn texts_of_the_command_line_come_before_those_of_the_file() {
 #[test]
 fn raw_vectors_are_the_others_before_their_length_is_made_one() {
     let place = Place::new();
-    let model = tiny();
-    let arguments = [
-        "embed", "text", "a cat", "--model", &model, "--format", "json",
-    ];
-    let unit = json(place.run(&arguments).output());
-    let raw = json(place.run(&[&arguments[..], &["--raw"]].concat()).output());
-    let (unit, raw) = (numbers(&unit[0]), numbers(&raw[0]));
-    let length = raw.iter().map(|x| x * x).sum::<f64>().sqrt();
-    assert!((length - 1.0).abs() > 1e-3, "{length}");
-    for (unit, raw) in unit.iter().zip(raw) {
-        assert!((unit - raw / length).abs() < 1e-6);
+    for model in [tiny(), clip()] {
+        let arguments = [
+            "embed", "text", "a cat", "--model", &model, "--format", "json",
+        ];
+        let unit = json(place.run(&arguments).output());
+        let raw = json(place.run(&[&arguments[..], &["--raw"]].concat()).output());
+        let (unit, raw) = (numbers(&unit[0]), numbers(&raw[0]));
+        let length = raw.iter().map(|x| x * x).sum::<f64>().sqrt();
+        assert!((length - 1.0).abs() > 1e-3, "{length}");
+        for (unit, raw) in unit.iter().zip(raw) {
+            assert!((unit - raw / length).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn the_text_tower_of_a_clip_is_a_text_encoder_too() {
+    let place = Place::new();
+    let model = clip();
+    // Longer than its context; the same but for case and spaces; none at all.
+    let long = "portrait of a weathered fisherman, oil on canvas, ".repeat(20);
+    place.write("texts.txt", format!("a cat\n A  CAT \n\n{long}\na cat\n"));
+    let run = |size: &str| {
+        let arguments = [
+            "embed",
+            "text",
+            "--file",
+            "texts.txt",
+            "--model",
+            &model,
+            "--format",
+            "jsonl",
+            "--batch-size",
+            size,
+        ];
+        place.run(&arguments).output().to_owned()
+    };
+    let alone = run("1");
+    let records = json_lines(&alone);
+    assert_eq!(records.len(), 5);
+    for record in &records {
+        assert_eq!(keys(record), ["embedding", "text"]);
+        assert_eq!(numbers(record).len(), 8);
+    }
+    assert_eq!(numbers(&records[0]), numbers(&records[1]));
+    assert_eq!(numbers(&records[0]), numbers(&records[4]));
+    assert_ne!(numbers(&records[0]), numbers(&records[2]));
+    // However long the neighbours are, each has its one vector.
+    for size in ["2", "16"] {
+        assert_eq!(run(size), alone);
     }
 }
 
@@ -85,12 +129,41 @@ fn what_is_no_text_and_what_is_no_encoder_stops_the_run() {
         assert!(run.refusal().contains(expected), "{run:?}");
     }
     place.write("mine/config.json", "{}");
+    place.write("half/config.json", r#"{"model_type": "bert"}"#);
     for (model, expected) in [
         ("nosuch", "unknown model `nosuch`"),
         ("./missing", "./missing"),
-        ("./mine", "modules.json"),
+        ("./mine", "mine/config.json: `model_type` is none"),
+        ("./half", "modules.json"),
     ] {
         let run = place.run(&["embed", "text", "a cat", "--model", model]);
         assert!(run.refusal().contains(expected), "{model}: {run:?}");
     }
+}
+
+#[test]
+fn a_model_without_texts_is_refused_by_name() {
+    let place = Place::new();
+    for (name, expected) in [
+        (
+            "tiny-vit-timm",
+            "a Vision Transformer, where a sentence encoder or a CLIP is needed",
+        ),
+        ("tiny-clip-vision", "the folder holds an image tower only"),
+        ("tiny-clip-transformers", "tokenizer.json"),
+    ] {
+        let path = workspace("fixtures/models").join(name);
+        let path = path.to_str().unwrap();
+        let run = place.run(&["embed", "text", "a cat", "--model", path]);
+        let refusal = run.refusal();
+        assert!(
+            refusal.starts_with(&format!("unprompt: model `{path}`: ")),
+            "{refusal}"
+        );
+        assert!(refusal.contains(expected), "{refusal}");
+    }
+    // The pickle is asked about before anything is read from it.
+    let path = workspace("fixtures/models/tiny-clip-open-clip-variant");
+    let run = place.run(&["embed", "text", "a cat", "--model", path.to_str().unwrap()]);
+    assert!(run.refusal().contains("--allow-pickle"), "{run:?}");
 }

@@ -1,4 +1,5 @@
-//! What needs the real weights of the preset `lite`: all-MiniLM-L6-v2 and EfficientNet-Lite0.
+//! What needs the real weights of the preset `lite`, all-MiniLM-L6-v2 and EfficientNet-Lite0, and
+//! CLIP's real vocabulary.
 //!
 //! They are fetched once, about 110 MB, into a cache that stays: the folder that `UNPROMPT_CACHE`
 //! names, else `model-cache` in cargo's target folder; never the user's own caches. Where they
@@ -15,6 +16,7 @@
 mod harness;
 
 mod classifier;
+mod clip_tokenizer;
 mod commands;
 mod inputs;
 mod prediction;
@@ -34,6 +36,7 @@ fn main() {
     let mut tests: Vec<Test> = [
         sentence_encoder::TESTS,
         classifier::TESTS,
+        clip_tokenizer::TESTS,
         prediction::TESTS,
         inputs::TESTS,
         commands::TESTS,

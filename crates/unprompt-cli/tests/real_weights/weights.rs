@@ -3,19 +3,21 @@
 use crate::harness::Place;
 use std::path::{Path, PathBuf};
 use unprompt::{
-    Classifier, Hub, HubOptions, NoProgress, SentenceEncoder,
+    Classifier, Hub, HubOptions, NoProgress, SentenceEncoder, Tokenizer,
     hub::{Environment, Manifest},
     load_sentence_encoder,
 };
 
 pub const ENCODER: &str = "all-MiniLM-L6-v2";
 pub const CLASSIFIER: &str = "efficientnet-lite0";
+pub const VOCABULARY: &str = "clip-bpe-vocabulary";
 
-/// Both models, and the cache they are in.
+/// The models, and the cache they are in.
 pub struct Weights {
     caches: PathBuf,
     pub encoder: SentenceEncoder,
     pub classifier: Classifier,
+    pub clip_tokenizer: Tokenizer,
 }
 
 impl Weights {
@@ -31,7 +33,7 @@ impl Weights {
         environment.hub_cache = caches.join("huggingface/hub");
         let manifest = Manifest::builtin().unwrap().clone();
         let hub = Hub::new(environment, HubOptions::default(), manifest);
-        for name in [ENCODER, CLASSIFIER] {
+        for name in [ENCODER, CLASSIFIER, VOCABULARY] {
             let model = name.parse().unwrap();
             hub.pull(&model, &NoProgress)
                 .map_err(|error| one_line(&error.to_string()))?;
@@ -39,10 +41,12 @@ impl Weights {
         // The weights are here: whatever is wrong from now on is a failure.
         let (_, encoder) = load_sentence_encoder(&hub, ENCODER, &NoProgress).unwrap();
         let (_, classifier) = Classifier::load(&hub, CLASSIFIER, &NoProgress).unwrap();
+        let clip_tokenizer = Tokenizer::load(&hub, VOCABULARY, &NoProgress).unwrap();
         Ok(Self {
             caches,
             encoder,
             classifier,
+            clip_tokenizer,
         })
     }
 

@@ -1,0 +1,62 @@
+//! `unprompt bench`: the project's own measurements, each with its Python peers beside it in the
+//! same run. Machines are noisy: what counts are the medians and the ratios.
+
+mod first_prediction;
+mod minilm;
+mod peer;
+mod row;
+mod towers;
+
+use crate::{
+    Finished,
+    arguments::{Bench, BenchKind, Common, Format},
+    commands::hub,
+    output::Output,
+    progress::DownloadProgress,
+    records::RecordWriter,
+};
+use anyhow::{Context, Result};
+use std::io::Write;
+use unprompt::ModelRef;
+
+const PICTURE: &[u8] = include_bytes!("../../../../../examples/pictures/rocket.jpg");
+
+/// The encoder whose speed is measured.
+const ENCODER: &str = "all-MiniLM-L6-v2";
+
+pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
+    let output = Output::open(common.out.as_deref())?;
+    let formats = [Format::Text, Format::Json, Format::Jsonl];
+    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let hub = hub(common)?;
+    let progress = DownloadProgress::new(common.quiet);
+    // Everything is fetched before anything is timed.
+    for name in [ENCODER, "efficientnet-lite0"] {
+        hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
+    }
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let rows = match arguments.what {
+        None => {
+            let folder = folder.path();
+            let mut rows = first_prediction::first_prediction(common, arguments, &hub, folder)?;
+            rows.extend(minilm::minilm_throughput(common, arguments, &hub, folder)?);
+            rows
+        }
+        Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
+    };
+    let threads = rayon::current_num_threads();
+    if records.format() == Format::Text {
+        writeln!(
+            records.raw(),
+            "{threads} threads, medians of {} runs",
+            arguments.runs
+        )?;
+    }
+    for row in &rows {
+        if !records.write_json(row)? {
+            row::write_text(records.raw(), row)?;
+        }
+    }
+    records.finish()?;
+    Ok(Finished::Whole)
+}

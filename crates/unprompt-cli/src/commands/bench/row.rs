@@ -1,0 +1,77 @@
+//! The lines of a measurement's result.
+
+use anyhow::Result;
+use serde::Serialize;
+use std::io::Write;
+
+/// One line of the result.
+#[derive(Serialize)]
+pub(super) struct Row {
+    pub(super) measurement: &'static str,
+    pub(super) program: String,
+    /// Milliseconds; the median of the runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) median_ms: Option<f64>,
+    /// Our median divided by this one: below 1 we are faster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ours_to_this: Option<f64>,
+    /// Largest difference of its first embedding to ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) largest_difference: Option<f32>,
+    /// Why it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missing: Option<String>,
+}
+
+impl Row {
+    pub(super) fn measured(
+        measurement: &'static str,
+        program: impl Into<String>,
+        median_ms: f64,
+    ) -> Self {
+        let program = program.into();
+        Self {
+            measurement,
+            program,
+            median_ms: Some(median_ms),
+            ours_to_this: None,
+            largest_difference: None,
+            missing: None,
+        }
+    }
+
+    pub(super) fn missing(
+        measurement: &'static str,
+        program: impl Into<String>,
+        why: String,
+    ) -> Self {
+        let missing = Some(why);
+        Self {
+            median_ms: None,
+            missing,
+            ..Self::measured(measurement, program, 0.0)
+        }
+    }
+}
+
+/// One line for a person.
+pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
+    let Row {
+        measurement,
+        program,
+        ..
+    } = row;
+    write!(output, "{measurement:<28} {program:<40}")?;
+    match (row.median_ms, &row.missing) {
+        (Some(median), _) => write!(output, " {median:>10.1} ms")?,
+        (None, Some(missing)) => write!(output, " not measured: {missing}")?,
+        (None, None) => {}
+    }
+    if let Some(ratio) = row.ours_to_this {
+        write!(output, "   ours / this {ratio:.3}")?;
+    }
+    if let Some(difference) = row.largest_difference {
+        write!(output, "   differs by {difference:.1e}")?;
+    }
+    Ok(writeln!(output)?)
+}

@@ -1,0 +1,341 @@
+//! ViT and CLIP at full size, on random weights that a Python peer writes.
+
+use super::{
+    PICTURE,
+    minilm::minilm_throughput,
+    peer::{largest_difference, median},
+    row::Row,
+};
+use crate::{
+    arguments::{Bench, Common},
+    output::{complain, describe},
+};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use unprompt::{
+    Hub, ModelRef, NoProgress,
+    models::{Checkpoint, ClipCheckpoint, Pickle, Vit},
+};
+
+const SCRIPT: &str = include_str!("../../../bench/towers.py");
+/// Phrases of the length that CLIP Interrogator ranks.
+const PHRASES: &str = "clip-interrogator-labels";
+const PHRASE_COUNT: usize = 256;
+/// Threads of the engine that ran before may still be spinning.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Our side of one case: a forward pass, giving the first row of its output.
+type Forward = Box<dyn Fn() -> Result<Vec<f32>>>;
+
+/// Measures every network, and from process start to the first embedding.
+pub(super) fn towers(
+    common: &Common,
+    arguments: &Bench,
+    hub: &Hub,
+    folder: &Path,
+) -> Result<Vec<Row>> {
+    let script = folder.join("towers.py");
+    fs::write(&script, SCRIPT)?;
+    let phrases = hub.resolve(&PHRASES.parse::<ModelRef>()?, &NoProgress)?;
+    let phrases = fs::read_to_string(phrases.file("flavors.txt")?)?;
+    // Every 400th of some 100,000: short and long ones alike.
+    let phrases: Vec<&str> = phrases.lines().step_by(390).take(PHRASE_COUNT).collect();
+    let texts = folder.join("phrases.txt");
+    fs::write(&texts, phrases.join("\n"))?;
+
+    let mut rows = Vec::new();
+    for (name, case, batch) in [
+        ("ViT-B/16, batch 1", "vit-b-16", 1),
+        ("ViT-B/16, batch 8", "vit-b-16", 8),
+        ("CLIP ViT-L/14, batch 1", "clip-l-14-image", 1),
+        ("CLIP ViT-L/14, batch 4", "clip-l-14-image", 4),
+        ("CLIP ViT-L/14, 256 phrases", "clip-l-14-text", PHRASE_COUNT),
+    ] {
+        if !common.quiet {
+            complain(&format!(
+                "{name}: writing random weights, starting the peers"
+            ));
+        }
+        let mut command = Command::new(&arguments.python);
+        command
+            .arg(&script)
+            .arg("serve")
+            .arg(folder)
+            .arg(case)
+            .arg(batch.to_string());
+        command
+            .arg(rayon::current_num_threads().to_string())
+            .arg(&texts);
+        match Peers::start(command) {
+            Ok(peers) => rows.extend(measure(name, arguments, peers, &|| load(case, folder))?),
+            Err(error) => rows.push(Row::missing(name, "peers", describe(&error))),
+        }
+    }
+    rows.extend(minilm_throughput(common, arguments, hub, folder)?);
+    rows.extend(first_embedding(arguments, &script, folder)?);
+    Ok(rows)
+}
+
+/// Builds a case's network from the folder that the peer wrote.
+fn load(case: &str, folder: &Path) -> Result<Forward> {
+    let input = Checkpoint::open(folder.join("input.safetensors"), Pickle::Deny)?;
+    let values = |name: &str| -> Result<(Vec<usize>, Vec<f32>)> {
+        let shape = input
+            .tensor(name)
+            .with_context(|| format!("no input `{name}`"))?
+            .shape;
+        Ok((shape.to_vec(), input.tensor_f32(name, shape)?))
+    };
+    let pictures = || -> Result<Vec<Vec<f32>>> {
+        let (shape, pixels) = values("pixels")?;
+        let size = shape.iter().skip(1).product::<usize>();
+        Ok(pixels.chunks_exact(size).map(<[f32]>::to_vec).collect())
+    };
+    let first = |rows: Vec<Vec<f32>>| rows.into_iter().next().context("no output");
+    Ok(match case {
+        "vit-b-16" => {
+            let vit = Vit::load(&folder.join("vit_base_patch16_224"), Pickle::Deny)?;
+            let pictures = pictures()?;
+            Box::new(move || first(vit.forward(&pictures)?))
+        }
+        "clip-l-14-image" => {
+            let clip = ClipCheckpoint::open(&folder.join("ViT-L-14"), Pickle::Deny)?;
+            let tower = clip.image_tower()?;
+            let pictures = pictures()?;
+            Box::new(move || first(tower.forward(&pictures)?))
+        }
+        "clip-l-14-text" => {
+            let clip = ClipCheckpoint::open(&folder.join("ViT-L-14"), Pickle::Deny)?;
+            let tower = clip.text_tower()?;
+            let (shape, ids) = values("ids")?;
+            let ids: Vec<Vec<u32>> = ids
+                .chunks_exact(shape[1])
+                .map(|row| row.iter().map(|id| *id as u32).collect())
+                .collect();
+            Box::new(move || first(tower.forward(&ids)?))
+        }
+        other => bail!("no case `{other}`"),
+    })
+}
+
+/// All engines in turn, round by round.
+fn measure(
+    name: &'static str,
+    arguments: &Bench,
+    mut peers: Peers,
+    load: &dyn Fn() -> Result<Forward>,
+) -> Result<Vec<Row>> {
+    let forward = load()?;
+    let mut our_times = Vec::new();
+    let mut peer_times = vec![Vec::new(); peers.names.len()];
+    let mut differences = vec![None; peers.names.len()];
+    // The first round warms everything and is not counted.
+    for round in 0..=arguments.runs {
+        thread::sleep(SETTLE);
+        let start = Instant::now();
+        let ours = serde_json::to_value(forward()?)?;
+        let our_time = start.elapsed().as_secs_f64() * 1e3;
+        for index in 0..peers.names.len() {
+            thread::sleep(SETTLE);
+            let answer = peers.ask(index)?;
+            differences[index] = largest_difference(&ours, &answer["first"]);
+            if round > 0 {
+                peer_times[index].push(answer["ms"].as_f64().context("no `ms`")?);
+            }
+        }
+        if round > 0 {
+            our_times.push(our_time);
+        }
+    }
+    let our_median = median(&mut our_times);
+    let mut rows = vec![Row::measured(name, "unprompt f32", our_median)];
+    for (index, program) in peers.names.iter().enumerate() {
+        let peer_median = median(&mut peer_times[index]);
+        rows.push(Row {
+            ours_to_this: Some(our_median / peer_median),
+            largest_difference: differences[index],
+            ..Row::measured(name, program, peer_median)
+        });
+    }
+    Ok(rows)
+}
+
+/// From process start to the first embedding with ViT-L/14, and the largest memory meanwhile.
+fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Vec<Row>> {
+    const TIME: &str = "process to first ViT-L/14 embedding";
+    const MEMORY: &str = "its peak memory, MB";
+    let weights = folder.join("ViT-L-14");
+    if !weights.is_dir() {
+        return Ok(vec![Row::missing(
+            TIME,
+            "unprompt f32",
+            "no weights were written".into(),
+        )]);
+    }
+    let picture = folder.join("rocket.jpg");
+    fs::write(&picture, PICTURE)?;
+    let threads = rayon::current_num_threads().to_string();
+    let program = std::env::current_exe()?;
+    let ours = || {
+        let mut command = Command::new(&program);
+        command.args([
+            "embed",
+            "image",
+            "--offline",
+            "--quiet",
+            "--format",
+            "jsonl",
+        ]);
+        command
+            .args(["--threads", &threads, "--model"])
+            .arg(&weights)
+            .arg(&picture);
+        command
+    };
+    let peer = || {
+        let mut command = Command::new(&arguments.python);
+        command
+            .arg(script)
+            .arg("first")
+            .arg(folder)
+            .arg(&picture)
+            .arg(&threads);
+        command
+    };
+    let (mut times, mut memory) = ([Vec::new(), Vec::new()], [0.0f64; 2]);
+    let mut difference = None;
+    for round in 0..=arguments.runs {
+        let mut answers = Vec::new();
+        for (index, command) in [ours(), peer()].into_iter().enumerate() {
+            let (answer, elapsed, peak) = watched(command)?;
+            if round > 0 {
+                times[index].push(elapsed);
+            }
+            memory[index] = memory[index].max(peak);
+            answers.push(answer);
+        }
+        difference = largest_difference(&answers[0]["embedding"], &answers[1]["embedding"]);
+    }
+    let [mut our_times, mut peer_times] = times;
+    let (our_median, peer_median) = (median(&mut our_times), median(&mut peer_times));
+    Ok(vec![
+        Row::measured(TIME, "unprompt f32", our_median),
+        Row {
+            ours_to_this: Some(our_median / peer_median),
+            largest_difference: difference,
+            ..Row::measured(TIME, "open_clip", peer_median)
+        },
+        Row::measured(MEMORY, "unprompt f32", memory[0]),
+        Row {
+            ours_to_this: Some(memory[0] / memory[1]),
+            ..Row::measured(MEMORY, "open_clip", memory[1])
+        },
+    ])
+}
+
+/// Runs a command to its end: its answer, milliseconds, and its largest resident memory in MB (0
+/// where the system does not tell).
+fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
+    let start = Instant::now();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = child
+        .spawn()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let status = format!("/proc/{}/status", child.id());
+    let watcher = thread::spawn(move || {
+        let mut peak = 0.0f64;
+        while let Ok(text) = fs::read_to_string(&status) {
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(kilobytes) = line.and_then(|l| l.split_whitespace().next()?.parse().ok())
+            else {
+                break;
+            };
+            peak = peak.max(kilobytes);
+            thread::sleep(Duration::from_millis(2));
+        }
+        peak / 1e3
+    });
+    let mut answer = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut answer)?;
+    }
+    let elapsed = start.elapsed().as_secs_f64() * 1e3;
+    child.wait()?;
+    let peak = watcher.join().unwrap_or(0.0);
+    Ok((
+        serde_json::from_str(&answer).context("the program printed no JSON")?,
+        elapsed,
+        peak,
+    ))
+}
+
+/// A Python process that times its peers on demand.
+struct Peers {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    names: Vec<String>,
+}
+
+impl Peers {
+    fn start(mut command: Command) -> Result<Self> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let input = child.stdin.take().context("no standard input")?;
+        let output = BufReader::new(child.stdout.take().context("no standard output")?);
+        let mut peers = Self {
+            child,
+            input,
+            output,
+            names: Vec::new(),
+        };
+        let hello = peers.read()?;
+        if let Some(install) = hello["missing"].as_str() {
+            bail!("{install}");
+        }
+        let names = hello["peers"].as_array().context("no peers")?;
+        peers.names = names
+            .iter()
+            .filter_map(|n| n.as_str().map(String::from))
+            .collect();
+        Ok(peers)
+    }
+
+    fn ask(&mut self, index: usize) -> Result<Value> {
+        writeln!(self.input, "{}", self.names[index])?;
+        self.input.flush()?;
+        self.read()
+    }
+
+    fn read(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            bail!("the peers' process ended; run it by hand to see why");
+        }
+        serde_json::from_str(&line).context("the peers' process printed no JSON")
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        // It may be in the middle of a pass; nothing of it is needed any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

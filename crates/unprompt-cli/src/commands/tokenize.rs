@@ -1,0 +1,40 @@
+//! `unprompt tokenize`: the ids of texts.
+
+use crate::{
+    Finished,
+    arguments::{Common, Format, Tokenize},
+    commands::hub,
+    output::Output,
+    progress::DownloadProgress,
+    records::RecordWriter,
+};
+use anyhow::Result;
+use serde::Serialize;
+use std::io::Write;
+use unprompt::Tokenizer;
+
+#[derive(Serialize)]
+struct Record<'a> {
+    text: &'a str,
+    ids: Vec<u32>,
+}
+
+pub(crate) fn run(common: &Common, arguments: &Tokenize) -> Result<Finished> {
+    let output = Output::open(common.out.as_deref())?;
+    let formats = [Format::Text, Format::Json, Format::Jsonl];
+    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let progress = DownloadProgress::new(common.quiet);
+    let tokenizer = Tokenizer::load(&hub(common)?, &arguments.model, &progress)?;
+    for text in &arguments.texts {
+        let record = Record {
+            text,
+            ids: tokenizer.encode(text)?,
+        };
+        if !records.write_json(&record)? {
+            let ids: Vec<String> = record.ids.iter().map(u32::to_string).collect();
+            writeln!(records.raw(), "{}", ids.join(" "))?;
+        }
+    }
+    records.finish()?;
+    Ok(Finished::Whole)
+}

@@ -1,0 +1,257 @@
+//! Pictures to vectors: the image tower of a CLIP, or a Vision Transformer that regresses.
+
+use crate::{
+    InputError, Result,
+    loading::{Kind, Located},
+    text_encoder::clip_checkpoint,
+};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use unprompt_hub::{Hub, Progress, ResolvedModel};
+use unprompt_image::{
+    Filter, HALF, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
+};
+use unprompt_models::{
+    ClipImageTower, ModelError, Vit, mean_of_views, normalize_regression, to_unit_length,
+};
+
+/// Where transformers keeps what happens to a picture before the network.
+const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
+const PROCESSOR_CONFIG: &str = "processor_config.json";
+
+/// Which views of a picture are averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Views {
+    /// The picture as it is.
+    #[default]
+    Plain,
+    /// The picture and its mirror image.
+    Flip,
+}
+
+/// A network that gives a picture a vector, with its preprocessing.
+#[derive(Debug)]
+pub struct ImageEncoder {
+    network: Network,
+    preprocessor: Preprocessor,
+}
+
+#[derive(Debug)]
+enum Network {
+    Clip(Box<ClipImageTower>),
+    Vit(Box<Vit>),
+}
+
+impl ImageEncoder {
+    /// Resolves and builds an image encoder.
+    ///
+    /// # Errors
+    /// When the model cannot be had, or is neither a CLIP nor a Vision Transformer.
+    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+        let located = Located::new(hub, name, progress)?;
+        let kind = located.kind()?;
+        let encoder = match kind {
+            Kind::Clip => {
+                let checkpoint = clip_checkpoint(&located)?;
+                let tower = located.named(checkpoint.image_tower())?;
+                let size = tower.image_size();
+                Self {
+                    network: Network::Clip(Box::new(tower)),
+                    preprocessor: clip_preprocessor(&located, checkpoint.is_open_clip(), size)?,
+                }
+            }
+            Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
+                let vit = located.named(Vit::load(located.path(), located.pickle))?;
+                let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
+                Self {
+                    network: Network::Vit(Box::new(vit)),
+                    preprocessor,
+                }
+            }
+            other => return located.refuse(other, "a CLIP or a Vision Transformer"),
+        };
+        Ok((located.resolved, encoder))
+    }
+
+    /// How a picture becomes the network's input.
+    pub fn preprocessor(&self) -> &Preprocessor {
+        &self.preprocessor
+    }
+
+    /// One vector for each picture.
+    ///
+    /// A CLIP's feature, or a regressor's output divided by its largest magnitude, is brought to
+    /// unit length; with two views their mean is returned, which is a little shorter, as the
+    /// pipeline's reference leaves it. With `raw` nothing is normalised.
+    ///
+    /// # Errors
+    /// The first picture that is too elongated to be resized, or whose vector is not finite.
+    pub fn embed(
+        &self,
+        images: &[RgbImage],
+        views: Views,
+        raw: bool,
+    ) -> std::result::Result<Vec<Vec<f32>>, InputError> {
+        let prepare = |image: &RgbImage| {
+            let pixels = self.preprocessor.apply(image, Layout::Hwc)?;
+            let mirrored = (views == Views::Flip).then(|| mirror(&pixels.data, pixels.width));
+            Ok([Some(pixels.data), mirrored])
+        };
+        let prepared: std::result::Result<Vec<_>, InputError> =
+            images.par_iter().map(prepare).collect();
+        let inputs: Vec<Vec<f32>> = prepared?.into_iter().flatten().flatten().collect();
+        let mut outputs = match &self.network {
+            Network::Clip(tower) => tower.forward(&inputs)?,
+            Network::Vit(vit) => vit.forward(&inputs)?,
+        };
+        if !raw {
+            outputs.iter_mut().for_each(|output| match &self.network {
+                Network::Vit(vit) if vit.has_head() => normalize_regression(output),
+                _ => to_unit_length(output),
+            });
+        }
+        Ok(match views {
+            Views::Plain => outputs,
+            Views::Flip => outputs.chunks_exact(2).map(mean_of_views).collect(),
+        })
+    }
+}
+
+/// The mirror image of pixels laid out height, width, channel.
+fn mirror(pixels: &[f32], width: usize) -> Vec<f32> {
+    let mut mirrored = Vec::with_capacity(pixels.len());
+    for row in pixels.chunks_exact(width * 3) {
+        mirrored.extend(row.as_chunks::<3>().0.iter().rev().flatten());
+    }
+    mirrored
+}
+
+/// Reads one of a model's configuration files as text, if it is there.
+fn configuration(located: &Located, name: &str) -> Result<Option<String>> {
+    let Some(path) = located.resolved.files.get(name) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| ModelError::Configuration {
+        path: path.clone(),
+        message: error.to_string(),
+    });
+    located.named(text).map(Some)
+}
+
+fn parsed(
+    located: &Located,
+    name: &str,
+    preprocessor: unprompt_image::Result<Preprocessor>,
+) -> Result<Preprocessor> {
+    located.named(preprocessor.map_err(|error| ModelError::Configuration {
+        path: located.resolved.dir.join(name),
+        message: error.to_string(),
+    }))
+}
+
+fn clip_preprocessor(
+    located: &Located,
+    open_clip: bool,
+    (height, width): (usize, usize),
+) -> Result<Preprocessor> {
+    if open_clip {
+        let name = "open_clip_config.json";
+        let json = configuration(located, name)?.unwrap_or_else(|| "{}".into());
+        let preprocessor = Preprocessor::from_open_clip_config(&of_size(json, height, width));
+        return parsed(located, name, preprocessor);
+    }
+    match image_processor(located)? {
+        Some(preprocessor) => Ok(preprocessor),
+        None => {
+            let defaults = json!({
+                "image_processor_type": "CLIPImageProcessor",
+                "size": {"shortest_edge": height.min(width)},
+                "crop_size": {"height": height, "width": width},
+            });
+            let preprocessor = Preprocessor::from_preprocessor_config(&defaults.to_string());
+            parsed(located, PREPROCESSOR_CONFIG, preprocessor)
+        }
+    }
+}
+
+/// The `preprocess_cfg` of open_clip with the network's own size: open_clip takes that whatever the
+/// file says, and published files often say nothing.
+fn of_size(json: String, height: usize, width: usize) -> String {
+    let Ok(mut config) = serde_json::from_str::<Value>(&json) else {
+        // What is wrong with it is said where it is read.
+        return json;
+    };
+    if let Some(config) = config.as_object_mut() {
+        let preprocess = config.entry("preprocess_cfg").or_insert_with(|| json!({}));
+        if let Some(preprocess) = preprocess.as_object_mut() {
+            preprocess.insert("size".into(), json!([height, width]));
+        }
+    }
+    config.to_string()
+}
+
+/// The image processor of a folder of transformers. Version 5 saves it within the configuration
+/// of the whole processor, which then comes first.
+fn image_processor(located: &Located) -> Result<Option<Preprocessor>> {
+    for name in [PROCESSOR_CONFIG, PREPROCESSOR_CONFIG] {
+        let Some(json) = configuration(located, name)? else {
+            continue;
+        };
+        let is_of_a_tokenizer_alone = name == PROCESSOR_CONFIG
+            && serde_json::from_str::<Value>(&json)
+                .is_ok_and(|config| config.get("image_processor").is_none());
+        if !is_of_a_tokenizer_alone {
+            let preprocessor = Preprocessor::from_preprocessor_config(&json);
+            return parsed(located, name, preprocessor).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The preprocessing of a Vision Transformer, from its own configuration where it has one.
+pub(crate) fn vit_preprocessor(
+    located: &Located,
+    kind: Kind,
+    (height, width): (usize, usize),
+) -> Result<Preprocessor> {
+    let (height, width) = (height as u32, width as u32);
+    match kind {
+        Kind::TimmVit => {
+            let json = configuration(located, "config.json")?.unwrap_or_default();
+            parsed(
+                located,
+                "config.json",
+                Preprocessor::from_timm_config(&json),
+            )
+        }
+        Kind::TransformersVit => match image_processor(located)? {
+            Some(preprocessor) => Ok(preprocessor),
+            None => {
+                let normalize = Normalize {
+                    mean: HALF,
+                    std: HALF,
+                };
+                Ok(Preprocessor::squash(
+                    width,
+                    height,
+                    Filter::Bilinear,
+                    normalize,
+                ))
+            }
+        },
+        // The paper's notebook resizes its square pictures without a crop; others need one.
+        _ => {
+            let normalize = Normalize {
+                mean: IMAGENET_MEAN,
+                std: IMAGENET_STD,
+            };
+            let side = height.min(width);
+            Ok(Preprocessor::shortest_side_crop(
+                side,
+                side,
+                Filter::Bilinear,
+                normalize,
+            ))
+        }
+    }
+}

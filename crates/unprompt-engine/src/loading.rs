@@ -1,0 +1,203 @@
+//! From the name a user gave to a network: which files, and which kind of model they are.
+
+use crate::{EngineError, Result};
+use std::path::{Path, PathBuf};
+use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
+use unprompt_models::{KnownClip, ModelError, known_clip, known_clips};
+
+/// A model's files on this machine, not read yet.
+pub(crate) struct Located {
+    pub(crate) resolved: ResolvedModel,
+    pub(crate) pickle: Pickle,
+    name: String,
+    /// Set for a name such as `ViT-H-14/laion2b_s32b_b79k`.
+    known_clip: Option<KnownClip>,
+}
+
+/// What a model is, told from its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A folder of sentence-transformers.
+    SentenceEncoder,
+    /// A CLIP of open_clip or transformers.
+    Clip,
+    /// A Vision Transformer of timm, with its configuration.
+    TimmVit,
+    /// A Vision Transformer of transformers.
+    TransformersVit,
+    /// A Vision Transformer's tensors alone, as the paper's regressor is published.
+    BareVit,
+    /// EfficientNet-Lite.
+    EfficientNetLite,
+    /// CLIP's byte pairs alone.
+    ClipVocabulary,
+}
+
+impl Located {
+    /// Finds a model by its name, and fetches it when it is not here.
+    pub(crate) fn new(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<Self> {
+        let known_clip = named_clip(name)?;
+        let reference: ModelRef = match &known_clip {
+            Some(known) => known.repository.parse()?,
+            None => name.parse()?,
+        };
+        let resolved = hub.resolve(&reference, progress)?;
+        let pickle = if hub.allows_pickle() {
+            Pickle::Allow
+        } else {
+            Pickle::Deny
+        };
+        Ok(Self {
+            resolved,
+            pickle,
+            name: name.to_owned(),
+            known_clip,
+        })
+    }
+
+    /// The folder, or the file where the model is one file.
+    pub(crate) fn path(&self) -> &Path {
+        match self.resolved.files.values().next() {
+            Some(file) if self.resolved.files.len() == 1 => file,
+            _ => &self.resolved.dir,
+        }
+    }
+
+    /// Turns a model's error into one that names the model.
+    pub(crate) fn named<T>(&self, result: std::result::Result<T, ModelError>) -> Result<T> {
+        result.map_err(|reason| EngineError::Model {
+            name: self.name.clone(),
+            reason,
+        })
+    }
+
+    /// An error for a model that is of another kind than the command needs.
+    pub(crate) fn refuse<T>(&self, found: Kind, needed: &str) -> Result<T> {
+        let message = format!("{}, where {needed} is needed", found.describe());
+        self.named(Err(ModelError::Configuration {
+            path: self.path().to_owned(),
+            message,
+        }))
+    }
+
+    pub(crate) fn known_clip(&self) -> Option<&KnownClip> {
+        self.known_clip.as_ref()
+    }
+
+    /// Tells the kind from the files that are there.
+    pub(crate) fn kind(&self) -> Result<Kind> {
+        let files = &self.resolved.files;
+        // A configuration given by itself would lose what the files beside it say.
+        let alone = Path::new(&self.name).is_file();
+        let has = |name: &str| !alone && files.contains_key(name);
+        if self.known_clip.is_some() || has("open_clip_config.json") {
+            return Ok(Kind::Clip);
+        }
+        if has("modules.json") {
+            return Ok(Kind::SentenceEncoder);
+        }
+        if files.contains_key("bpe_simple_vocab_16e6.txt.gz") {
+            return Ok(Kind::ClipVocabulary);
+        }
+        if let Some(config) = files.get("config.json").filter(|_| !alone) {
+            return self.kind_of_config(config);
+        }
+        let checkpoint =
+            self.named(Checkpoint::open(self.path(), self.pickle).map_err(ModelError::from))?;
+        if checkpoint.contains("_conv_stem.weight") {
+            Ok(Kind::EfficientNetLite)
+        } else if checkpoint.contains("patch_embed.proj.weight") {
+            Ok(Kind::BareVit)
+        } else {
+            let message = "neither a configuration file nor tensors of a known network".into();
+            self.named(Err(ModelError::Configuration {
+                path: self.path().to_owned(),
+                message,
+            }))
+        }
+    }
+
+    fn kind_of_config(&self, path: &PathBuf) -> Result<Kind> {
+        let failed = |message: String| ModelError::Configuration {
+            path: path.clone(),
+            message,
+        };
+        let read = || {
+            let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+            serde_json::from_slice::<serde_json::Value>(&text)
+                .map_err(|error| failed(error.to_string()))
+        };
+        let config = self.named(read())?;
+        let text = |key: &str| config.get(key).and_then(serde_json::Value::as_str);
+        match (text("model_type"), text("architecture")) {
+            (Some("bert"), _) => Ok(Kind::SentenceEncoder),
+            (Some("vit"), _) => Ok(Kind::TransformersVit),
+            (Some(clip), _) if clip.starts_with("clip") => Ok(Kind::Clip),
+            (None, Some(_)) => Ok(Kind::TimmVit),
+            (None, None) if config.get("blocks").is_some() => Ok(Kind::EfficientNetLite),
+            (kind, _) => {
+                let kind = kind.unwrap_or("none");
+                self.named(Err(failed(format!(
+                    "`model_type` is {kind}; built are bert, vit and clip, and the networks of timm, \
+                     which have `architecture` in its place"
+                ))))
+            }
+        }
+    }
+}
+
+/// The CLIP that is meant by one of open_clip's names. They look like hub ids; a folder of that name
+/// still wins.
+fn named_clip(name: &str) -> Result<Option<KnownClip>> {
+    if Path::new(name).exists() {
+        return Ok(None);
+    }
+    let known = known_clip(name);
+    if known.is_none()
+        && let Some((architecture, tag)) = name.split_once('/')
+    {
+        let of_it = known_clips()
+            .into_iter()
+            .filter(|known| known.architecture == architecture)
+            .map(|known| known.tag);
+        let tags: Vec<String> = of_it.collect();
+        if !tags.is_empty() {
+            let message = format!("no such weights; known are {}", tags.join(", "));
+            return Err(EngineError::Model {
+                name: name.to_owned(),
+                reason: ModelError::Configuration {
+                    path: tag.into(),
+                    message,
+                },
+            });
+        }
+    }
+    Ok(known)
+}
+
+/// Refuses one of open_clip's names where no CLIP is wanted, before gigabytes are fetched.
+pub(crate) fn refuse_named_clip(name: &str, needed: &str) -> Result<()> {
+    match named_clip(name)? {
+        None => Ok(()),
+        Some(known) => Err(EngineError::Model {
+            name: name.to_owned(),
+            reason: ModelError::Configuration {
+                path: known.repository.into(),
+                message: format!("{}, where {needed} is needed", Kind::Clip.describe()),
+            },
+        }),
+    }
+}
+
+impl Kind {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::SentenceEncoder => "a sentence encoder",
+            Self::Clip => "a CLIP",
+            Self::TimmVit | Self::TransformersVit | Self::BareVit => "a Vision Transformer",
+            Self::EfficientNetLite => "an EfficientNet-Lite",
+            Self::ClipVocabulary => "a vocabulary without a network",
+        }
+    }
+}

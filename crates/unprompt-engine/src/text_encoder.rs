@@ -1,0 +1,164 @@
+//! Texts to vectors: a sentence encoder, or the text tower of a CLIP.
+
+use crate::{
+    Result,
+    loading::{Kind, Located},
+};
+use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
+use unprompt_models::{
+    ClipCheckpoint, ClipTextTower, ClipTokenizer, ModelError, SentenceEncoder, to_unit_length,
+};
+
+/// The hub's name of CLIP's byte pairs.
+const VOCABULARY: &str = "clip-bpe-vocabulary";
+const VOCABULARY_FILE: &str = "bpe_simple_vocab_16e6.txt.gz";
+/// Length of a text in every CLIP that open_clip's vocabulary alone is used for.
+const USUAL_CONTEXT: usize = 77;
+
+/// Anything that gives a text a vector.
+#[derive(Debug)]
+pub enum TextEncoder {
+    /// A sentence encoder.
+    Sentence(Box<SentenceEncoder>),
+    /// The text tower of a CLIP.
+    Clip(Box<ClipTextEncoder>),
+}
+
+/// A CLIP's text tower with its tokenizer.
+#[derive(Debug)]
+pub struct ClipTextEncoder {
+    tokenizer: ClipTokenizer,
+    tower: ClipTextTower,
+}
+
+impl TextEncoder {
+    /// Resolves and builds a text encoder.
+    ///
+    /// # Errors
+    /// When the model cannot be had, or has no text side.
+    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+        let located = Located::new(hub, name, progress)?;
+        let encoder = match located.kind()? {
+            Kind::SentenceEncoder => {
+                let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
+                Self::Sentence(Box::new(located.named(encoder)?))
+            }
+            Kind::Clip => {
+                let checkpoint = clip_checkpoint(&located)?;
+                let tower = located.named(checkpoint.text_tower())?;
+                let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
+                Self::Clip(Box::new(ClipTextEncoder { tokenizer, tower }))
+            }
+            other => return located.refuse(other, "a sentence encoder or a CLIP"),
+        };
+        Ok((located.resolved, encoder))
+    }
+
+    /// One vector for each text, of unit length unless `raw`.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenised or the weights give no finite number.
+    pub fn embed<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        raw: bool,
+    ) -> std::result::Result<Vec<Vec<f32>>, ModelError> {
+        match self {
+            Self::Sentence(encoder) if raw => encoder.embed_raw(texts),
+            Self::Sentence(encoder) => encoder.embed(texts),
+            Self::Clip(encoder) => {
+                let ids = texts
+                    .iter()
+                    .map(|text| encoder.tokenizer.encode(text.as_ref()))
+                    .collect::<std::result::Result<Vec<_>, _>>()?;
+                let mut features = encoder.tower.forward(&ids)?;
+                if !raw {
+                    features
+                        .iter_mut()
+                        .for_each(|feature| to_unit_length(feature));
+                }
+                Ok(features)
+            }
+        }
+    }
+}
+
+/// A model's tokenizer alone.
+#[derive(Debug)]
+pub enum Tokenizer {
+    /// Word pieces of a sentence encoder.
+    Sentence(Box<SentenceEncoder>),
+    /// CLIP's byte pairs.
+    Clip(Box<ClipTokenizer>),
+}
+
+impl Tokenizer {
+    /// Resolves a model and builds its tokenizer; `clip-bpe-vocabulary` is open_clip's without any
+    /// network.
+    ///
+    /// # Errors
+    /// When the model cannot be had, or takes no texts.
+    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<Self> {
+        let located = Located::new(hub, name, progress)?;
+        Ok(match located.kind()? {
+            Kind::SentenceEncoder => {
+                let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
+                Self::Sentence(Box::new(located.named(encoder)?))
+            }
+            Kind::Clip => {
+                let checkpoint = clip_checkpoint(&located)?;
+                Self::Clip(Box::new(clip_tokenizer(
+                    hub,
+                    &located,
+                    &checkpoint,
+                    progress,
+                )?))
+            }
+            Kind::ClipVocabulary => {
+                let file = located.resolved.file(VOCABULARY_FILE)?;
+                let tokenizer = ClipTokenizer::open_clip(file, USUAL_CONTEXT);
+                Self::Clip(Box::new(located.named(tokenizer)?))
+            }
+            other => return located.refuse(other, "a sentence encoder or a CLIP"),
+        })
+    }
+
+    /// The ids of a text as the reference's tokenizer returns them: for a sentence encoder from
+    /// the first to the last special token, for a CLIP padded to its context length.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot take the text.
+    pub fn encode(&self, text: &str) -> std::result::Result<Vec<u32>, ModelError> {
+        match self {
+            Self::Sentence(encoder) => encoder.tokenize(text),
+            Self::Clip(tokenizer) => tokenizer.encode_padded(text),
+        }
+    }
+}
+
+/// A CLIP's configuration and tensors.
+pub(crate) fn clip_checkpoint(located: &Located) -> Result<ClipCheckpoint> {
+    let Located {
+        resolved, pickle, ..
+    } = located;
+    located.named(match located.known_clip() {
+        // A repository of that name may hold more than one layout; the name says which network.
+        Some(known) if !resolved.files.contains_key("open_clip_config.json") => {
+            ClipCheckpoint::open_as(known, &resolved.dir, *pickle)
+        }
+        _ => ClipCheckpoint::open(&resolved.dir, *pickle),
+    })
+}
+
+fn clip_tokenizer(
+    hub: &Hub,
+    located: &Located,
+    checkpoint: &ClipCheckpoint,
+    progress: &dyn Progress,
+) -> Result<ClipTokenizer> {
+    if !checkpoint.is_open_clip() {
+        return located.named(checkpoint.tokenizer(None));
+    }
+    let vocabulary = hub.resolve(&VOCABULARY.parse::<ModelRef>()?, progress)?;
+    located.named(checkpoint.tokenizer(Some(vocabulary.file(VOCABULARY_FILE)?)))
+}
