@@ -22,9 +22,16 @@ use unprompt::{Hub, HubOptions};
 const MOST_THREADS: usize = 1024;
 
 /// Runs the command.
+///
+/// On a thread of the pool, so that a network's layers find it awake: called from outside, each of
+/// them would first have to wake a thread.
 pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
+    prepare(&arguments.common)?;
+    rayon::scope(|_| dispatch(arguments))
+}
+
+fn dispatch(arguments: &Arguments) -> Result<Finished> {
     let common = &arguments.common;
-    prepare(common)?;
     match &arguments.command {
         Command::Predict(predict) => predict::run(common, predict),
         Command::Classify(classify) => classify::run(common, classify),
