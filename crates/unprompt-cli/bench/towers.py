@@ -9,6 +9,7 @@ one forward pass and the first row of its output. `first` is what a Python user 
 embedding of a picture with the ViT-L-14 in FOLDER.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -104,7 +105,9 @@ def serve(folder: Path, case: str, batch: int, threads: int, texts=None) -> None
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model, example = CASES[case](folder, batch, texts)
+    # The packages print while they load and export; standard output is for the answers.
+    with contextlib.redirect_stdout(sys.stderr):
+        model, example = CASES[case](folder, batch, texts)
     tensors = {"ids": example.float()} if case == "clip-l-14-text" else {"pixels": example.permute(0, 2, 3, 1).contiguous()}
     save_file(tensors, str(folder / "input.safetensors"))
     calls = {f"PyTorch {torch.__version__.split('+')[0]}": lambda: model(example).numpy()}
@@ -112,7 +115,8 @@ def serve(folder: Path, case: str, batch: int, threads: int, texts=None) -> None
         if case != "clip-l-14-text":
             import onnxruntime
 
-            onnx = session(model, example, threads, folder)
+            with contextlib.redirect_stdout(sys.stderr):
+                onnx = session(model, example, threads, folder)
             feed = {onnx.get_inputs()[0].name: example.numpy()}
             calls[f"onnxruntime {onnxruntime.__version__}"] = lambda: onnx.run(None, feed)[0]
         print(json.dumps({"peers": list(calls)}), flush=True)
@@ -129,9 +133,9 @@ def first(folder: Path, picture: str, threads: int) -> None:
     from PIL import Image
 
     torch.set_num_threads(threads)
-    model, _, preprocess = open_clip.create_model_and_transforms(
-        "ViT-L-14", pretrained=str(folder / "ViT-L-14" / "open_clip_model.safetensors")
-    )
+    weights = str(folder / "ViT-L-14" / "open_clip_model.safetensors")
+    with contextlib.redirect_stdout(sys.stderr):
+        model, _, preprocess = open_clip.create_model_and_transforms("ViT-L-14", pretrained=weights)
     model.eval()
     with torch.inference_mode():
         feature = model.encode_image(preprocess(Image.open(picture).convert("RGB"))[None], normalize=True)[0]

@@ -12,6 +12,9 @@ pub(super) struct Row {
     /// Milliseconds; the median of the runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) median_ms: Option<f64>,
+    /// Largest resident memory in MB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) peak_mb: Option<f64>,
     /// Our median divided by this one: below 1 we are faster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ours_to_this: Option<f64>,
@@ -34,9 +37,22 @@ impl Row {
             measurement,
             program,
             median_ms: Some(median_ms),
+            peak_mb: None,
             ours_to_this: None,
             largest_difference: None,
             missing: None,
+        }
+    }
+
+    pub(super) fn peak(
+        measurement: &'static str,
+        program: impl Into<String>,
+        peak_mb: f64,
+    ) -> Self {
+        Self {
+            median_ms: None,
+            peak_mb: Some(peak_mb),
+            ..Self::measured(measurement, program, 0.0)
         }
     }
 
@@ -61,11 +77,15 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
         program,
         ..
     } = row;
-    write!(output, "{measurement:<28} {program:<40}")?;
-    match (row.median_ms, &row.missing) {
-        (Some(median), _) => write!(output, " {median:>10.1} ms")?,
-        (None, Some(missing)) => write!(output, " not measured: {missing}")?,
-        (None, None) => {}
+    write!(output, "{measurement:<36} {program:<30}")?;
+    if let Some(median) = row.median_ms {
+        write!(output, " {median:>10.1} ms")?;
+    }
+    if let Some(peak) = row.peak_mb {
+        write!(output, " {peak:>10.1} MB")?;
+    }
+    if let Some(missing) = &row.missing {
+        write!(output, " not measured: {missing}")?;
     }
     if let Some(ratio) = row.ours_to_this {
         write!(output, "   ours / this {ratio:.3}")?;

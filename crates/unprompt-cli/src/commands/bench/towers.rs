@@ -171,7 +171,7 @@ fn measure(
 /// From process start to the first embedding with ViT-L/14, and the largest memory meanwhile.
 fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Vec<Row>> {
     const TIME: &str = "process to first ViT-L/14 embedding";
-    const MEMORY: &str = "its peak memory, MB";
+    const MEMORY: &str = "its peak memory";
     let weights = folder.join("ViT-L-14");
     if !weights.is_dir() {
         return Ok(vec![Row::missing(
@@ -233,10 +233,10 @@ fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Ve
             largest_difference: difference,
             ..Row::measured(TIME, "open_clip", peer_median)
         },
-        Row::measured(MEMORY, "unprompt f32", memory[0]),
+        Row::peak(MEMORY, "unprompt f32", memory[0]),
         Row {
             ours_to_this: Some(memory[0] / memory[1]),
-            ..Row::measured(MEMORY, "open_clip", memory[1])
+            ..Row::peak(MEMORY, "open_clip", memory[1])
         },
     ])
 }
