@@ -8,7 +8,7 @@ use crate::{
 use rayon::prelude::*;
 use std::{collections::HashMap, time::Instant};
 use unprompt_hub::{Hub, Progress};
-use unprompt_image::{DecodeOptions, Limits, decode};
+use unprompt_image::{Limits, decode};
 use unprompt_models::SentenceEncoder;
 
 /// What a caller may ask of a prediction.
@@ -130,11 +130,7 @@ impl Predictor {
             None => {
                 let mut labels = HashMap::new();
                 for (name, classifier) in &self.classifiers {
-                    let decoding = DecodeOptions {
-                        limits: options.limits,
-                        alpha: classifier.preprocessor().alpha,
-                        ..DecodeOptions::default()
-                    };
+                    let decoding = classifier.preprocessor().decode_options(options.limits);
                     let image = decode(&bytes, &decoding)?;
                     let members = self.preset.members.iter().filter(|m| m.model == *name);
                     let top = members.map(|member| member.top).max().unwrap_or(0);

@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::io::Write;
 use unprompt::{
     Classifier, FailureRecord, InputError, Label, Source,
-    image::{DecodeOptions, Limits, decode},
+    image::{Limits, decode},
     sources,
 };
 
@@ -75,11 +75,7 @@ fn classify(
     top: usize,
 ) -> Result<Vec<Label>, InputError> {
     let limits = Limits::default();
-    let options = DecodeOptions {
-        limits,
-        alpha: classifier.preprocessor().alpha,
-        ..DecodeOptions::default()
-    };
+    let options = classifier.preprocessor().decode_options(limits);
     let image = decode(&source.read(&limits)?, &options)?;
     classifier.classify(&image, top)
 }

@@ -18,7 +18,7 @@ use std::{
 };
 use unprompt::{
     FailureRecord, ImageEncoder, InputError, Source, TextEncoder, Views,
-    image::{DecodeOptions, Limits, RgbImage, decode},
+    image::{Limits, RgbImage, decode},
     sources,
 };
 
@@ -150,11 +150,7 @@ fn embed(
 
 fn read(encoder: &ImageEncoder, source: &Source) -> Result<RgbImage, InputError> {
     let limits = Limits::default();
-    let options = DecodeOptions {
-        limits,
-        alpha: encoder.preprocessor().alpha,
-        ..DecodeOptions::default()
-    };
+    let options = encoder.preprocessor().decode_options(limits);
     Ok(decode(&source.read(&limits)?, &options)?)
 }
 

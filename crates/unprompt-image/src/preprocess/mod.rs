@@ -8,7 +8,7 @@ mod timm;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Alpha, Filter, ImageError, ImageErrorKind, Result, RgbImage};
+use crate::{Alpha, DecodeOptions, Filter, ImageError, ImageErrorKind, Limits, Result, RgbImage};
 
 /// Channel means of ImageNet, of values in `[0, 1]` (torchvision, timm, EfficientNet-Lite).
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -206,6 +206,15 @@ impl Preprocessor {
     /// [`ImageErrorKind::InvalidConfig`] naming the key.
     pub fn from_timm_config(json: &str) -> Result<Self> {
         timm::parse(json)
+    }
+
+    /// How a picture for this model is decoded: its transparency as [`Preprocessor::alpha`] says.
+    pub fn decode_options(&self, limits: Limits) -> DecodeOptions {
+        DecodeOptions {
+            limits,
+            alpha: self.alpha,
+            ..DecodeOptions::default()
+        }
     }
 
     /// Height and width of the result, when every picture gives the same.
