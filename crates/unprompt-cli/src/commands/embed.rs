@@ -140,7 +140,7 @@ fn embed(
         .par_iter()
         .map(|source| read(encoder, source))
         .collect();
-    let good: Vec<RgbImage> = images.iter().flatten().cloned().collect();
+    let good: Vec<&RgbImage> = images.iter().flatten().collect();
     let mut together = encoder.embed(&good, views, raw).ok().map(Vec::into_iter);
     let one = |(source, image): (&Source, Result<RgbImage, InputError>)| {
         let embedding = image.and_then(|image| match together.as_mut().and_then(Iterator::next) {
