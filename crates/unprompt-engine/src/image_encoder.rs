@@ -5,6 +5,7 @@ use crate::{
     loading::{Kind, Located},
 };
 use rayon::prelude::*;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::{
@@ -19,12 +20,14 @@ const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const PROCESSOR_CONFIG: &str = "processor_config.json";
 
 /// Which views of a picture are averaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Views {
     /// The picture as it is.
     #[default]
+    #[serde(rename = "none")]
     Plain,
     /// The picture and its mirror image.
+    #[serde(rename = "flip")]
     Flip,
 }
 
@@ -80,6 +83,14 @@ impl ImageEncoder {
     /// How a picture becomes the network's input.
     pub fn preprocessor(&self) -> &Preprocessor {
         &self.preprocessor
+    }
+
+    /// The number of values that a regressor gives; `None` for a network without a head.
+    pub fn regression_width(&self) -> Option<usize> {
+        match &self.network {
+            Network::Vit(vit) if vit.has_head() => Some(vit.outputs()),
+            _ => None,
+        }
     }
 
     /// One vector for each picture.
