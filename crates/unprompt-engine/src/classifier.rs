@@ -92,6 +92,11 @@ impl Classifier {
         self.dtype
     }
 
+    /// Its labels, by class.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
     /// How a picture becomes the network's input.
     pub fn preprocessor(&self) -> &Preprocessor {
         &self.preprocessor

@@ -5,6 +5,7 @@ use crate::{
     loading::{Kind, Located, refuse_named_without_pictures},
 };
 use rayon::prelude::*;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Borrow;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
@@ -23,12 +24,14 @@ const PROCESSOR_CONFIG: &str = "processor_config.json";
 const NEEDED: &str = "a CLIP or a Vision Transformer";
 
 /// Which views of a picture are averaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Views {
     /// The picture as it is.
     #[default]
+    #[serde(rename = "none")]
     Plain,
     /// The picture and its mirror image.
+    #[serde(rename = "flip")]
     Flip,
 }
 
@@ -85,6 +88,14 @@ impl ImageEncoder {
     /// How a picture becomes the network's input.
     pub fn preprocessor(&self) -> &Preprocessor {
         &self.preprocessor
+    }
+
+    /// The number of values that a regressor gives; `None` for a network without a head.
+    pub fn regression_width(&self) -> Option<usize> {
+        match &self.network {
+            Network::Vit(vit) if vit.has_head() => Some(vit.outputs()),
+            _ => None,
+        }
     }
 
     /// One vector for each picture.
