@@ -6,6 +6,7 @@
 use crate::{
     matmul::Product,
     panels::{PANEL, Panels, TILE_ROWS},
+    prefetch::prefetch,
 };
 use pulp::{Arch, Simd, WithSimd};
 
@@ -96,16 +97,23 @@ impl Multiply<'_> {
             rows,
             products,
         } = self;
+        let all = rows;
         let (width, stride) = (panels.k(), panels.count() * PANEL);
         let mut tiles = [[[0.0; STEP]; TILE_ROWS]; BLOCK_TILES];
         let mut sums: Vec<Product> = vec![[[0.0; PANEL]; TILE_ROWS]; BLOCK_TILES * panels.count()];
         let most = BLOCK_TILES * TILE_ROWS;
-        let blocks = rows.chunks(most * width);
-        for (rows, products) in blocks.zip(products.chunks_mut(most * stride)) {
+        let blocks = rows.chunks(most * width).zip(products.chunks_mut(most * stride));
+        for (block, (rows, products)) in blocks.enumerate() {
             sums.fill([[0.0; PANEL]; TILE_ROWS]);
             let count = (rows.len() / width).div_ceil(TILE_ROWS);
             for start in (0..width).step_by(STEP) {
                 let end = width.min(start + STEP);
+                let (next_row, next) = if end < width {
+                    (block * most, end..width.min(end + STEP))
+                } else {
+                    ((block + 1) * most, 0..width.min(STEP))
+                };
+                let mut first = true;
                 for (index, row) in rows.chunks_exact(width).enumerate() {
                     let target = &mut tiles[index / TILE_ROWS][index % TILE_ROWS];
                     widen(&row[start..end], &mut target[..end - start]);
@@ -113,9 +121,17 @@ impl Multiply<'_> {
                 for (panel, sums) in sums.chunks_exact_mut(BLOCK_TILES).enumerate() {
                     let panel = &panels.panel(panel)[start * PANEL..end * PANEL];
                     let panel = panel.as_chunks::<PANEL>().0;
-                    for (tile, sums) in tiles[..count].iter().zip(sums) {
+                    for (index, (tile, sums)) in tiles[..count].iter().zip(sums).enumerate() {
+                        if first {
+                            // What is widened next, brought nearer while this tile is busy.
+                            let row = next_row + index * TILE_ROWS;
+                            for row in all.chunks_exact(width).skip(row).take(TILE_ROWS) {
+                                prefetch(&row[next.clone()]);
+                            }
+                        }
                         accumulate_tile(simd, tile, panel, sums);
                     }
+                    first = false;
                 }
             }
             for (index, products) in products.chunks_exact_mut(stride).enumerate() {
@@ -130,17 +146,24 @@ impl Multiply<'_> {
 
 /// Half precision to f32, exactly, for every finite number.
 ///
-/// The exponent and the fraction, moved to their places in an f32, are the number but for the two
-/// exponents' biases; one multiplication by a power of two mends that, for subnormal ones too.
-/// Plain arithmetic, which the compiler turns into vectors of any width.
+/// The exponent and the fraction move to their places in an f32, and the exponent's bias is changed.
+/// Subnormal halves have no leading one, so one is added before and subtracted after. No subnormal
+/// f32 is ever met, which would cost the processor a hundred cycles. Plain arithmetic, which the
+/// compiler turns into vectors of any width.
 #[inline(always)]
 fn widen(source: &[u16], target: &mut [f32]) {
-    // 2^(127 - 15)
-    let bias = f32::from_bits((127 + 112) << 23);
+    const BIAS: u32 = (127 - 15) << 23;
+    const ONE: u32 = 1 << 23;
     for (target, half) in target.iter_mut().zip(source) {
         let half = u32::from(*half);
-        let magnitude = f32::from_bits((half & 0x7fff) << 13) * bias;
-        *target = f32::from_bits(magnitude.to_bits() | (half & 0x8000) << 16);
+        let normal = ((half & 0x7fff) << 13) + BIAS;
+        let subnormal = f32::from_bits(normal + ONE) - f32::from_bits(BIAS + ONE);
+        let magnitude = if half & 0x7c00 == 0 {
+            subnormal.to_bits()
+        } else {
+            normal
+        };
+        *target = f32::from_bits(magnitude | (half & 0x8000) << 16);
     }
 }
 
