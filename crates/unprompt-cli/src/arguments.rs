@@ -1,5 +1,9 @@
 //! What the command line accepts.
 
+mod index;
+
+pub(crate) use index::{Index, IndexBuild, IndexSearch};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -122,6 +126,11 @@ pub(crate) enum Command {
     Metadata(Metadata),
     /// The mean cosine similarity of predictions and truth
     Score(Score),
+    /// A list of prompts that pictures are looked up in
+    Index {
+        #[command(subcommand)]
+        action: Index,
+    },
     /// List, fetch, check and move models
     Models {
         #[command(subcommand)]

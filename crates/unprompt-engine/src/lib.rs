@@ -18,6 +18,7 @@ mod classifier;
 mod encoder;
 mod error;
 mod image_encoder;
+mod index;
 mod loading;
 mod member;
 mod predictor;
@@ -30,6 +31,7 @@ pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
 pub use error::{EngineError, InputError, Result};
 pub use image_encoder::{ImageEncoder, Views};
+pub use index::{IndexRequest, IndexSearch, build_index};
 pub use predictor::{PredictOptions, Predictor};
 pub use preset::{MemberKind, MemberSpec, Preset};
 pub use record::{

@@ -102,7 +102,9 @@ impl Multiply<'_> {
         let mut tiles = [[[0.0; STEP]; TILE_ROWS]; BLOCK_TILES];
         let mut sums: Vec<Product> = vec![[[0.0; PANEL]; TILE_ROWS]; BLOCK_TILES * panels.count()];
         let most = BLOCK_TILES * TILE_ROWS;
-        let blocks = rows.chunks(most * width).zip(products.chunks_mut(most * stride));
+        let blocks = rows
+            .chunks(most * width)
+            .zip(products.chunks_mut(most * stride));
         for (block, (rows, products)) in blocks.enumerate() {
             sums.fill([[0.0; PANEL]; TILE_ROWS]);
             let count = (rows.len() / width).div_ceil(TILE_ROWS);
