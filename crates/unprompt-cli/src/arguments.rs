@@ -303,10 +303,16 @@ pub(crate) struct Bench {
     /// A picture to predict [default: one that the program carries]
     #[arg(long, value_name = "PATH")]
     pub(crate) picture: Option<PathBuf>,
+    /// Rows of the index that is searched
+    #[arg(long, value_name = "N", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u64).range(1000..=100_000_000))]
+    pub(crate) rows: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchKind {
+    /// Exact search in a prompt index of random rows
+    Index,
     /// ViT and CLIP at full size on random weights
     Towers,
 }

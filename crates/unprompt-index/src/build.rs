@@ -185,7 +185,7 @@ fn lock(folder: &Path) -> Result<File> {
 /// A folder without a plan must hold nothing that a build would mix with.
 fn refuse_foreign(folder: &Path) -> Result<()> {
     let names = std::fs::read_dir(folder).map_err(|error| IndexError::io("read", folder, error))?;
-    let mut names = names
+    let names = names
         .chain(
             std::fs::read_dir(segment_folder(folder))
                 .into_iter()
@@ -194,7 +194,8 @@ fn refuse_foreign(folder: &Path) -> Result<()> {
         .flatten()
         .map(|entry| PathBuf::from(entry.file_name()))
         .filter(|name| name != Path::new("lock") && name != Path::new("segments"));
-    match names.next() {
+    // The first by name: the system lists them in any order.
+    match names.min() {
         None => Ok(()),
         Some(name) => Err(IndexError::Occupied {
             folder: folder.to_owned(),
@@ -360,3 +361,6 @@ pub(crate) fn to_unit_length(
         .iter()
         .map(move |value| (f64::from(*value) / norm) as f32))
 }
+
+#[cfg(test)]
+mod tests;

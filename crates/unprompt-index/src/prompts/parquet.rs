@@ -1,15 +1,22 @@
 //! A column of a parquet file.
+//!
+//! Read through the library's plain column reader: its reader into arrow's arrays divides by numbers
+//! of the file without a look at them.
 
 use crate::{IndexError, Result};
-use arrow_array::{Array, RecordBatch, cast::AsArray};
-use arrow_schema::DataType;
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+use parquet::{
+    basic::Type,
+    column::reader::{ColumnReader, ColumnReaderImpl},
+    data_type::{ByteArray, ByteArrayType},
+    errors::ParquetError,
+    file::reader::{FileReader, SerializedFileReader},
 };
 use std::{
+    cell::Cell,
     fs::File,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 /// Rows that are decoded together.
@@ -20,50 +27,90 @@ pub(super) fn prompts(
     file: File,
     column: &str,
 ) -> Result<impl Iterator<Item = Result<String>> + use<>> {
-    let failed = |error: String| IndexError::prompts(&path, error);
-    // Without the types of arrow, which the file may carry too: text is then always text.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .map_err(|error| failed(error.to_string()))?;
-    let fields = builder.schema().fields();
-    let Some(index) = fields.iter().position(|field| field.name() == column) else {
-        let found: Vec<_> = fields
-            .iter()
-            .take(20)
-            .map(|field| field.name().as_str())
-            .collect();
+    let file = guarded(&path, || SerializedFileReader::new(file))?;
+    let schema = file.metadata().file_metadata().schema_descr();
+    let names = || schema.columns().iter().map(|column| column.path().string());
+    let refused = |message: String| Err(IndexError::prompts(&path, message));
+    let Some(index) = names().position(|name| name == column) else {
+        let found: Vec<String> = names().take(20).collect();
         let found: String = found.join(", ").escape_debug().take(300).collect();
-        let message = format!("no column `{column}` among {found}; name another with --column");
-        return Err(failed(message));
+        return refused(format!(
+            "no column `{column}` among {found}; name another with --column"
+        ));
     };
-    let found = fields[index].data_type();
-    if !matches!(
-        found,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    ) {
-        return Err(failed(format!(
-            "the column `{column}` is {found}, expected text"
-        )));
+    let described = schema.column(index);
+    let (found, repeated) = (described.physical_type(), described.max_rep_level());
+    if found != Type::BYTE_ARRAY || repeated > 0 {
+        return refused(format!("the column `{column}` is {found}, expected text"));
     }
-    let mask = ProjectionMask::roots(builder.parquet_schema(), [index]);
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH)
-        .build()
-        .map_err(|error| failed(error.to_string()))?;
+    let most = described.max_def_level();
     Ok(Column {
         path,
-        reader,
-        batch: None,
-        row: 0,
+        file,
+        index,
+        most,
+        group: 0,
+        reader: None,
+        batch: Vec::new().into_iter(),
     })
 }
 
 struct Column {
     path: PathBuf,
-    reader: ParquetRecordBatchReader,
-    batch: Option<RecordBatch>,
-    row: usize,
+    file: SerializedFileReader<File>,
+    index: usize,
+    /// The definition level of a value that is there.
+    most: i16,
+    /// The next row group.
+    group: usize,
+    reader: Option<ColumnReaderImpl<ByteArrayType>>,
+    batch: std::vec::IntoIter<Option<ByteArray>>,
+}
+
+impl Column {
+    /// The next values of the row group, none at its end.
+    fn read(&mut self) -> Result<Vec<Option<ByteArray>>> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(Vec::new());
+        };
+        let (mut levels, mut values) = (Vec::new(), Vec::new());
+        let read = guarded(&self.path, || {
+            reader.read_records(BATCH, Some(&mut levels), None, &mut values)
+        })?;
+        let (rows, ..) = read;
+        let mut values = values.into_iter();
+        Ok(match self.most {
+            0 => values.map(Some).collect(),
+            // A value that is not there is not in the list either.
+            most => levels
+                .into_iter()
+                .take(rows)
+                .map(|level| if level == most { values.next() } else { None })
+                .collect(),
+        })
+    }
+
+    /// Opens the next row group; `false` where there is none.
+    fn open(&mut self) -> Result<bool> {
+        if self.group == self.file.num_row_groups() {
+            return Ok(false);
+        }
+        let (file, group, index) = (&self.file, self.group, self.index);
+        let reader = guarded(&self.path, || {
+            file.get_row_group(group)?.get_column_reader(index)
+        })?;
+        self.group += 1;
+        match reader {
+            ColumnReader::ByteArrayColumnReader(reader) => self.reader = Some(reader),
+            _ => {
+                return Err(IndexError::prompts(
+                    &self.path,
+                    "a row group without the text",
+                ));
+            }
+        }
+        Ok(true)
+    }
 }
 
 impl Iterator for Column {
@@ -71,35 +118,58 @@ impl Iterator for Column {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(batch) = &self.batch
-                && self.row < batch.num_rows()
-            {
-                self.row += 1;
-                return Some(text(&self.path, batch.column(0), self.row - 1));
+            if let Some(value) = self.batch.next() {
+                return Some(text(&self.path, value));
             }
-            self.row = 0;
-            match self.reader.next()? {
-                Ok(batch) => self.batch = Some(batch),
-                Err(error) => {
-                    return Some(Err(IndexError::prompts(&self.path, error.to_string())));
+            match self.read() {
+                Ok(batch) if !batch.is_empty() => {
+                    self.batch = batch.into_iter();
+                    continue;
                 }
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            match self.open() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
             }
         }
     }
 }
 
-/// The text of a row; empty where it is missing.
-fn text(path: &Path, column: &dyn Array, row: usize) -> Result<String> {
-    if column.is_null(row) {
-        return Ok(String::new());
+/// A value's text; empty where it is missing.
+fn text(path: &Path, value: Option<ByteArray>) -> Result<String> {
+    let bytes = value.map_or_else(Vec::new, |value| value.data().to_vec());
+    String::from_utf8(bytes).map_err(|_| IndexError::prompts(path, "a prompt is not UTF-8 text"))
+}
+
+/// Calls the library. Where it panics at something in the file, that is an error of the file like
+/// any other, and nothing else is said about it.
+fn guarded<T>(
+    path: &Path,
+    read: impl FnOnce() -> std::result::Result<T, ParquetError>,
+) -> Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        // Everybody else's panics are reported as before.
+        let usual = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !READING.get() {
+                usual(panic);
+            }
+        }));
+    });
+    READING.set(true);
+    let read = catch_unwind(AssertUnwindSafe(read));
+    READING.set(false);
+    match read {
+        Ok(read) => read.map_err(|error| IndexError::prompts(path, error.to_string())),
+        Err(_) => Err(IndexError::prompts(path, "the parquet file is damaged")),
     }
-    match column.data_type() {
-        DataType::Utf8 => Ok(column.as_string::<i32>().value(row).to_owned()),
-        DataType::LargeUtf8 => Ok(column.as_string::<i64>().value(row).to_owned()),
-        DataType::Utf8View => Ok(column.as_string_view().value(row).to_owned()),
-        other => Err(IndexError::prompts(
-            path,
-            format!("a column of {other}, expected text"),
-        )),
-    }
+}
+
+thread_local! {
+    /// Whether this thread is inside [`guarded`].
+    static READING: Cell<bool> = const { Cell::new(false) };
 }

@@ -21,6 +21,9 @@ pub(super) struct Row {
     /// Largest difference of its first embedding to ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) largest_difference: Option<f32>,
+    /// Which part of its neighbours are ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) recall: Option<f64>,
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missing: Option<String>,
@@ -40,6 +43,7 @@ impl Row {
             peak_mb: None,
             ours_to_this: None,
             largest_difference: None,
+            recall: None,
             missing: None,
         }
     }
@@ -92,6 +96,9 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     }
     if let Some(difference) = row.largest_difference {
         write!(output, "   differs by {difference:.1e}")?;
+    }
+    if let Some(recall) = row.recall {
+        write!(output, "   same neighbours {:.3} %", recall * 100.0)?;
     }
     Ok(writeln!(output)?)
 }
