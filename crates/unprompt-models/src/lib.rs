@@ -11,6 +11,7 @@
 mod bert;
 mod clip;
 mod clip_tokenizer;
+mod compute;
 mod configuration;
 mod efficientnet_lite;
 mod embedding;
@@ -25,6 +26,7 @@ mod weights;
 pub use bert::{Bert, BertConfig};
 pub use clip::{ClipCheckpoint, ClipImageTower, ClipTextTower, KnownClip, known_clip, known_clips};
 pub use clip_tokenizer::ClipTokenizer;
+pub use compute::{Compute, DeviceChoice, Dtype, LoadOptions};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};
