@@ -6,7 +6,7 @@ use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_index::{
     BuildOptions, BuildProgress, Embedders, Manifest, ModelIdentity, PromptFile, PromptIndex, build,
 };
-use unprompt_models::{ModelError, SentenceEncoder};
+use unprompt_models::{Compute, ModelError, SentenceEncoder};
 
 /// An index to be built.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct IndexRequest<'a> {
     pub clip: &'a str,
     /// The sentence encoder.
     pub sentence: &'a str,
+    /// Where the models compute, and in which numbers: part of what an index is.
+    pub compute: &'a Compute,
     /// Where the index goes.
     pub folder: &'a Path,
     /// Batch and segment sizes.
@@ -36,7 +38,7 @@ pub fn build_index(
     report: &mut dyn FnMut(BuildProgress),
 ) -> Result<Manifest> {
     let file = PromptFile::open(request.prompts, request.column)?;
-    let (clip_model, clip) = TextEncoder::load(hub, request.clip, progress)?;
+    let (clip_model, clip) = TextEncoder::load(hub, request.clip, request.compute, progress)?;
     if !matches!(clip, TextEncoder::Clip(_)) {
         return Err(EngineError::Model {
             name: request.clip.to_owned(),
@@ -46,11 +48,12 @@ pub fn build_index(
             },
         });
     }
-    let (sentence_model, sentence) = load_sentence_encoder(hub, request.sentence, progress)?;
+    let (sentence_model, sentence) =
+        load_sentence_encoder(hub, request.sentence, request.compute, progress)?;
     let embedders = Embedders {
-        clip_model: identity(&clip_model)?,
+        clip_model: identity(&clip_model, request.compute)?,
         clip: &|texts| Ok(clip.embed(texts, false)?),
-        sentence_model: identity(&sentence_model)?,
+        sentence_model: identity(&sentence_model, request.compute)?,
         sentence: &|texts| Ok(sentence.embed(texts)?),
     };
     let prompts = || file.read();
@@ -97,10 +100,12 @@ impl IndexSearch {
         &self,
         hub: &Hub,
         name: Option<&str>,
+        compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<ImageEncoder> {
         let expected = &self.index.manifest().clip;
-        let (model, encoder) = ImageEncoder::load(hub, name.unwrap_or(&expected.name), progress)?;
+        let (model, encoder) =
+            ImageEncoder::load(hub, name.unwrap_or(&expected.name), compute, progress)?;
         self.require(expected, &model, "--clip")?;
         Ok(encoder)
     }
@@ -113,11 +118,12 @@ impl IndexSearch {
         &self,
         hub: &Hub,
         name: Option<&str>,
+        compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<SentenceEncoder> {
         let expected = &self.index.manifest().sentence;
         let (model, encoder) =
-            load_sentence_encoder(hub, name.unwrap_or(&expected.name), progress)?;
+            load_sentence_encoder(hub, name.unwrap_or(&expected.name), compute, progress)?;
         self.require(expected, &model, "--sentence")?;
         Ok(encoder)
     }
@@ -139,10 +145,11 @@ impl IndexSearch {
     }
 }
 
-fn identity(model: &ResolvedModel) -> Result<ModelIdentity> {
+fn identity(model: &ResolvedModel, compute: &Compute) -> Result<ModelIdentity> {
     Ok(ModelIdentity {
         name: model.name.clone(),
         revision: model.revision.clone(),
         sha256: model.sha256()?.to_owned(),
+        dtype: compute.dtype().name().to_owned(),
     })
 }

@@ -26,6 +26,8 @@ pub struct ModelIdentity {
     pub revision: String,
     /// Digest over all its files.
     pub sha256: String,
+    /// Number type that it computed in: f32, int8 and so on.
+    pub dtype: String,
 }
 
 /// The prompts that went in.
@@ -188,8 +190,10 @@ impl Plan {
             (here != asked).then(|| format!("its {what} is {here}, and {asked} was asked for"))
         };
         let model = |kind: &str, here: &ModelIdentity, asked: &ModelIdentity| {
-            let describe = |model: &ModelIdentity| format!("{} ({})", model.name, model.sha256);
-            (here.sha256 != asked.sha256)
+            let describe = |model: &ModelIdentity| {
+                format!("{} ({}, {})", model.name, model.sha256, model.dtype)
+            };
+            ((&here.sha256, &here.dtype) != (&asked.sha256, &asked.dtype))
                 .then(|| different(kind, &describe(here), &describe(asked)))
                 .flatten()
         };

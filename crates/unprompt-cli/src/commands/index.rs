@@ -5,7 +5,7 @@ mod search;
 use crate::{
     Finished,
     arguments::{Common, Format, Index, IndexBuild},
-    commands::hub,
+    commands::{compute, hub},
     output::Output,
     progress::{Bar, DownloadProgress},
     records::RecordWriter,
@@ -38,11 +38,13 @@ fn build(common: &Common, arguments: &IndexBuild) -> Result<Finished> {
     };
     let records = RecordWriter::new(Output::open(None)?, common.format, &FORMATS)?;
     let downloads = DownloadProgress::new(common.quiet);
+    let compute = compute(common)?;
     let request = IndexRequest {
         prompts: &arguments.prompts,
         column: &arguments.column,
         clip: &arguments.clip,
         sentence: &arguments.sentence,
+        compute: &compute,
         folder,
         options: BuildOptions {
             batch: common.batch_size.into(),
@@ -152,10 +154,11 @@ fn write_info(mut records: RecordWriter, folder: &Path, manifest: &Manifest) -> 
                 name,
                 revision,
                 sha256,
+                dtype,
             } = model;
             writeln!(
                 output,
-                "{kind}: {name}, {revision}, {width} numbers, SHA-256 {sha256}"
+                "{kind}: {name}, {revision}, {width} numbers computed in {dtype}, SHA-256 {sha256}"
             )?;
         }
         let megabytes = info.bytes as f64 / 1e6;

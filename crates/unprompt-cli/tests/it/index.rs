@@ -121,7 +121,7 @@ fn an_index_is_built_from_every_layout_of_a_list() {
         "{output}"
     );
     assert!(
-        output.contains("tiny-clip, local, 8 numbers, SHA-256 "),
+        output.contains("tiny-clip, local, 8 numbers computed in f32, SHA-256 "),
         "{output}"
     );
 }
@@ -264,6 +264,11 @@ fn the_models_of_an_index_are_held_to() {
     assert!(
         run.refusal()
             .contains("a sentence encoder, where a CLIP is needed"),
+        "{run:?}"
+    );
+    let run = place.run(&build_arguments("list.txt", "ix", &["--dtype", "int8"]));
+    assert!(
+        run.refusal().contains("another index is here: its CLIP"),
         "{run:?}"
     );
     place.write("changed.txt", prompts(11));

@@ -25,6 +25,7 @@ fn build_in(folder: &Path) -> (Result<Manifest>, u64) {
         name: name.to_owned(),
         revision: "local".to_owned(),
         sha256: name.to_owned(),
+        dtype: "f32".to_owned(),
     };
     let embed = |texts: &[String]| {
         let vector = |text: &String| vec![text.len() as f32, 1.0, f32::from(text.as_bytes()[0])];

@@ -15,6 +15,7 @@ pub fn identity(name: &str) -> ModelIdentity {
         name: name.to_owned(),
         revision: "local".to_owned(),
         sha256: format!("digest of {name}"),
+        dtype: "f32".to_owned(),
     }
 }
 

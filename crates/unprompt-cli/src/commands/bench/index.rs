@@ -118,6 +118,7 @@ fn build_random(common: &Common, rows: u64, folder: &Path) -> Result<()> {
         name: name.to_owned(),
         revision: "bench".to_owned(),
         sha256: name.to_owned(),
+        dtype: "f32".to_owned(),
     };
     let clip = |texts: &[String]| {
         let texts = texts.par_iter();

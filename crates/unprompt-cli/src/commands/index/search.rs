@@ -5,6 +5,7 @@ use crate::{
     Finished,
     arguments::{Common, IndexSearch as Arguments},
     commands::{
+        compute,
         embed::{self, ImageRecord},
         hub, inputs,
     },
@@ -65,11 +66,13 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         },
         top: arguments.top,
     };
-    let hub = hub(common)?;
+    let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = DownloadProgress::new(common.quiet);
     if !arguments.texts.is_empty() {
         let name = arguments.sentence.as_deref();
-        let encoder = searcher.search.sentence_encoder(&hub, name, &progress)?;
+        let encoder = searcher
+            .search
+            .sentence_encoder(&hub, name, &compute, &progress)?;
         let mut bar = Bar::count("texts", arguments.texts.len(), common.quiet);
         for batch in arguments.texts.chunks(common.batch_size.into()) {
             let found = searcher.search(Space::Sentence, &encoder.embed(batch)?)?;
@@ -84,9 +87,10 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         records.finish()?;
         return Ok(Finished::Whole);
     }
-    let encoder = searcher
-        .search
-        .image_encoder(&hub, arguments.clip.as_deref(), &progress)?;
+    let encoder =
+        searcher
+            .search
+            .image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
     let work = |batch: &[Source]| searcher.pictures(&encoder, batch);
     let finished = inputs::for_each(common, &found, work, |_, result| {
         match result {
