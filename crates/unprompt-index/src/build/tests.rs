@@ -105,3 +105,42 @@ fn whichever_step_fails_the_next_run_ends_with_the_same_bytes() {
     }
     assert!(failures > 30, "{failures}");
 }
+
+/// A manifest whose own digest agrees can still be anything.
+#[test]
+fn a_manifest_that_lies_is_found_out() {
+    let place = tempfile::tempdir().unwrap();
+    let good = build_in(place.path()).0.unwrap();
+    let lies: [fn(&mut Manifest); 9] = [
+        |manifest| manifest.segment_rows = 0,
+        |manifest| manifest.segment_rows = 4,
+        |manifest| manifest.segment_rows = u64::MAX,
+        |manifest| manifest.prompts.rows = 11,
+        |manifest| manifest.clip_width = u64::MAX,
+        |manifest| manifest.sentence_width = 0,
+        |manifest| manifest.segments[1].rows = u64::MAX,
+        |manifest| manifest.segments.swap(0, 3),
+        |manifest| {
+            manifest.prompts.rows += 3;
+            manifest.segments.push(manifest.segments[0].clone());
+        },
+    ];
+    for (index, lie) in lies.iter().enumerate() {
+        let mut manifest = good.clone();
+        lie(&mut manifest);
+        manifest.write(place.path()).unwrap();
+        let error = PromptIndex::open(place.path()).unwrap_err();
+        let is_found = matches!(error, IndexError::Damaged { .. } | IndexError::Io { .. });
+        assert!(is_found, "{index}: {error}");
+    }
+    // Of nothing, nothing is found, and nothing is divided by its number of rows.
+    let mut manifest = good.clone();
+    manifest.segments.clear();
+    (manifest.prompts.rows, manifest.segment_rows) = (0, 0);
+    manifest.write(place.path()).unwrap();
+    let empty = PromptIndex::open(place.path()).unwrap();
+    let found = empty.nearest_rows(crate::Space::Clip, &[vec![1.0; 3]], 5);
+    assert_eq!(found.unwrap(), [vec![]]);
+    good.write(place.path()).unwrap();
+    PromptIndex::open(place.path()).unwrap();
+}
