@@ -307,6 +307,9 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1_000_000,
           value_parser = clap::value_parser!(u64).range(1000..=100_000_000))]
     pub(crate) rows: u64,
+    /// Only build that index, in this folder: what a measurement does in a process of its own
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) build_index: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

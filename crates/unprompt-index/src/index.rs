@@ -125,6 +125,8 @@ fn open_segment(
         && widths.iter().all(|width| *width > 0)
         && (record.rows == manifest.segment_rows
             || (is_last && 0 < record.rows && record.rows < manifest.segment_rows));
+    // The system brings pages beside those that were read; they add up over many segments.
+    segment.release();
     if agrees {
         return Ok(segment);
     }

@@ -9,10 +9,16 @@ use crate::{
     output::{complain, describe},
     progress::Bar,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde_json::Value;
-use std::{collections::HashSet, fs, path::Path, process::Command, time::Instant};
+use std::{
+    collections::HashSet,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
 use unprompt::index::{
     BuildOptions, BuildProgress, Embedders, ModelIdentity, Neighbour, PromptIndex, PromptIterator,
     Space, build,
@@ -27,8 +33,12 @@ const NEIGHBOURS: usize = 100;
 /// The 100 nearest of many random rows to each of 64 queries.
 pub(super) fn index(common: &Common, arguments: &Bench, folder: &Path) -> Result<Vec<Row>> {
     const NAME: &str = "index, 64 queries, top 100";
+    if let Some(folder) = &arguments.build_index {
+        build_random(common, arguments.rows, folder)?;
+        return Ok(Vec::new());
+    }
     let index_folder = folder.join("index");
-    build_random(common, arguments.rows, &index_folder)?;
+    build_elsewhere(common, arguments.rows, &index_folder)?;
     let index = PromptIndex::open(&index_folder)?;
     let queries: Vec<Vec<f32>> = (0..QUERIES as u64).map(|query| random(!query)).collect();
     let queries_file = folder.join("queries.f32");
@@ -110,6 +120,20 @@ pub(super) fn index(common: &Common, arguments: &Bench, folder: &Path) -> Result
         rows.extend(peak.map(|peak| Row::peak("index, peak memory", peer, peak)));
     }
     Ok(rows)
+}
+
+/// In another process, so that this one holds no memory but for the search.
+fn build_elsewhere(common: &Common, rows: u64, folder: &Path) -> Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench", "index", "--rows", &rows.to_string()]);
+    command.arg("--build-index").arg(folder);
+    command.args(common.quiet.then_some("--quiet"));
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = status.context("cannot start the build of an index")?;
+    if !status.success() {
+        bail!("the index was not built: {status}");
+    }
+    Ok(())
 }
 
 /// An index of prompts that are nothing but numbers, with random embeddings.
