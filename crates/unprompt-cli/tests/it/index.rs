@@ -335,6 +335,23 @@ fn the_exported_file_is_a_list_of_the_same_prompts() {
     assert_eq!(content(&place.path("ix")), content(&place.path("again")));
 }
 
+#[test]
+fn the_bench_measures_what_it_can_without_the_peer() {
+    let place = Place::new();
+    let arguments = ["bench", "index", "--rows", "1000", "--runs", "1", "--quiet"];
+    let run = place.run(&[&arguments[..], &["--python", "./none", "--format", "jsonl"]].concat());
+    let rows = json_lines(run.output());
+    assert_eq!(rows[0]["program"], "unprompt");
+    assert!(rows[0]["median_ms"].as_f64().unwrap() > 0.0);
+    for peer in &rows[1..3] {
+        assert!(
+            peer["missing"].as_str().unwrap().contains("./none"),
+            "{peer}"
+        );
+    }
+    assert!(place.names().is_empty());
+}
+
 /// Killed at moments spread over a whole run, again and again, until a run gets to its end.
 #[cfg(unix)]
 #[test]
