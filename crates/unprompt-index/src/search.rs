@@ -7,6 +7,7 @@ use crate::{
     segment::Segment,
 };
 use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 use unprompt_nn::Queries;
 
 /// A row that was found.
@@ -56,13 +57,14 @@ pub(crate) fn search(
             })?);
         }
         let queries = Queries::new(&values, width);
+        let floors = Floors(Mutex::new(vec![f32::NEG_INFINITY; queries.len()]));
         let pieces = PIECES * rayon::current_num_threads();
         let size = segments.len().div_ceil(pieces);
         let pieces: Vec<Result<Vec<Nearest>>> = segments
             .par_chunks(size)
             .zip(firsts.par_chunks(size))
             .with_max_len(1)
-            .map(|(segments, firsts)| piece(segments, firsts, space, &queries, count))
+            .map(|(segments, firsts)| piece(segments, firsts, space, &queries, count, &floors))
             .collect();
         found.extend(merged(pieces, queries.len(), count)?);
     }
@@ -76,6 +78,7 @@ fn piece(
     space: Space,
     queries: &Queries,
     count: usize,
+    floors: &Floors,
 ) -> Result<Vec<Nearest>> {
     let mut nearest = vec![Nearest::new(count); queries.len()];
     // Beside each other, for a quick look at a whole row.
@@ -98,17 +101,35 @@ fn piece(
                 for ((nearest, threshold), similarity) in of_queries {
                     if *similarity > *threshold {
                         let row = first + row as u64;
-                        *threshold = nearest.add(Neighbour {
+                        let own = nearest.add(Neighbour {
                             row,
                             similarity: *similarity,
                         });
+                        *threshold = threshold.max(own);
                     }
                 }
             }
         }
         segment.release();
+        floors.exchange(&mut thresholds);
     }
     Ok(nearest)
+}
+
+/// For each query a similarity that as many rows as are wanted reach, in whichever piece: what lies
+/// below is not among the nearest, so no piece need collect it. How early a piece hears of it changes
+/// what it collects, not what is found.
+struct Floors(Mutex<Vec<f32>>);
+
+impl Floors {
+    fn exchange(&self, thresholds: &mut [f32]) {
+        let mut floors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (floor, threshold) in floors.iter_mut().zip(thresholds) {
+            *floor = floor.max(*threshold);
+            // A row that reaches another piece's floor and no more may still come before its rows.
+            *threshold = threshold.max(floor.next_down());
+        }
+    }
 }
 
 /// Without an early end, which would keep the compiler from using vectors.
