@@ -36,6 +36,12 @@ pub mod eval {
     pub use unprompt_eval::*;
 }
 
+/// Lists of prompts as an index: exact search and regression on the nearest ones.
+pub mod index {
+    pub use unprompt_engine::{IndexRequest, IndexSearch, build_index};
+    pub use unprompt_index::*;
+}
+
 /// Naming, fetching, verifying and caching model files.
 pub mod hub {
     pub use unprompt_hub::*;

@@ -86,9 +86,9 @@ fn read_texts(arguments: &EmbedText) -> Result<Vec<String>> {
 }
 
 #[derive(Serialize)]
-struct ImageRecord {
-    path: String,
-    embedding: Vec<f32>,
+pub(super) struct ImageRecord {
+    pub(super) path: String,
+    pub(super) embedding: Vec<f32>,
 }
 
 fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
@@ -130,7 +130,7 @@ fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) ->
 
 /// Embeds the pictures that can be read together. When the batch as a whole fails, each is
 /// embedded alone, so that only the one at fault fails.
-fn embed(
+pub(super) fn embed(
     encoder: &ImageEncoder,
     batch: &[Source],
     views: Views,
@@ -164,7 +164,7 @@ fn read(encoder: &ImageEncoder, source: &Source) -> Result<RgbImage, InputError>
     Ok(decode(&source.read(&limits)?, &options)?)
 }
 
-fn numbers(values: &[f32]) -> String {
+pub(super) fn numbers(values: &[f32]) -> String {
     values
         .iter()
         .map(f32::to_string)

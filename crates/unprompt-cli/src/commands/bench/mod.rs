@@ -2,6 +2,7 @@
 //! same run. Machines are noisy: what counts are the medians and the ratios.
 
 mod first_prediction;
+mod index;
 mod minilm;
 mod peer;
 mod row;
@@ -31,8 +32,10 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let hub = hub(common)?;
     let progress = DownloadProgress::new(common.quiet);
     // Everything is fetched before anything is timed.
-    for name in [ENCODER, "efficientnet-lite0"] {
-        hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
+    if arguments.what != Some(BenchKind::Index) {
+        for name in [ENCODER, "efficientnet-lite0"] {
+            hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
+        }
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let rows = match arguments.what {
@@ -42,6 +45,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             rows.extend(minilm::minilm_throughput(common, arguments, &hub, folder)?);
             rows
         }
+        Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();

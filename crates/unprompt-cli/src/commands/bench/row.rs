@@ -30,6 +30,9 @@ pub(super) struct Row {
     /// Smallest cosine of its embeddings to those in f32, on the example pictures or texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cosine_to_f32: Option<f64>,
+    /// Which part of its neighbours are ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) recall: Option<f64>,
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missing: Option<String>,
@@ -51,6 +54,7 @@ impl Row {
             int8_to_f32: None,
             largest_difference: None,
             cosine_to_f32: None,
+            recall: None,
             missing: None,
         }
     }
@@ -109,6 +113,9 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     }
     if let Some(cosine) = row.cosine_to_f32 {
         write!(output, "   cosine to f32 {cosine:.6}")?;
+    }
+    if let Some(recall) = row.recall {
+        write!(output, "   same neighbours {:.3} %", recall * 100.0)?;
     }
     Ok(writeln!(output)?)
 }
