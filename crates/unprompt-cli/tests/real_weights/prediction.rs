@@ -296,7 +296,7 @@ fn own_preset(weights: &Weights) {
     let difference = largest_difference(&embedding(record), &expected[0]);
     assert!(difference < 1e-6, "{difference}");
     let full = &predict(&place, &["in/cat.png"])[0];
-    let labels = full["prompt"].as_str().unwrap();
+    let labels = full["members"][0]["text"].as_str().unwrap();
     assert!(
         labels.starts_with(&format!("{prompt}, ")),
         "{prompt} {labels}"
