@@ -28,6 +28,9 @@ pub enum ModelError {
         /// The kind of model.
         model: &'static str,
     },
+    /// What was asked of a text's generation does not fit the model.
+    #[error("{0}")]
+    Generation(String),
     /// The text could not be tokenised.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

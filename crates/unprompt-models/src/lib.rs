@@ -9,6 +9,8 @@
 //! Invariant: each item of a batch gives the same bits as it gives alone.
 
 mod bert;
+mod blip;
+mod captioning;
 mod clip;
 mod clip_tokenizer;
 mod configuration;
@@ -21,8 +23,11 @@ mod sentence_encoder;
 mod transformer;
 mod vit;
 mod weights;
+mod word_pieces;
 
 pub use bert::{Bert, BertConfig};
+pub use blip::Blip;
+pub use captioning::{Caption, ImageToText};
 pub use clip::{ClipCheckpoint, ClipImageTower, ClipTextTower, KnownClip, known_clip, known_clips};
 pub use clip_tokenizer::ClipTokenizer;
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
@@ -30,4 +35,5 @@ pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};
 pub use imagenet::imagenet_labels;
 pub use sentence_encoder::{Pooling, SentenceEncoder};
+pub use unprompt_nn::{GenerationOptions, LengthPenalty, Sampling};
 pub use vit::Vit;

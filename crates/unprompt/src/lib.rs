@@ -21,7 +21,7 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Classifier, EngineError, FailureRecord, ImageEncoder, InputError, Label, MemberKind,
+    CaptionOptions, Captioner, Classifier, EngineError, FailureRecord, ImageEncoder, InputError, Label, MemberKind,
     MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictOptions, PredictionRecord, Predictor,
     Preset, PromptSource, Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder,
     sources,

@@ -80,6 +80,16 @@ impl Default for GenerationOptions {
 }
 
 impl GenerationOptions {
+    /// Tells whether a decoder of so many tokens and positions can generate after `prompt`.
+    ///
+    /// # Errors
+    /// When something does not fit, or no room is left after the prompt.
+    pub fn check_for(&self, prompt: &[u32], vocabulary: usize, max_positions: usize) -> Result<()> {
+        self.check(vocabulary, max_positions)?;
+        self.limit(prompt, vocabulary, max_positions)?;
+        Ok(())
+    }
+
     pub(super) fn check(&self, vocabulary: usize, max_positions: usize) -> Result<()> {
         let refuse = |message: String| Err(GenerationError::Options(message));
         if self.beams == 0 || self.beams > MOST_BEAMS || 2 * self.beams > vocabulary {

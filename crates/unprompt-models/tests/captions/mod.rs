@@ -1,0 +1,94 @@
+//! What the tests of the captioners share: pictures, expected captions, broken weights.
+#![allow(dead_code)] // Each test file is a crate of its own and uses a part of this.
+
+use crate::common::{copy_folder, fixture};
+use serde_json::Value;
+use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_models::{GenerationOptions, ImageToText};
+
+/// The picture that the fixture's script calls `pixels(index, side)`.
+pub fn picture(index: usize, side: usize) -> Vec<f32> {
+    let value = |position: usize| {
+        let (c, x, y) = (position % 3, position / 3 % side, position / 3 / side);
+        let whole = x * (7 + index) + y * (3 + 5 * index) + c * 11 + (x * y * (index + 1)) / 3;
+        ((whole % 64) as f32 - 32.0) / 16.0
+    };
+    (0..side * side * 3).map(value).collect()
+}
+
+pub fn expected(name: &str) -> Value {
+    let text = std::fs::read_to_string(fixture(name).join("expected.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// transformers' options put over `base`.
+pub fn options(base: &GenerationOptions, given: &Value) -> GenerationOptions {
+    let mut options = base.clone();
+    for (key, value) in given.as_object().unwrap() {
+        let whole = value.as_u64().unwrap_or_default() as usize;
+        match key.as_str() {
+            "num_beams" => options.beams = whole,
+            "max_length" => options.max_length = whole,
+            "max_new_tokens" => options.max_new_tokens = Some(whole),
+            "min_length" => options.min_length = whole,
+            "no_repeat_ngram_size" => options.no_repeat_ngram = whole,
+            "length_penalty" => options.length_penalty = value.as_f64().unwrap(),
+            "early_stopping" => options.early_stopping = value.as_bool().unwrap(),
+            other => panic!("{other}"),
+        }
+    }
+    options
+}
+
+/// All pictures in one batch: the same tokens, texts and scores as the reference's, one by one.
+#[track_caller]
+pub fn compare(
+    mode: &str,
+    model: &impl ImageToText,
+    prompt: Option<&str>,
+    base: &GenerationOptions,
+    expected: &Value,
+) {
+    let side = model.image_size().0;
+    let options = options(base, &expected["options"]);
+    let expected = expected["captions"].as_array().unwrap();
+    assert!(expected.len() >= 20);
+    let pictures: Vec<Vec<f32>> = (0..expected.len())
+        .map(|index| picture(index, side))
+        .collect();
+    let found = model.caption(&pictures, prompt, &options).unwrap();
+    assert_eq!(found.len(), expected.len());
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let ids: Vec<u32> = serde_json::from_value(expected["token_ids"].clone()).unwrap();
+        assert_eq!(found.token_ids, ids, "{mode}: picture {index}");
+        assert_eq!(found.text, expected["text"], "{mode}: picture {index}");
+        if let Some(score) = expected["score"].as_f64() {
+            let difference = (f64::from(found.score) - score).abs();
+            assert!(difference < 1e-4, "{mode}: picture {index}: {difference}");
+        }
+    }
+}
+
+/// A copy of a fixture in which one value of one tensor is no number.
+pub fn broken(name: &str, file: &str, tensor: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(&fixture(name), copy.path()).unwrap();
+    let path = copy.path().join(file);
+    let at = {
+        let checkpoint = Checkpoint::open(&path, Pickle::Deny).unwrap();
+        let data = checkpoint
+            .tensor(tensor)
+            .unwrap()
+            .data()
+            .unwrap()
+            .into_owned();
+        let bytes = std::fs::read(&path).unwrap();
+        let place = bytes.windows(data.len()).position(|window| window == data);
+        place.unwrap()
+    };
+    let mut bytes = std::fs::read(&path).unwrap();
+    // In half precision all ones are no number, whatever the sign.
+    bytes[at..at + 2].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    copy
+}
