@@ -1,5 +1,8 @@
 //! What the command line accepts.
 
+mod caption;
+
+pub(crate) use caption::{Caption, LengthOf, Sidecar};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -77,16 +80,16 @@ pub(crate) enum Device {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Precision {
-    /// What the device computes in best
+    /// f32
     #[default]
     Auto,
-    /// Single precision
+    /// Single precision: the reference
     F32,
-    /// Half precision
+    /// Half precision, on CUDA
     F16,
-    /// Half precision with the range of f32
+    /// Half precision with the range of f32, on CUDA
     Bf16,
-    /// 8-bit integer weights
+    /// 8-bit integer weights in the networks' blocks, on the processor: faster, a little less exact
     Int8,
 }
 
@@ -109,6 +112,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// The prompt of each picture, and its embedding
     Predict(Predict),
+    /// What each picture shows, in words
+    Caption(Caption),
     /// The labels that a classifier gives each picture
     Classify(Classify),
     /// Embeddings

@@ -11,7 +11,7 @@ use unprompt_image::{
     CLIP_MEAN, CLIP_STD, Filter, HALF, Layout, Normalize, Preprocessor, RgbImage,
 };
 use unprompt_models::{
-    Blip, Caption, GenerationOptions, ImageToText, LengthPenalty, Ofa, Sampling,
+    Blip, Caption, Compute, GenerationOptions, ImageToText, LengthPenalty, Ofa, Sampling,
 };
 
 /// A model whose vocabulary is that of the uncased BERT, which bare BLIP files come without.
@@ -54,13 +54,18 @@ impl Captioner {
     ///
     /// # Errors
     /// When the model cannot be had or is no captioner.
-    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         refuse_named_clip(name, "a captioner")?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
         let (model, mean, std): (Box<dyn ImageToText>, _, _) = match kind {
             Kind::Blip => {
-                let blip = Blip::load(located.path(), None, located.pickle);
+                let blip = Blip::load(located.path(), None, located.options(compute));
                 (Box::new(located.named(blip)?), CLIP_MEAN, CLIP_STD)
             }
             Kind::OriginalBlip => {
@@ -73,11 +78,11 @@ impl Captioner {
                     .as_ref()
                     .map(|model| model.file("tokenizer.json"))
                     .transpose()?;
-                let blip = Blip::load(located.path(), vocabulary, located.pickle);
+                let blip = Blip::load(located.path(), vocabulary, located.options(compute));
                 (Box::new(located.named(blip)?), CLIP_MEAN, CLIP_STD)
             }
             Kind::Ofa => {
-                let ofa = Ofa::load(located.path(), located.pickle);
+                let ofa = Ofa::load(located.path(), located.options(compute));
                 (Box::new(located.named(ofa)?), HALF, HALF)
             }
             other => return located.refuse(other, "a captioner"),

@@ -5,7 +5,7 @@ mod sidecar;
 use crate::{
     Finished,
     arguments::{Caption as Arguments, Common, Format, LengthOf, Sidecar},
-    commands::{hub, inputs},
+    commands::{compute, hub, inputs},
     output::{Output, complain},
     progress::DownloadProgress,
     records::{RecordWriter, one_line},
@@ -48,7 +48,8 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         .map(|mode| Sidecars::new(mode, &found))
         .transpose()?;
     let progress = DownloadProgress::new(common.quiet);
-    let (_, captioner) = Captioner::load(&hub(common)?, &arguments.model, &progress)?;
+    let compute = compute(common)?;
+    let (_, captioner) = Captioner::load(&hub(common)?, &arguments.model, &compute, &progress)?;
     let options = options(arguments);
     captioner
         .check(&options)

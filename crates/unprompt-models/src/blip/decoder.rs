@@ -121,7 +121,7 @@ impl Layer {
         let (own, picture) = (weights.at("attention"), weights.at("crossattention"));
         let output = weights.at("output");
         let linear =
-            |place: &Weights, name: &str, shape| place.at(name).linear(shape, Activation::Identity);
+            |place: &Weights, name: &str, shape| place.at(name).block_linear(shape, Activation::Identity);
         let square = (width, width);
         Ok(Self {
             query_key_value: fused(&own.at("self"), &["query", "key", "value"], square)?,
@@ -144,7 +144,7 @@ impl Layer {
             intermediate: weights
                 .at("intermediate")
                 .at("dense")
-                .linear((inner, width), config.activation)?,
+                .block_linear((inner, width), config.activation)?,
             output: linear(&output, "dense", (width, inner))?,
             output_norm: output.at("LayerNorm").layer_norm(width, epsilon)?,
         })
@@ -162,11 +162,8 @@ fn fused(weights: &Weights, names: &[&str], (outputs, inputs): (usize, usize)) -
     };
     let parts = names.iter().map(part).collect::<Result<Vec<_>>>()?;
     let (weight, bias): (Vec<Tensor>, Vec<Tensor>) = parts.into_iter().unzip();
-    Ok(Linear::new(
-        &Tensor::cat(&weight, 0)?,
-        Some(&Tensor::cat(&bias, 0)?),
-        Activation::Identity,
-    )?)
+    let bias = Tensor::cat(&bias, 0)?;
+    weights.block_linear_of(&Tensor::cat(&weight, 0)?, Some(&bias), Activation::Identity)
 }
 
 /// Sequences that are being decoded.

@@ -9,7 +9,7 @@ mod config;
 mod decoder;
 
 use crate::{
-    Caption, ImageToText, ModelError, Result,
+    Caption, ImageToText, LoadOptions, ModelError, Result,
     captioning::generated,
     configuration::read_json_optional,
     patch_embedding::PatchEmbedding,
@@ -26,7 +26,7 @@ use std::{
     cell::RefCell,
     path::{Path, PathBuf},
 };
-use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_checkpoint::Checkpoint;
 use unprompt_nn::{GenerationOptions, LayerNorm, Mask, generate};
 
 /// Pictures that are captioned at once; bounds the memory of a long list.
@@ -73,7 +73,12 @@ impl Blip {
     /// # Errors
     /// Names the file and the setting that is not built, or the tensor with the expected and the
     /// found shape.
-    pub fn load(path: &Path, vocabulary: Option<&Path>, pickle: Pickle) -> Result<Self> {
+    pub fn load(
+        path: &Path,
+        vocabulary: Option<&Path>,
+        options: impl Into<LoadOptions>,
+    ) -> Result<Self> {
+        let options = options.into();
         let found = match vocabulary {
             Some(vocabulary) => Some(vocabulary.to_owned()),
             None => own_vocabulary(path),
@@ -104,9 +109,9 @@ impl Blip {
                 .clean_up_tokenization_spaces
                 .unwrap_or(false),
         )?;
-        let checkpoint = Checkpoint::open(path, pickle)?;
+        let checkpoint = Checkpoint::open(path, options.pickle)?;
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint, &used);
+        let root = Weights::new(&checkpoint, &used).computed(&options.compute);
         let is_original = config.is_none();
         let config = match &config {
             Some(config) => BlipConfig::parse(config)
