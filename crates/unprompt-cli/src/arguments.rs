@@ -305,4 +305,6 @@ pub(crate) struct Bench {
 pub(crate) enum BenchKind {
     /// ViT and CLIP at full size on random weights
     Towers,
+    /// BLIP and OFA at full size on random weights
+    Caption,
 }

@@ -163,7 +163,15 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let root = folder.path();
         std::fs::create_dir(root.join("b"))?;
-        for name in ["a.png", "a.txt", "b/a.txt", "b/c.jpg", "b/c.txt", "d.png.txt", "d.png"] {
+        for name in [
+            "a.png",
+            "a.txt",
+            "b/a.txt",
+            "b/c.jpg",
+            "b/c.txt",
+            "d.png.txt",
+            "d.png",
+        ] {
             std::fs::write(root.join(name), "")?;
         }
         let found = sources(&[root.to_owned(), root.join("a.txt")]).unwrap();

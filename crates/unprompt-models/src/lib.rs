@@ -10,6 +10,7 @@
 
 mod bert;
 mod blip;
+mod byte_level;
 mod captioning;
 mod clip;
 mod clip_tokenizer;
@@ -19,6 +20,7 @@ mod efficientnet_lite;
 mod embedding;
 mod error;
 mod imagenet;
+mod ofa;
 mod patch_embedding;
 mod sentence_encoder;
 mod transformer;
@@ -36,6 +38,7 @@ pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};
 pub use imagenet::imagenet_labels;
+pub use ofa::Ofa;
 pub use sentence_encoder::{Pooling, SentenceEncoder};
 pub use unprompt_nn::{GenerationOptions, LengthPenalty, Sampling};
 pub use vit::Vit;

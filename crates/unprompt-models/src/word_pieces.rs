@@ -44,14 +44,15 @@ impl WordPieces {
             if !vocabulary.contains_key("[UNK]") {
                 return Err(refuse("no line `[UNK]`, as a BERT vocabulary has".into()));
             }
-            let pieces: WordPiece = serde_json::from_value(json!({
+            let pieces = json!({
                 "type": "WordPiece",
                 "vocab": vocabulary,
                 "unk_token": "[UNK]",
                 "continuing_subword_prefix": "##",
                 "max_input_chars_per_word": 100,
-            }))
-            .map_err(|error| refuse(error.to_string()))?;
+            });
+            let pieces: WordPiece = serde_json::from_str(&pieces.to_string())
+                .map_err(|error| refuse(error.to_string()))?;
             let mut tokenizer = Tokenizer::new(pieces);
             tokenizer
                 .with_normalizer(Some(BertNormalizer::default()))
@@ -101,7 +102,7 @@ impl WordPieces {
 }
 
 /// `clean_up_tokenization` of transformers.
-fn cleaned(text: String) -> String {
+pub(crate) fn cleaned(text: String) -> String {
     [
         (" .", "."),
         (" ?", "?"),

@@ -73,8 +73,8 @@ fn a_caption_is_the_same_alone_and_in_a_batch() {
 #[test]
 fn the_authors_layout_gives_the_same_captions() {
     let file = fixture("tiny-blip-original").join("model.pth");
-    let refused = Blip::load(&file, None, Pickle::Deny);
-    assert!(matches!(refused, Err(ModelError::Checkpoint(_))));
+    let refused = Blip::load(&file, None, Pickle::Deny).unwrap_err();
+    assert!(matches!(refused, ModelError::Checkpoint(_)), "{refused}");
     let original = Blip::load(&file, None, Pickle::Allow).unwrap();
     let vocabulary = fixture("tiny-blip-64").join("tokenizer.json");
     let with_json = Blip::load(&file, Some(&vocabulary), Pickle::Allow).unwrap();
@@ -129,7 +129,7 @@ fn text_is_decoded_as_the_folder_says() -> TestResult {
     let cleaned = Blip::load(edited.path(), None, Pickle::Deny)?;
     assert_eq!(
         cleaned.decode(&contracted)?,
-        "woman's dog is n't red, do n't."
+        "woman's dog isn't red, don't."
     );
     Ok(())
 }
@@ -176,7 +176,7 @@ fn what_does_not_fit_is_an_error() -> TestResult {
         ("\"patch_size\": 8", "\"patch_size\": 0"),
         ("\"image_size\": 24", "\"image_size\": 40000"),
         ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"gone\""),
-        ("\"vocab_size\": 109", "\"vocab_size\": 9"),
+        ("\"vocab_size\": 86", "\"vocab_size\": 9"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 5000"),
     ] {
         let folder = common::edited("tiny-blip", "config.json", |text| {

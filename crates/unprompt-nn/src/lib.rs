@@ -27,6 +27,7 @@ mod memory_attention;
 mod panels;
 mod prefetch;
 mod quantised;
+mod residual;
 mod row_softmax;
 
 pub use activation::Activation;
@@ -40,3 +41,4 @@ pub use generation::{
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, Precision};
 pub use memory_attention::{Memory, MemoryBias, memory_attention};
+pub use residual::{add_relu, max_pool};

@@ -120,8 +120,9 @@ impl Layer {
         } = config;
         let (own, picture) = (weights.at("attention"), weights.at("crossattention"));
         let output = weights.at("output");
-        let linear =
-            |place: &Weights, name: &str, shape| place.at(name).block_linear(shape, Activation::Identity);
+        let linear = |place: &Weights, name: &str, shape| {
+            place.at(name).block_linear(shape, Activation::Identity)
+        };
         let square = (width, width);
         Ok(Self {
             query_key_value: fused(&own.at("self"), &["query", "key", "value"], square)?,

@@ -1,6 +1,7 @@
 //! `unprompt bench`: the project's own measurements, each with its Python peers beside it in the
 //! same run. Machines are noisy: what counts are the medians and the ratios.
 
+mod caption;
 mod first_prediction;
 mod minilm;
 mod peer;
@@ -42,6 +43,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             rows.extend(minilm::minilm_throughput(common, arguments, &hub, folder)?);
             rows
         }
+        Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();

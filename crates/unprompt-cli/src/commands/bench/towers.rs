@@ -30,7 +30,7 @@ const SCRIPT: &str = include_str!("../../../bench/towers.py");
 const PHRASES: &str = "clip-interrogator-labels";
 const PHRASE_COUNT: usize = 256;
 /// Threads of the engine that ran before may still be spinning.
-const SETTLE: Duration = Duration::from_millis(100);
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
 /// Our side of one case: a forward pass, giving the first row of its output.
 type Forward = Box<dyn Fn() -> Result<Vec<f32>>>;
@@ -243,7 +243,7 @@ fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Ve
 
 /// Runs a command to its end: its answer, milliseconds, and its largest resident memory in MB (0
 /// where the system does not tell).
-fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
+pub(super) fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
     let start = Instant::now();
     let child = command
         .stdin(Stdio::null())
@@ -281,7 +281,7 @@ fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
 }
 
 /// A Python process that times its peers on demand.
-struct Peers {
+pub(super) struct Peers {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -289,7 +289,7 @@ struct Peers {
 }
 
 impl Peers {
-    fn start(mut command: Command) -> Result<Self> {
+    pub(super) fn start(mut command: Command) -> Result<Self> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -317,7 +317,12 @@ impl Peers {
         Ok(peers)
     }
 
-    fn ask(&mut self, index: usize) -> Result<Value> {
+    /// What the peer of this number is.
+    pub(super) fn name(&self, index: usize) -> &str {
+        self.names.get(index).map_or("peer", String::as_str)
+    }
+
+    pub(super) fn ask(&mut self, index: usize) -> Result<Value> {
         writeln!(self.input, "{}", self.names[index])?;
         self.input.flush()?;
         self.read()
