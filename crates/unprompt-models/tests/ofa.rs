@@ -18,8 +18,11 @@ fn load(name: &str) -> Ofa {
 #[test]
 fn states_and_logits_equal_the_reference() {
     for name in FOLDERS {
-        let expected =
-            Checkpoint::open(fixture(name).join("expected.safetensors"), Pickle::Deny).unwrap();
+        let expected = Checkpoint::open(
+            fixture(&format!("{name}.expected.safetensors")),
+            Pickle::Deny,
+        )
+        .unwrap();
         let answers = captions::expected(name);
         let ids: Vec<u32> = serde_json::from_value(answers["ids"].clone()).unwrap();
         let model = load(name);

@@ -96,8 +96,8 @@ impl CustomOp1 for MaxPool {
                             let start = ((picture * height + y) * width + x_position) * channels;
                             for (out, x) in out.iter_mut().zip(&x[start..start + channels]) {
                                 // What is no number is taken, and stays.
-                                if !(*x <= *out) {
-                                    *out = if out.is_nan() { *out } else { *x };
+                                if *x > *out || x.is_nan() {
+                                    *out = *x;
                                 }
                             }
                         }

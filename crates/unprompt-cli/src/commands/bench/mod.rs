@@ -31,9 +31,11 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let mut records = RecordWriter::new(output, common.format, &formats)?;
     let hub = hub(common)?;
     let progress = DownloadProgress::new(common.quiet);
-    // Everything is fetched before anything is timed.
-    for name in [ENCODER, "efficientnet-lite0"] {
-        hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
+    // Everything is fetched before anything is timed. The captioners are of random weights.
+    if arguments.what != Some(BenchKind::Caption) {
+        for name in [ENCODER, "efficientnet-lite0"] {
+            hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
+        }
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let rows = match arguments.what {
