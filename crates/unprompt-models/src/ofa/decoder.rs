@@ -1,4 +1,8 @@
 //! OFA's decoder.
+//!
+//! Relative positions count for all tokens, as in the reference without its cache. With it, the
+//! reference looks them up by the tokens of the step, of which there is one, and so drops them; the
+//! published models' page turns it off for transformers' search.
 
 use super::{
     attention::{
