@@ -135,6 +135,20 @@ fn text_is_decoded_as_the_folder_says() -> TestResult {
 }
 
 #[test]
+fn int8_weights_are_near_and_depend_on_no_batch() {
+    let model = captions::int8(|options| Blip::load(&fixture("tiny-blip"), None, options));
+    let pictures: Vec<Vec<f32>> = (0..4).map(|index| picture(index, 24)).collect();
+    let exact = load("tiny-blip").image_states(&pictures).unwrap();
+    captions::near(&model.image_states(&pictures).unwrap(), &exact);
+    let options = model.default_options();
+    let together = model.caption(&pictures, None, &options).unwrap();
+    for (picture, together) in pictures.iter().zip(together) {
+        let alone = model.caption(std::slice::from_ref(picture), None, &options);
+        assert_eq!(alone.unwrap(), [together]);
+    }
+}
+
+#[test]
 fn weights_that_are_no_numbers_are_a_clear_error() -> TestResult {
     for name in [
         "vision_model.encoder.layers.1.mlp.fc1.weight",

@@ -98,6 +98,21 @@ fn texts_become_the_reference_s_ids_and_texts_again() -> TestResult {
 }
 
 #[test]
+fn int8_weights_are_near_and_depend_on_no_batch() {
+    let model = captions::int8(|options| Ofa::load(&fixture("tiny-ofa"), options));
+    let side = model.image_size().0;
+    let pictures: Vec<Vec<f32>> = (0..2).map(|index| picture(index, side)).collect();
+    let exact = load("tiny-ofa").image_states(&pictures).unwrap();
+    captions::near(&model.image_states(&pictures).unwrap(), &exact);
+    let options = model.default_options();
+    let together = model.caption(&pictures, None, &options).unwrap();
+    for (picture, together) in pictures.iter().zip(together) {
+        let alone = model.caption(std::slice::from_ref(picture), None, &options);
+        assert_eq!(alone.unwrap(), [together]);
+    }
+}
+
+#[test]
 fn weights_that_are_no_numbers_are_a_clear_error() -> TestResult {
     for name in [
         "encoder.embed_images.layer2.0.conv2.weight",

@@ -3,7 +3,10 @@
 
 use crate::common::{copy_folder, fixture};
 use serde_json::Value;
-use unprompt_models::{GenerationOptions, ImageToText};
+use unprompt_checkpoint::Pickle;
+use unprompt_models::{
+    Compute, DeviceChoice, Dtype, GenerationOptions, ImageToText, LoadOptions, ModelError,
+};
 
 /// The picture that the fixture's script calls `pixels(index, side)`.
 pub fn picture(index: usize, side: usize) -> Vec<f32> {
@@ -105,4 +108,24 @@ pub fn converted_and_broken(name: &str, pickle: &str, tensor: &str) -> tempfile:
     spoil(&mut bytes, tensor);
     std::fs::write(&path, bytes).unwrap();
     copy
+}
+
+/// A model whose blocks hold weights of eight bits.
+pub fn int8<M>(load: impl Fn(LoadOptions) -> Result<M, ModelError>) -> M {
+    let compute = Compute::new(DeviceChoice::Cpu, Some(Dtype::Int8)).unwrap();
+    let pickle = Pickle::Allow;
+    load(LoadOptions { pickle, compute }).unwrap()
+}
+
+/// Tiny networks have few values to average the rounding over, so the bound is a loose one.
+pub fn near(found: &[Vec<f32>], exact: &[Vec<f32>]) {
+    assert_ne!(found, exact, "computed in f32");
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    for (found, exact) in found.iter().zip(exact) {
+        let cosine = dot(found, exact) / (dot(found, found) * dot(exact, exact)).sqrt();
+        assert!(cosine > 0.99, "{cosine}");
+    }
 }
