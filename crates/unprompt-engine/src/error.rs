@@ -20,6 +20,9 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: unprompt_models::ModelError,
     },
+    /// A prompt index cannot be built, opened or searched.
+    #[error(transparent)]
+    Index(#[from] unprompt_index::IndexError),
     /// A preset cannot be read or asks for something impossible.
     #[error("preset {preset}: {message}")]
     Preset {

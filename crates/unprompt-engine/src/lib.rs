@@ -19,10 +19,15 @@ mod classifier;
 mod encoder;
 mod error;
 mod image_encoder;
+mod index;
 mod loading;
 mod member;
+mod member_spec;
+mod members;
+mod phrase_table;
 mod predictor;
 mod preset;
+mod prompt_list;
 mod record;
 mod source;
 mod text_encoder;
@@ -32,10 +37,13 @@ pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
 pub use error::{EngineError, InputError, Result};
 pub use image_encoder::{ImageEncoder, Views};
+pub use index::{IndexRequest, IndexSearch, build_index};
+pub use member_spec::{MemberKind, MemberSpec};
 pub use predictor::{PredictOptions, Predictor};
-pub use preset::{MemberKind, MemberSpec, Preset};
+pub use preset::Preset;
 pub use record::{
-    FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource, Receipt,
+    Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
+    Receipt,
 };
 pub use source::{Source, sources};
 pub use text_encoder::{ClipTextEncoder, TextEncoder, Tokenizer};

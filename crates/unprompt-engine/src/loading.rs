@@ -1,9 +1,9 @@
 //! From the name a user gave to a network: which files, and which kind of model they are.
 
 use crate::{EngineError, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
+use unprompt_hub::{Hub, ModelKind, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
     ClipCheckpoint, Compute, KnownClip, LoadOptions, ModelError, SentenceEncoder, known_clip,
     known_clips,
@@ -41,6 +41,10 @@ pub(crate) enum Kind {
     OriginalBlip,
     /// An OFA captioner.
     Ofa,
+    /// The tokenizer of a CLIP of transformers alone.
+    ClipTokenizer,
+    /// Another tokenizer alone.
+    Tokenizer,
 }
 
 impl Located {
@@ -153,17 +157,46 @@ impl Located {
         }
     }
 
-    fn kind_of_config(&self, path: &PathBuf) -> Result<Kind> {
+    /// As [`kind`](Self::kind) where only the tokenizer is needed, so that nothing else need be
+    /// there.
+    pub(crate) fn tokenizer_kind(&self) -> Result<Kind> {
+        let has = |name: &str| self.resolved.files.contains_key(name);
+        let of_a_network = ["config.json", "modules.json", "open_clip_config.json"];
+        let byte_pairs = has("vocab.json") && has("merges.txt");
+        if self.known_clip.is_some()
+            || of_a_network.into_iter().any(has)
+            || !(has("tokenizer.json") || byte_pairs)
+        {
+            return self.kind();
+        }
+        let config = match self.resolved.files.get("tokenizer_config.json") {
+            Some(path) => self.read_json(path)?,
+            None => serde_json::Value::Null,
+        };
+        let class = config
+            .get("tokenizer_class")
+            .and_then(|class| class.as_str());
+        Ok(match class {
+            Some(class) if class.starts_with("CLIP") => Kind::ClipTokenizer,
+            None if byte_pairs => Kind::ClipTokenizer,
+            _ => Kind::Tokenizer,
+        })
+    }
+
+    fn read_json(&self, path: &Path) -> Result<serde_json::Value> {
         let failed = |message: String| ModelError::Configuration {
-            path: path.clone(),
+            path: path.to_owned(),
             message,
         };
         let read = || {
             let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-            serde_json::from_slice::<serde_json::Value>(&text)
-                .map_err(|error| failed(error.to_string()))
+            serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
         };
-        let config = self.named(read())?;
+        self.named(read())
+    }
+
+    fn kind_of_config(&self, path: &Path) -> Result<Kind> {
+        let config = self.read_json(path)?;
         let text = |key: &str| config.get(key).and_then(serde_json::Value::as_str);
         match (text("model_type"), text("architecture")) {
             (Some("bert"), _) => Ok(Kind::SentenceEncoder),
@@ -175,10 +208,12 @@ impl Located {
             (None, None) if config.get("blocks").is_some() => Ok(Kind::EfficientNetLite),
             (kind, _) => {
                 let kind = kind.unwrap_or("none");
-                self.named(Err(failed(format!(
-                    "`model_type` is {kind}; built are bert, vit, clip, blip and ofa, and the networks of \
-                     timm, which have `architecture` in its place"
-                ))))
+                let message = format!(
+                    "`model_type` is {kind}; built are bert, vit, clip, blip and ofa, and the networks of timm, \
+                     which have `architecture` in its place"
+                );
+                let path = path.to_owned();
+                self.named(Err(ModelError::Configuration { path, message }))
             }
         }
     }
@@ -213,6 +248,23 @@ fn named_clip(name: &str) -> Result<Option<KnownClip>> {
     Ok(known)
 }
 
+/// Refuses a named model that is known to have no pictures for input, before it is fetched.
+pub(crate) fn refuse_named_without_pictures(hub: &Hub, name: &str, needed: &str) -> Result<()> {
+    let named = hub.list().into_iter().find(|model| model.name == name);
+    let found = match named.map(|model| model.kind) {
+        Some(ModelKind::SentenceEncoder) if !Path::new(name).exists() => Kind::SentenceEncoder,
+        Some(ModelKind::Vocabulary) if !Path::new(name).exists() => Kind::ClipVocabulary,
+        _ => return Ok(()),
+    };
+    Err(EngineError::Model {
+        name: name.to_owned(),
+        reason: ModelError::Configuration {
+            path: name.into(),
+            message: format!("{}, where {needed} is needed", found.describe()),
+        },
+    })
+}
+
 /// Refuses one of open_clip's names where no CLIP is wanted, before gigabytes are fetched.
 pub(crate) fn refuse_named_clip(name: &str, needed: &str) -> Result<()> {
     match named_clip(name)? {
@@ -237,6 +289,7 @@ impl Kind {
             Self::ClipVocabulary => "a vocabulary without a network",
             Self::Blip | Self::OriginalBlip => "a BLIP",
             Self::Ofa => "an OFA",
+            Self::ClipTokenizer | Self::Tokenizer => "a tokenizer without a network",
         }
     }
 }

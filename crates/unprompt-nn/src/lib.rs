@@ -20,6 +20,7 @@ mod convolution;
 mod cpu;
 mod embedding;
 mod generation;
+mod half_rows;
 mod layer_norm;
 mod linear;
 mod matmul;
@@ -38,6 +39,7 @@ pub use embedding::Embedding;
 pub use generation::{
     Decoder, Generated, GenerationError, GenerationOptions, LengthPenalty, Sampling, generate,
 };
+pub use half_rows::Queries;
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, Precision};
 pub use memory_attention::{Memory, MemoryBias, memory_attention};

@@ -5,6 +5,7 @@ mod caption;
 mod classify;
 mod doctor;
 mod embed;
+mod index;
 mod inputs;
 mod metadata;
 mod models;
@@ -41,6 +42,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Tokenize(tokenize) => tokenize::run(common, tokenize),
         Command::Metadata(metadata) => metadata::run(common, metadata),
         Command::Score(score) => score::run(common, score),
+        Command::Index { action } => index::run(common, action),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),
         Command::Doctor => doctor::run(common),

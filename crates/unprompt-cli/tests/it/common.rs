@@ -2,9 +2,9 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 10] = [
-    "predict", "caption", "classify", "embed", "tokenize", "metadata", "score", "models", "bench",
-    "doctor",
+const COMMANDS: [&str; 11] = [
+    "predict", "caption", "classify", "embed", "tokenize", "metadata", "score", "index", "models",
+    "bench", "doctor",
 ];
 
 #[test]
@@ -97,6 +97,9 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
         &["embed", "image", picture, "--model", "nosuch"],
         &["tokenize", "a cat", "--model", "nosuch"],
         &["score", "--pred", picture, "--truth", picture],
+        &["index", "build", picture, "--clip", "nosuch", "--out", "x"],
+        &["index", "search", "nosuch", picture],
+        &["index", "info", "nosuch"],
         &["models", "list"],
         &["bench"],
         &["doctor"],

@@ -11,6 +11,7 @@ mod embed;
 mod embed_image;
 mod end_to_end;
 mod fetching;
+mod index;
 mod metadata;
 mod models;
 mod output;

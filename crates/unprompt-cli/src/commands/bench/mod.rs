@@ -3,6 +3,7 @@
 
 mod caption;
 mod first_prediction;
+mod index;
 mod minilm;
 mod peer;
 mod row;
@@ -31,8 +32,8 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let mut records = RecordWriter::new(output, common.format, &formats)?;
     let hub = hub(common)?;
     let progress = DownloadProgress::new(common.quiet);
-    // Everything is fetched before anything is timed. The captioners are of random weights.
-    if arguments.what != Some(BenchKind::Caption) {
+    // Everything is fetched before anything is timed. Neither of these needs any of it.
+    if !matches!(arguments.what, Some(BenchKind::Caption | BenchKind::Index)) {
         for name in [ENCODER, "efficientnet-lite0"] {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
         }
@@ -46,6 +47,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             rows
         }
         Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
+        Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();
