@@ -1,10 +1,11 @@
 //! What the command line accepts.
 
+mod caption;
 mod index;
 
-pub(crate) use index::{Index, IndexBuild, IndexSearch};
-
+pub(crate) use caption::{Caption, LengthOf, Sidecar};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use index::{Index, IndexBuild, IndexSearch};
 use std::path::PathBuf;
 
 /// Turns an image back into its prompt.
@@ -113,6 +114,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// The prompt of each picture, and its embedding
     Predict(Predict),
+    /// What each picture shows, in words
+    Caption(Caption),
     /// The labels that a classifier gives each picture
     Classify(Classify),
     /// Embeddings
@@ -318,4 +321,6 @@ pub(crate) enum BenchKind {
     Index,
     /// ViT and CLIP at full size on random weights
     Towers,
+    /// BLIP and OFA at full size on random weights
+    Caption,
 }

@@ -214,7 +214,7 @@ fn of_size(json: String, height: usize, width: usize) -> String {
 
 /// The image processor of a folder of transformers. Version 5 saves it within the configuration
 /// of the whole processor, which then comes first.
-fn image_processor(located: &Located) -> Result<Option<Preprocessor>> {
+pub(crate) fn image_processor(located: &Located) -> Result<Option<Preprocessor>> {
     for name in [PROCESSOR_CONFIG, PREPROCESSOR_CONFIG] {
         let Some(json) = configuration(located, name)? else {
             continue;

@@ -14,6 +14,7 @@
 //! Invariant: a broken input costs its own record and nothing else; records come in the order of
 //! the inputs and do not depend on how they were batched.
 
+mod captioner;
 mod classifier;
 mod encoder;
 mod error;
@@ -31,6 +32,7 @@ mod record;
 mod source;
 mod text_encoder;
 
+pub use captioner::{CaptionOptions, Captioner};
 pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
 pub use error::{EngineError, InputError, Result};

@@ -35,6 +35,12 @@ pub(crate) enum Kind {
     EfficientNetLite,
     /// CLIP's byte pairs alone.
     ClipVocabulary,
+    /// A BLIP captioner of transformers.
+    Blip,
+    /// A BLIP captioner's tensors alone, as its authors publish them.
+    OriginalBlip,
+    /// An OFA captioner.
+    Ofa,
     /// The tokenizer of a CLIP of transformers alone.
     ClipTokenizer,
     /// Another tokenizer alone.
@@ -140,6 +146,8 @@ impl Located {
             Ok(Kind::EfficientNetLite)
         } else if checkpoint.contains("patch_embed.proj.weight") {
             Ok(Kind::BareVit)
+        } else if checkpoint.contains("visual_encoder.cls_token") {
+            Ok(Kind::OriginalBlip)
         } else {
             let message = "neither a configuration file nor tensors of a known network".into();
             self.named(Err(ModelError::Configuration {
@@ -193,13 +201,15 @@ impl Located {
         match (text("model_type"), text("architecture")) {
             (Some("bert"), _) => Ok(Kind::SentenceEncoder),
             (Some("vit"), _) => Ok(Kind::TransformersVit),
+            (Some("blip"), _) => Ok(Kind::Blip),
+            (Some("ofa"), _) => Ok(Kind::Ofa),
             (Some(clip), _) if clip.starts_with("clip") => Ok(Kind::Clip),
             (None, Some(_)) => Ok(Kind::TimmVit),
             (None, None) if config.get("blocks").is_some() => Ok(Kind::EfficientNetLite),
             (kind, _) => {
                 let kind = kind.unwrap_or("none");
                 let message = format!(
-                    "`model_type` is {kind}; built are bert, vit and clip, and the networks of timm, \
+                    "`model_type` is {kind}; built are bert, vit, clip, blip and ofa, and the networks of timm, \
                      which have `architecture` in its place"
                 );
                 let path = path.to_owned();
@@ -277,6 +287,8 @@ impl Kind {
             Self::TimmVit | Self::TransformersVit | Self::BareVit => "a Vision Transformer",
             Self::EfficientNetLite => "an EfficientNet-Lite",
             Self::ClipVocabulary => "a vocabulary without a network",
+            Self::Blip | Self::OriginalBlip => "a BLIP",
+            Self::Ofa => "an OFA",
             Self::ClipTokenizer | Self::Tokenizer => "a tokenizer without a network",
         }
     }

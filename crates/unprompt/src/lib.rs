@@ -23,10 +23,10 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Classifier, EngineError, Evidence, FailureRecord, ImageEncoder, InputError, Label, MemberKind,
-    MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictOptions, PredictionRecord, Predictor,
-    Preset, PromptSource, Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder,
-    sources,
+    CaptionOptions, Captioner, Classifier, EngineError, Evidence, FailureRecord, ImageEncoder,
+    InputError, Label, MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictOptions,
+    PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source, TextEncoder, Tokenizer,
+    Views, load_sentence_encoder, sources,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod bench;
+mod caption;
 mod classify;
 mod doctor;
 mod embed;
@@ -35,6 +36,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
     let common = &arguments.common;
     match &arguments.command {
         Command::Predict(predict) => predict::run(common, predict),
+        Command::Caption(caption) => caption::run(common, caption),
         Command::Classify(classify) => classify::run(common, classify),
         Command::Embed { what } => embed::run(common, what),
         Command::Tokenize(tokenize) => tokenize::run(common, tokenize),

@@ -2,9 +2,9 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 10] = [
-    "predict", "classify", "embed", "tokenize", "metadata", "score", "index", "models", "bench",
-    "doctor",
+const COMMANDS: [&str; 11] = [
+    "predict", "caption", "classify", "embed", "tokenize", "metadata", "score", "index", "models",
+    "bench", "doctor",
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod caption;
 mod classify;
 mod common;
 mod doctor;

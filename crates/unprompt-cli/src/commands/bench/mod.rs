@@ -1,6 +1,7 @@
 //! `unprompt bench`: the project's own measurements, each with its Python peers beside it in the
 //! same run. Machines are noisy: what counts are the medians and the ratios.
 
+mod caption;
 mod first_prediction;
 mod index;
 mod minilm;
@@ -31,8 +32,8 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let mut records = RecordWriter::new(output, common.format, &formats)?;
     let hub = hub(common)?;
     let progress = DownloadProgress::new(common.quiet);
-    // Everything is fetched before anything is timed.
-    if arguments.what != Some(BenchKind::Index) {
+    // Everything is fetched before anything is timed. Neither of these needs any of it.
+    if !matches!(arguments.what, Some(BenchKind::Caption | BenchKind::Index)) {
         for name in [ENCODER, "efficientnet-lite0"] {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
         }
@@ -45,6 +46,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             rows.extend(minilm::minilm_throughput(common, arguments, &hub, folder)?);
             rows
         }
+        Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
         Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };

@@ -42,7 +42,7 @@ const PICTURES: [&[u8]; 5] = [
     include_bytes!("../../../../../examples/pictures/photographer.png"),
 ];
 /// Threads of the engine that ran before may still be spinning.
-const SETTLE: Duration = Duration::from_millis(100);
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
 /// Our side of one case: a forward pass, giving the rows of its output.
 type Forward = Box<dyn Fn() -> Result<Vec<Vec<f32>>>>;
@@ -314,7 +314,7 @@ fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Ve
 
 /// Runs a command to its end: its answer, milliseconds, and its largest resident memory in MB (0
 /// where the system does not tell).
-fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
+pub(super) fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
     let start = Instant::now();
     let child = command
         .stdin(Stdio::null())
@@ -352,7 +352,7 @@ fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
 }
 
 /// A Python process that times its peers on demand.
-struct Peers {
+pub(super) struct Peers {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -360,7 +360,7 @@ struct Peers {
 }
 
 impl Peers {
-    fn start(mut command: Command) -> Result<Self> {
+    pub(super) fn start(mut command: Command) -> Result<Self> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -388,7 +388,12 @@ impl Peers {
         Ok(peers)
     }
 
-    fn ask(&mut self, index: usize) -> Result<Value> {
+    /// What the peer of this number is.
+    pub(super) fn name(&self, index: usize) -> &str {
+        self.names.get(index).map_or("peer", String::as_str)
+    }
+
+    pub(super) fn ask(&mut self, index: usize) -> Result<Value> {
         writeln!(self.input, "{}", self.names[index])?;
         self.input.flush()?;
         self.read()
