@@ -23,6 +23,7 @@ mod linear;
 mod matmul;
 mod panels;
 mod prefetch;
+mod prefix_attention;
 mod quantised;
 
 pub use activation::Activation;
@@ -31,3 +32,4 @@ pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
 pub use embedding::Embedding;
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, Precision};
+pub use prefix_attention::{KeysValues, TokenTree, prefix_attention};
