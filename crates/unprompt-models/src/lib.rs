@@ -23,7 +23,10 @@ mod vit;
 mod weights;
 
 pub use bert::{Bert, BertConfig};
-pub use clip::{ClipCheckpoint, ClipImageTower, ClipTextTower, KnownClip, known_clip, known_clips};
+pub use clip::{
+    ClipCheckpoint, ClipImageTower, ClipTextPrefix, ClipTextTower, KnownClip, known_clip,
+    known_clips,
+};
 pub use clip_tokenizer::ClipTokenizer;
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use embedding::{mean_of_views, normalize_regression, to_unit_length};

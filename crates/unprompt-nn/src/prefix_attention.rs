@@ -7,9 +7,7 @@ use crate::{
     matmul::{Product, accumulate_columns, accumulate_tile, write},
     panels::{PANEL, Panels, TILE_ROWS, Tiles, tile_rows},
 };
-use candle_core::{
-    CpuStorage, CustomOp1, D, DType, IndexOp, Layout, Result, Shape, Tensor, bail,
-};
+use candle_core::{CpuStorage, CustomOp1, D, DType, IndexOp, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -189,7 +187,9 @@ impl PrefixAttention<'_> {
         // (3, heads, tokens, head width)
         let parts = qkv.reshape((qkv.dim(0)?, 3, heads, head_width))?;
         let parts = parts.permute((1, 2, 0, 3))?.contiguous()?;
-        let query = parts.i(0)?.index_select(&Tensor::new(self.queries, device)?, 1)?;
+        let query = parts
+            .i(0)?
+            .index_select(&Tensor::new(self.queries, device)?, 1)?;
         let gather = |part: usize| -> Result<Tensor> {
             let rows = parts.i(part)?.index_select(&ancestors, 1)?;
             rows.reshape((heads, count, longest, head_width))
@@ -240,23 +240,28 @@ impl CustomOp1 for PrefixAttention<'_> {
             })
             .collect();
         let mut pieces = Vec::new();
-        let panels = out.chunks_mut(PANEL * self.width).zip(self.queries.chunks(PANEL));
+        let panels = out
+            .chunks_mut(PANEL * self.width)
+            .zip(self.queries.chunks(PANEL));
         for (rows, queries) in panels {
             let first = pieces.len();
-            pieces.extend(packed.iter().enumerate().map(|(head, (keys, values))| {
-                QueryPanel {
-                    qkv: &qkv[head * head_width..],
-                    width: self.width,
-                    head_width,
-                    keys,
-                    values,
-                    prefix: length,
-                    tree: self.tree,
-                    queries,
-                    scale: self.scale(),
-                    rows: Vec::with_capacity(queries.len()),
-                }
-            }));
+            pieces.extend(
+                packed
+                    .iter()
+                    .enumerate()
+                    .map(|(head, (keys, values))| QueryPanel {
+                        qkv: &qkv[head * head_width..],
+                        width: self.width,
+                        head_width,
+                        keys,
+                        values,
+                        prefix: length,
+                        tree: self.tree,
+                        queries,
+                        scale: self.scale(),
+                        rows: Vec::with_capacity(queries.len()),
+                    }),
+            );
             for row in rows.chunks_exact_mut(self.width) {
                 for (piece, part) in pieces[first..].iter_mut().zip(row.chunks_mut(head_width)) {
                     piece.rows.push(part);
@@ -264,7 +269,9 @@ impl CustomOp1 for PrefixAttention<'_> {
             }
         }
         let arch = Arch::new();
-        pieces.into_par_iter().for_each(|piece| arch.dispatch(piece));
+        pieces
+            .into_par_iter()
+            .for_each(|piece| arch.dispatch(piece));
         Ok((
             CpuStorage::F32(out),
             (self.queries.len(), self.width).into(),
@@ -481,7 +488,9 @@ mod tests {
 
     #[test]
     fn equals_self_attention_over_the_whole_text_bit_by_bit() -> Result<()> {
-        for (prefix, heads, head_width) in [(0, 2, 8), (1, 3, 64), (12, 1, 72), (40, 2, 80), (70, 2, 32)] {
+        for (prefix, heads, head_width) in
+            [(0, 2, 8), (1, 3, 64), (12, 1, 72), (40, 2, 80), (70, 2, 32)]
+        {
             let width = heads * head_width;
             let (tree, texts) = texts(prefix);
             let before = Tensor::randn(0f32, 1.5, (prefix.max(1), 3 * width), &Device::Cpu)?;
