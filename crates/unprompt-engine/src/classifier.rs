@@ -11,7 +11,7 @@ use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::{
     Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
 };
-use unprompt_models::{EfficientNetLite, Vit, imagenet_labels};
+use unprompt_models::{Compute, Dtype, EfficientNetLite, Vit, imagenet_labels};
 
 /// A network over classes with names, from picture to labels.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Classifier {
     network: Network,
     preprocessor: Preprocessor,
     labels: Vec<String>,
+    dtype: Dtype,
 }
 
 #[derive(Debug)]
@@ -41,11 +42,17 @@ pub struct Label {
 }
 
 impl Classifier {
-    /// Resolves and builds a classifier.
+    /// Resolves and builds a classifier. EfficientNet-Lite is a small network of convolutions and
+    /// always computes in f32 on the CPU.
     ///
     /// # Errors
     /// When the model cannot be had or is no classifier.
-    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         refuse_named_clip(name, "a classifier")?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
@@ -57,10 +64,11 @@ impl Classifier {
                     labels: names(None, model.classes()),
                     network: Network::EfficientNetLite(Box::new(model)),
                     preprocessor: efficientnet_preprocessor(),
+                    dtype: Dtype::F32,
                 }
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
-                let vit = located.named(Vit::load(located.path(), located.pickle))?;
+                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
                 if !vit.has_head() {
                     return located.refuse(kind, "a network with a head");
                 }
@@ -70,11 +78,17 @@ impl Classifier {
                     network: Network::Vit(Box::new(vit)),
                     preprocessor,
                     labels,
+                    dtype: compute.dtype(),
                 }
             }
             other => return located.refuse(other, "a classifier"),
         };
         Ok((located.resolved, classifier))
+    }
+
+    /// The numbers that the network computes in.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// How a picture becomes the network's input.

@@ -3,7 +3,6 @@
 use crate::{
     InputError, Result,
     loading::{Kind, Located},
-    text_encoder::clip_checkpoint,
 };
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use unprompt_image::{
     Filter, HALF, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
 };
 use unprompt_models::{
-    ClipImageTower, ModelError, Vit, mean_of_views, normalize_regression, to_unit_length,
+    ClipImageTower, Compute, ModelError, Vit, mean_of_views, normalize_regression, to_unit_length,
 };
 
 /// Where transformers keeps what happens to a picture before the network.
@@ -47,12 +46,17 @@ impl ImageEncoder {
     ///
     /// # Errors
     /// When the model cannot be had, or is neither a CLIP nor a Vision Transformer.
-    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
         let encoder = match kind {
             Kind::Clip => {
-                let checkpoint = clip_checkpoint(&located)?;
+                let checkpoint = located.clip(compute)?;
                 let tower = located.named(checkpoint.image_tower())?;
                 let size = tower.image_size();
                 Self {
@@ -61,7 +65,7 @@ impl ImageEncoder {
                 }
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
-                let vit = located.named(Vit::load(located.path(), located.pickle))?;
+                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
                 let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
                 Self {
                     network: Network::Vit(Box::new(vit)),

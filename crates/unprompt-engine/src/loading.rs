@@ -4,7 +4,10 @@ use crate::{EngineError, Result};
 use std::path::{Path, PathBuf};
 use unprompt_checkpoint::{Checkpoint, Pickle};
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
-use unprompt_models::{KnownClip, ModelError, known_clip, known_clips};
+use unprompt_models::{
+    ClipCheckpoint, Compute, KnownClip, LoadOptions, ModelError, SentenceEncoder, known_clip,
+    known_clips,
+};
 
 /// A model's files on this machine, not read yet.
 pub(crate) struct Located {
@@ -81,8 +84,32 @@ impl Located {
         }))
     }
 
-    pub(crate) fn known_clip(&self) -> Option<&KnownClip> {
-        self.known_clip.as_ref()
+    /// How its files are read, for a network that computes as asked.
+    pub(crate) fn options(&self, compute: &Compute) -> LoadOptions {
+        LoadOptions {
+            pickle: self.pickle,
+            compute: compute.clone(),
+        }
+    }
+
+    /// Builds the sentence encoder that the files are.
+    pub(crate) fn sentence_encoder(&self, compute: &Compute) -> Result<SentenceEncoder> {
+        self.named(SentenceEncoder::load(
+            &self.resolved.dir,
+            self.options(compute),
+        ))
+    }
+
+    /// The configuration and the tensors of the CLIP that the files are.
+    pub(crate) fn clip(&self, compute: &Compute) -> Result<ClipCheckpoint> {
+        let (folder, options) = (&self.resolved.dir, self.options(compute));
+        self.named(match &self.known_clip {
+            // A repository of that name may hold more than one layout; the name says which network.
+            Some(known) if !self.resolved.files.contains_key("open_clip_config.json") => {
+                ClipCheckpoint::open_as(known, folder, options)
+            }
+            _ => ClipCheckpoint::open(folder, options),
+        })
     }
 
     /// Tells the kind from the files that are there.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use std::{collections::HashMap, time::Instant};
 use unprompt_hub::{Hub, Progress};
 use unprompt_image::{Limits, decode};
-use unprompt_models::SentenceEncoder;
+use unprompt_models::{Compute, SentenceEncoder};
 
 /// What a caller may ask of a prediction.
 #[derive(Clone, Copy, Debug)]
@@ -55,20 +55,26 @@ impl Predictor {
     ///
     /// # Errors
     /// When a model cannot be had or is not of the kind that the preset needs.
-    pub fn load(hub: &Hub, preset: Preset, progress: &dyn Progress) -> Result<Self> {
+    pub fn load(
+        hub: &Hub,
+        preset: Preset,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let mut receipts = Vec::new();
-        let (resolved, encoder) = load_sentence_encoder(hub, &preset.encoder, progress)?;
-        receipts.push(ModelReceipt::new(&resolved)?);
+        let (resolved, encoder) = load_sentence_encoder(hub, &preset.encoder, compute, progress)?;
+        receipts.push(ModelReceipt::new(&resolved, compute.dtype())?);
         let mut classifiers = HashMap::new();
         for spec in &preset.members {
             if !classifiers.contains_key(&spec.model) {
-                let (resolved, classifier) = Classifier::load(hub, &spec.model, progress)?;
-                receipts.push(ModelReceipt::new(&resolved)?);
+                let (resolved, classifier) = Classifier::load(hub, &spec.model, compute, progress)?;
+                receipts.push(ModelReceipt::new(&resolved, classifier.dtype())?);
                 classifiers.insert(spec.model.clone(), classifier);
             }
         }
         let receipt = Receipt {
             version: env!("CARGO_PKG_VERSION").into(),
+            dtype: compute.dtype().name(),
             models: receipts,
         };
         Ok(Self {

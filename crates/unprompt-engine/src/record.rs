@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use unprompt_hub::ResolvedModel;
+use unprompt_models::Dtype;
 
 /// One input's result: its prediction, or why there is none.
 #[derive(Clone, Debug, Serialize)]
@@ -63,6 +64,8 @@ pub struct MemberRecord {
 pub struct Receipt {
     /// This program's version.
     pub version: String,
+    /// Number type that was asked for: f32, f16, bf16 or int8.
+    pub dtype: &'static str,
     /// The models, in the order of the preset.
     pub models: Vec<ModelReceipt>,
 }
@@ -76,14 +79,17 @@ pub struct ModelReceipt {
     pub revision: String,
     /// Digest over all its files.
     pub sha256: String,
+    /// Number type it computes in.
+    pub dtype: &'static str,
 }
 
 impl ModelReceipt {
-    pub(crate) fn new(model: &ResolvedModel) -> Result<Self, unprompt_hub::Error> {
+    pub(crate) fn new(model: &ResolvedModel, dtype: Dtype) -> Result<Self, unprompt_hub::Error> {
         Ok(Self {
             name: model.name.clone(),
             revision: model.revision.clone(),
             sha256: model.sha256()?.to_owned(),
+            dtype: dtype.name(),
         })
     }
 }

@@ -6,7 +6,8 @@ use crate::{
 };
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
-    ClipCheckpoint, ClipTextTower, ClipTokenizer, ModelError, SentenceEncoder, to_unit_length,
+    ClipCheckpoint, ClipTextTower, ClipTokenizer, Compute, ModelError, SentenceEncoder,
+    to_unit_length,
 };
 
 /// The hub's name of CLIP's byte pairs.
@@ -36,15 +37,17 @@ impl TextEncoder {
     ///
     /// # Errors
     /// When the model cannot be had, or has no text side.
-    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         let located = Located::new(hub, name, progress)?;
         let encoder = match located.kind()? {
-            Kind::SentenceEncoder => {
-                let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
-                Self::Sentence(Box::new(located.named(encoder)?))
-            }
+            Kind::SentenceEncoder => Self::Sentence(Box::new(located.sentence_encoder(compute)?)),
             Kind::Clip => {
-                let checkpoint = clip_checkpoint(&located)?;
+                let checkpoint = located.clip(compute)?;
                 let tower = located.named(checkpoint.text_tower())?;
                 let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
                 Self::Clip(Box::new(ClipTextEncoder { tokenizer, tower }))
@@ -102,11 +105,11 @@ impl Tokenizer {
         let located = Located::new(hub, name, progress)?;
         Ok(match located.kind()? {
             Kind::SentenceEncoder => {
-                let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
-                Self::Sentence(Box::new(located.named(encoder)?))
+                let encoder = located.sentence_encoder(&Compute::default())?;
+                Self::Sentence(Box::new(encoder))
             }
             Kind::Clip => {
-                let checkpoint = clip_checkpoint(&located)?;
+                let checkpoint = located.clip(&Compute::default())?;
                 Self::Clip(Box::new(clip_tokenizer(
                     hub,
                     &located,
@@ -134,20 +137,6 @@ impl Tokenizer {
             Self::Clip(tokenizer) => tokenizer.encode_padded(text),
         }
     }
-}
-
-/// A CLIP's configuration and tensors.
-pub(crate) fn clip_checkpoint(located: &Located) -> Result<ClipCheckpoint> {
-    let Located {
-        resolved, pickle, ..
-    } = located;
-    located.named(match located.known_clip() {
-        // A repository of that name may hold more than one layout; the name says which network.
-        Some(known) if !resolved.files.contains_key("open_clip_config.json") => {
-            ClipCheckpoint::open_as(known, &resolved.dir, *pickle)
-        }
-        _ => ClipCheckpoint::open(&resolved.dir, *pickle),
-    })
 }
 
 fn clip_tokenizer(

@@ -28,6 +28,9 @@ pub enum ModelError {
         /// The kind of model.
         model: &'static str,
     },
+    /// The device is not here, or does not compute in the number type asked for.
+    #[error("{0}")]
+    Device(String),
     /// The text could not be tokenised.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

@@ -11,6 +11,7 @@
 mod bert;
 mod clip;
 mod clip_tokenizer;
+mod compute;
 mod configuration;
 mod efficientnet_lite;
 mod embedding;
@@ -28,6 +29,7 @@ pub use clip::{
     known_clips,
 };
 pub use clip_tokenizer::ClipTokenizer;
+pub use compute::{Compute, DeviceChoice, Dtype, LoadOptions};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};

@@ -5,7 +5,7 @@
 //! steps (Transformer, Pooling, Normalize) and their folders.
 
 use crate::{
-    Bert, ModelError, Result,
+    Bert, LoadOptions, ModelError, Result,
     configuration::{read_json, read_json_optional, read_optional},
     to_unit_length,
 };
@@ -13,7 +13,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
 use tokenizers::{Tokenizer, TruncationParams};
-use unprompt_checkpoint::Pickle;
 
 /// Tokens that go through the network at once; bounds the memory of a long list of texts.
 const TOKENS_AT_ONCE: usize = 4096;
@@ -48,7 +47,7 @@ impl SentenceEncoder {
     ///
     /// # Errors
     /// Names the file and what in it is missing, broken or not built.
-    pub fn load(folder: &Path, pickle: Pickle) -> Result<Self> {
+    pub fn load(folder: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
         let modules_path = folder.join("modules.json");
         let modules: Vec<Module> = read_json(&modules_path)?;
         let refuse = |message: String| Err(ModelError::configuration(&modules_path, message));
@@ -80,7 +79,7 @@ impl SentenceEncoder {
         }
         let transformer = folder.join(&modules[0].path);
         let pooling = read_pooling(&folder.join(&modules[1].path).join("config.json"))?;
-        let bert = Bert::load(&transformer, pickle)?;
+        let bert = Bert::load(&transformer, options)?;
         let limit = max_tokens(&transformer, bert.config().max_position_embeddings)?;
         let tokenizer = load_tokenizer(&transformer.join("tokenizer.json"), limit)?;
         Ok(Self {

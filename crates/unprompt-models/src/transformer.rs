@@ -202,7 +202,9 @@ impl Block {
                 (width, width),
             )?,
             inner_norm: weights.at(names.inner_norm).layer_norm(width, epsilon)?,
-            inner: weights.at(names.inner).linear((inner, width), activation)?,
+            inner: weights
+                .at(names.inner)
+                .block_linear((inner, width), activation)?,
             output: scaled_linear(weights, names.output, names.output_scale, (width, inner))?,
         })
     }
@@ -241,7 +243,7 @@ impl QueryKeyValue {
                 (Tensor::cat(&weight, 0)?, bias)
             }
         };
-        Ok(Linear::new(&weight, bias.as_ref(), Activation::Identity)?)
+        weights.block_linear_of(&weight, bias.as_ref(), Activation::Identity)
     }
 }
 
@@ -264,5 +266,5 @@ fn scaled_linear(
         weight = weight.broadcast_mul(&scale.unsqueeze(D::Minus1)?)?;
         bias = (bias * scale)?;
     }
-    Ok(Linear::new(&weight, Some(&bias), Activation::Identity)?)
+    weights.block_linear_of(&weight, Some(&bias), Activation::Identity)
 }

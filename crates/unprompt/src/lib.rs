@@ -2,11 +2,13 @@
 //! that text.
 //!
 //! ```no_run
-//! use unprompt::{Hub, HubOptions, NoProgress, Outcome, PredictOptions, Predictor, Preset, Source};
+//! use unprompt::{
+//!     Compute, Hub, HubOptions, NoProgress, Outcome, PredictOptions, Predictor, Preset, Source,
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let hub = Hub::from_env(HubOptions::default())?;
-//! let predictor = Predictor::load(&hub, Preset::load("lite")?, &NoProgress)?;
+//! let predictor = Predictor::load(&hub, Preset::load("lite")?, &Compute::default(), &NoProgress)?;
 //! let picture = Source::File("picture.png".into());
 //! for outcome in predictor.predict(&[picture], &PredictOptions::default()) {
 //!     match outcome {
@@ -27,7 +29,7 @@ pub use unprompt_engine::{
     sources,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
-pub use unprompt_models::SentenceEncoder;
+pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
 
 /// Scoring predictions against the truth.
 pub mod eval {

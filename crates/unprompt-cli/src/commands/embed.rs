@@ -3,7 +3,7 @@
 use crate::{
     Finished,
     arguments::{Common, Embed, EmbedImage, EmbedText, Format, Tta},
-    commands::{hub, inputs},
+    commands::{compute, hub, inputs},
     output::Output,
     progress::{Bar, DownloadProgress},
     records::RecordWriter,
@@ -45,7 +45,12 @@ struct TextRecord<'a> {
 fn texts(common: &Common, arguments: &EmbedText, mut records: RecordWriter) -> Result<Finished> {
     let texts = read_texts(arguments)?;
     let progress = DownloadProgress::new(common.quiet);
-    let (_, encoder) = TextEncoder::load(&hub(common)?, &arguments.model, &progress)?;
+    let (_, encoder) = TextEncoder::load(
+        &hub(common)?,
+        &arguments.model,
+        &compute(common)?,
+        &progress,
+    )?;
     let mut bar = Bar::count("texts", texts.len(), common.quiet);
     for batch in texts.chunks(common.batch_size.into()) {
         let embeddings = encoder.embed(batch, arguments.raw)?;
@@ -89,7 +94,12 @@ struct ImageRecord {
 fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
     let found = sources(&arguments.paths)?;
     let progress = DownloadProgress::new(common.quiet);
-    let (_, encoder) = ImageEncoder::load(&hub(common)?, &arguments.model, &progress)?;
+    let (_, encoder) = ImageEncoder::load(
+        &hub(common)?,
+        &arguments.model,
+        &compute(common)?,
+        &progress,
+    )?;
     let views = match arguments.tta {
         Tta::None => Views::Plain,
         Tta::Flip => Views::Flip,

@@ -73,7 +73,7 @@ fn variables_stand_in_for_flags() {
     let place = Place::new();
     for (variable, value, named) in [
         ("UNPROMPT_DEVICE", "cuda", "--device"),
-        ("UNPROMPT_DTYPE", "int8", "--dtype"),
+        ("UNPROMPT_DTYPE", "f16", "--dtype"),
         ("UNPROMPT_THREADS", "0", "--threads 0"),
         ("UNPROMPT_BATCH_SIZE", "0", "--batch-size"),
         ("UNPROMPT_PRESET", "heavy", "heavy"),

@@ -3,7 +3,7 @@
 use crate::{
     Test,
     harness::{Place, json, json_lines, keys, workspace},
-    reference::{blend, embedding, embedding_f32, largest_difference},
+    reference::{blend, cosine, embedding, embedding_f32, largest_difference},
     weights::{CLASSIFIER, ENCODER, Weights},
 };
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 pub const TESTS: &[Test] = &[
     ("predict::the_record_has_what_is_promised", record),
     ("predict::the_embedding_equals_its_formula", formula),
+    ("predict::int8_is_near_and_says_so", int8),
     ("predict::five_formats_tell_the_same", formats),
     ("predict::a_prompt_in_the_file_is_no_prediction", metadata),
     ("predict::a_preset_of_ones_own", own_preset),
@@ -93,16 +94,36 @@ fn record(weights: &Weights) {
     }
 
     let receipt = &record["receipt"];
-    assert_eq!(keys(receipt), ["models", "version"]);
+    assert_eq!(keys(receipt), ["dtype", "models", "version"]);
+    assert_eq!(receipt["dtype"], "f32");
     assert_eq!(receipt["version"], env!("CARGO_PKG_VERSION"));
     let models = receipt["models"].as_array().unwrap();
     let names: Vec<&str> = models.iter().filter_map(|m| m["name"].as_str()).collect();
     assert_eq!(names, [ENCODER, CLASSIFIER]);
     for model in models {
-        assert_eq!(keys(model), ["name", "revision", "sha256"]);
+        assert_eq!(keys(model), ["dtype", "name", "revision", "sha256"]);
+        assert_eq!(model["dtype"], "f32");
         let digest = model["sha256"].as_str().unwrap();
         assert!(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()));
         assert!(!model["revision"].as_str().unwrap().is_empty());
+    }
+}
+
+/// The sentence encoder computes with int8 weights, the labeller in f32 as ever.
+fn int8(weights: &Weights) {
+    let place = place(weights);
+    let exact = predict(&place, &["in/cat.png"]);
+    let found = predict(&place, &["in/cat.png", "--dtype", "int8"]);
+    let receipt = &found[0]["receipt"];
+    assert_eq!(receipt["dtype"], "int8");
+    let dtypes: Vec<&Value> = [0, 1].map(|i| &receipt["models"][i]["dtype"]).into();
+    assert_eq!(dtypes, ["int8", "f32"]);
+    assert_eq!(found[0]["prompt"], exact[0]["prompt"]);
+    let near = cosine(&embedding(&found[0]), &embedding(&exact[0]));
+    assert!((0.999..0.999_999_9).contains(&near), "{near}");
+    for threads in ["1", "3"] {
+        let again = ["in/cat.png", "--dtype", "int8", "--threads", threads];
+        assert_eq!(predict(&place, &again), found);
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::harness::Place;
 use std::path::{Path, PathBuf};
 use unprompt::{
-    Classifier, Hub, HubOptions, NoProgress, SentenceEncoder, Tokenizer,
+    Classifier, Compute, DeviceChoice, Dtype, Hub, HubOptions, NoProgress, SentenceEncoder,
+    Tokenizer,
     hub::{Environment, Manifest},
     load_sentence_encoder,
 };
@@ -16,6 +17,7 @@ pub const VOCABULARY: &str = "clip-bpe-vocabulary";
 pub struct Weights {
     caches: PathBuf,
     pub encoder: SentenceEncoder,
+    pub int8_encoder: SentenceEncoder,
     pub classifier: Classifier,
     pub clip_tokenizer: Tokenizer,
 }
@@ -39,12 +41,16 @@ impl Weights {
                 .map_err(|error| one_line(&error.to_string()))?;
         }
         // The weights are here: whatever is wrong from now on is a failure.
-        let (_, encoder) = load_sentence_encoder(&hub, ENCODER, &NoProgress).unwrap();
-        let (_, classifier) = Classifier::load(&hub, CLASSIFIER, &NoProgress).unwrap();
+        let compute = Compute::default();
+        let (_, encoder) = load_sentence_encoder(&hub, ENCODER, &compute, &NoProgress).unwrap();
+        let int8 = Compute::new(DeviceChoice::Cpu, Some(Dtype::Int8)).unwrap();
+        let (_, int8_encoder) = load_sentence_encoder(&hub, ENCODER, &int8, &NoProgress).unwrap();
+        let (_, classifier) = Classifier::load(&hub, CLASSIFIER, &compute, &NoProgress).unwrap();
         let clip_tokenizer = Tokenizer::load(&hub, VOCABULARY, &NoProgress).unwrap();
         Ok(Self {
             caches,
             encoder,
+            int8_encoder,
             classifier,
             clip_tokenizer,
         })

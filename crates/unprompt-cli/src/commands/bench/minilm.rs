@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, process::Command, time::Instant};
-use unprompt::{Hub, SentenceEncoder, load_sentence_encoder};
+use unprompt::{Compute, Hub, SentenceEncoder, load_sentence_encoder};
 
 const SCRIPT: &str = include_str!("../../../bench/minilm_throughput.py");
 
@@ -23,7 +23,8 @@ pub(super) fn minilm_throughput(
     folder: &Path,
 ) -> Result<Vec<Row>> {
     const NAME: &str = "MiniLM, 32 texts x 32 tokens";
-    let (model, encoder) = load_sentence_encoder(hub, ENCODER, &unprompt::NoProgress)?;
+    let (model, encoder) =
+        load_sentence_encoder(hub, ENCODER, &Compute::default(), &unprompt::NoProgress)?;
     let texts = thirty_two_texts(&encoder)?;
     let texts_file = folder.join("texts.txt");
     fs::write(&texts_file, texts.join("\n"))?;
