@@ -1,5 +1,9 @@
 //! What the command line accepts.
 
+mod interrogate;
+
+pub(crate) use interrogate::Interrogate;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -109,6 +113,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// The prompt of each picture, and its embedding
     Predict(Predict),
+    /// A prompt of each picture from labels that a CLIP finds in it
+    Interrogate(Box<Interrogate>),
     /// The labels that a classifier gives each picture
     Classify(Classify),
     /// Embeddings

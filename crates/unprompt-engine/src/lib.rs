@@ -18,6 +18,7 @@ mod classifier;
 mod encoder;
 mod error;
 mod image_encoder;
+mod interrogator;
 mod loading;
 mod member;
 mod predictor;
@@ -30,6 +31,7 @@ pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
 pub use error::{EngineError, InputError, Result};
 pub use image_encoder::{ImageEncoder, Views};
+pub use interrogator::{LabelChoice, PictureInterrogator, token_counter};
 pub use predictor::{PredictOptions, Predictor};
 pub use preset::{MemberKind, MemberSpec, Preset};
 pub use record::{

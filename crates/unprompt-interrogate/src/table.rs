@@ -1,9 +1,9 @@
 //! A list of labels with its embeddings.
 
 use crate::{
-    InterrogateError, LabelList, PhraseEncoder, Result, TableCache,
+    InterrogateError, LabelList, PhraseEncoder, RankedLabel, Result, TableCache,
     cache::Found,
-    ranking::{dot, row_products},
+    ranking::{End, dot, row_products, top},
 };
 use half::f16;
 use std::borrow::Cow;
@@ -118,6 +118,24 @@ impl LabelTable {
     /// When the cache file cannot be read any more.
     pub fn similarities(&self, pictures: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
         Ok(row_products(&self.rows()?, self.width, pictures))
+    }
+
+    /// The `count` labels that are most similar to a picture's unit vector, the most similar first,
+    /// equal ones in the order of the list.
+    ///
+    /// # Errors
+    /// As [`similarities`](Self::similarities).
+    pub fn rank(&self, picture: &[f32], count: usize) -> Result<Vec<RankedLabel>> {
+        let similarities = self.similarities(&[picture])?.swap_remove(0);
+        let used = (0..similarities.len()).filter(|place| self.list.is_used(*place));
+        let places = top(&similarities, used, count, End::Largest);
+        Ok(places
+            .into_iter()
+            .map(|place| RankedLabel {
+                label: self.list.labels()[place].clone(),
+                similarity: similarities[place],
+            })
+            .collect())
     }
 
     fn rows(&self) -> Result<Cow<'_, [u8]>> {

@@ -33,6 +33,7 @@ pub struct SentenceEncoder {
     bert: Bert,
     pooling: Pooling,
     normalize: bool,
+    limit: usize,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +88,13 @@ impl SentenceEncoder {
             bert,
             pooling,
             normalize,
+            limit,
         })
+    }
+
+    /// Most tokens of a text; a longer one is cut.
+    pub fn longest(&self) -> usize {
+        self.limit
     }
 
     /// Width of the embeddings.

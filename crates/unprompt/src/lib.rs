@@ -23,10 +23,10 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Classifier, EngineError, FailureRecord, ImageEncoder, InputError, Label, MemberKind,
-    MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictOptions, PredictionRecord, Predictor,
-    Preset, PromptSource, Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder,
-    sources,
+    Classifier, EngineError, FailureRecord, ImageEncoder, InputError, Label, LabelChoice,
+    MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome, PictureInterrogator,
+    PredictOptions, PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source,
+    TextEncoder, Tokenizer, Views, load_sentence_encoder, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
@@ -44,6 +44,11 @@ pub mod hub {
 /// Decoding, resizing and normalising pictures.
 pub mod image {
     pub use unprompt_image::*;
+}
+
+/// CLIP Interrogator on vectors, tables and chains.
+pub mod interrogate {
+    pub use unprompt_interrogate::*;
 }
 
 /// Reading the prompt that a picture carries.

@@ -5,6 +5,7 @@ mod classify;
 mod doctor;
 mod embed;
 mod inputs;
+mod interrogate;
 mod metadata;
 mod models;
 mod predict;
@@ -34,6 +35,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
     let common = &arguments.common;
     match &arguments.command {
         Command::Predict(predict) => predict::run(common, predict),
+        Command::Interrogate(interrogate) => interrogate::run(common, interrogate),
         Command::Classify(classify) => classify::run(common, classify),
         Command::Embed { what } => embed::run(common, what),
         Command::Tokenize(tokenize) => tokenize::run(common, tokenize),
