@@ -297,6 +297,9 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
+    /// Small sizes, only to see that it works (interrogate)
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
     #[arg(long, value_name = "PATH")]
     pub(crate) picture: Option<PathBuf>,
@@ -306,4 +309,6 @@ pub(crate) struct Bench {
 pub(crate) enum BenchKind {
     /// ViT and CLIP at full size on random weights
     Towers,
+    /// CLIP Interrogator on random weights
+    Interrogate,
 }

@@ -2,8 +2,17 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 9] = [
-    "predict", "classify", "embed", "tokenize", "metadata", "score", "models", "bench", "doctor",
+const COMMANDS: [&str; 10] = [
+    "predict",
+    "interrogate",
+    "classify",
+    "embed",
+    "tokenize",
+    "metadata",
+    "score",
+    "models",
+    "bench",
+    "doctor",
 ];
 
 #[test]

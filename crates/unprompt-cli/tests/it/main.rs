@@ -10,6 +10,7 @@ mod embed;
 mod embed_image;
 mod end_to_end;
 mod fetching;
+mod interrogate;
 mod metadata;
 mod models;
 mod output;

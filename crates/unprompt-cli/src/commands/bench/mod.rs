@@ -2,6 +2,7 @@
 //! same run. Machines are noisy: what counts are the medians and the ratios.
 
 mod first_prediction;
+mod interrogate;
 mod minilm;
 mod peer;
 mod row;
@@ -41,6 +42,9 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             let mut rows = first_prediction::first_prediction(common, arguments, &hub, folder)?;
             rows.extend(minilm::minilm_throughput(common, arguments, &hub, folder)?);
             rows
+        }
+        Some(BenchKind::Interrogate) => {
+            interrogate::interrogate(common, arguments, &hub, folder.path())?
         }
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };

@@ -21,6 +21,9 @@ pub(super) struct Row {
     /// Largest difference of its first embedding to ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) largest_difference: Option<f32>,
+    /// Whether its text is the peer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) same_text: Option<bool>,
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missing: Option<String>,
@@ -40,6 +43,7 @@ impl Row {
             peak_mb: None,
             ours_to_this: None,
             largest_difference: None,
+            same_text: None,
             missing: None,
         }
     }
@@ -89,6 +93,14 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     }
     if let Some(ratio) = row.ours_to_this {
         write!(output, "   ours / this {ratio:.3}")?;
+    }
+    if let Some(same) = row.same_text {
+        let same = if same {
+            "the same text"
+        } else {
+            "another text"
+        };
+        write!(output, "   {same}")?;
     }
     if let Some(difference) = row.largest_difference {
         write!(output, "   differs by {difference:.1e}")?;

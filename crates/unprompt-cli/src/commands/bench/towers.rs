@@ -243,7 +243,7 @@ fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Ve
 
 /// Runs a command to its end: its answer, milliseconds, and its largest resident memory in MB (0
 /// where the system does not tell).
-fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
+pub(super) fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
     let start = Instant::now();
     let child = command
         .stdin(Stdio::null())
