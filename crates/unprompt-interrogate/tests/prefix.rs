@@ -40,7 +40,7 @@ fn a_thousand_prompts_equal_their_whole_texts() {
     let flavors = std::fs::read_to_string(fixture("labels/flavors.txt")).unwrap();
     let flavors: Vec<&str> = flavors.lines().collect();
     let mut draw = Draw(7);
-    let mut phrase = |draw: &mut Draw| match draw.below(4) {
+    let phrase = |draw: &mut Draw| match draw.below(4) {
         0 => ODD[draw.below(ODD.len())].to_owned(),
         1 => format!(
             "{}{}",
@@ -49,7 +49,7 @@ fn a_thousand_prompts_equal_their_whole_texts() {
         ),
         _ => flavors[draw.below(flavors.len())].to_owned(),
     };
-    let (mut worst, mut at_the_limit) = (0.0f32, 0);
+    let mut at_the_limit = 0;
     for _ in 0..1000 {
         let count = draw.below(30);
         let parts: Vec<String> = (0..=count).map(|_| phrase(&mut draw)).collect();
@@ -66,12 +66,10 @@ fn a_thousand_prompts_equal_their_whole_texts() {
                 (found - expected).abs() < 1e-5,
                 "{text:?}: {found}, {expected}"
             );
-            worst = worst.max((found - expected).abs());
             let length = encoder.tokenizer().count(text).unwrap();
             at_the_limit += usize::from((75..=79).contains(&length));
         }
         assert_eq!(found[0], found[3]);
     }
     assert!(at_the_limit > 100, "{at_the_limit}");
-    println!("largest difference {worst:e}");
 }

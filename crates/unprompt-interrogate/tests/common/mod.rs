@@ -34,26 +34,33 @@ pub fn expected() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The model's folder and the vocabulary, made once for each test program.
+/// A model's folder, with the vocabulary.
 pub struct Model {
     folder: tempfile::TempDir,
     vocabulary: PathBuf,
 }
 
+/// The model of cat.png, made once for each test program.
 pub fn model() -> &'static Model {
     static MODEL: OnceLock<Model> = OnceLock::new();
-    MODEL.get_or_init(|| {
+    MODEL.get_or_init(|| Model::of("cat.png"))
+}
+
+impl Model {
+    /// The one that the package had for a picture.
+    pub fn of(picture: &str) -> Self {
+        let expected = expected();
+        let seed = expected["pictures"][picture]["seed"].as_u64().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let vocabulary = folder.path().join("vocabulary.gz");
         write_vocabulary(&vocabulary);
         let config = "open_clip_config.json";
         std::fs::copy(fixture(config), folder.path().join(config)).unwrap();
-        write_weights(&folder.path().join("open_clip_model.safetensors"));
-        Model { folder, vocabulary }
-    })
-}
+        let weights = folder.path().join("open_clip_model.safetensors");
+        write_weights(&weights, &expected["tensors"], seed);
+        Self { folder, vocabulary }
+    }
 
-impl Model {
     fn checkpoint(&self) -> ClipCheckpoint {
         ClipCheckpoint::open(self.folder.path(), Pickle::Deny).unwrap()
     }
@@ -90,11 +97,9 @@ impl Model {
 }
 
 /// A counter hashed by splitmix64, as the script does.
-fn write_weights(path: &Path) {
-    let expected = expected();
-    let seed = expected["seed"].as_u64().unwrap();
+fn write_weights(path: &Path, recipe: &Value, seed: u64) {
     let mut tensors = Vec::new();
-    for (index, tensor) in expected["tensors"].as_array().unwrap().iter().enumerate() {
+    for (index, tensor) in recipe.as_array().unwrap().iter().enumerate() {
         let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).unwrap();
         let number = |key: &str| tensor[key].as_f64().unwrap() as f32;
         let (offset, scale) = (number("offset"), number("scale"));
