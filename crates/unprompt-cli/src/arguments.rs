@@ -2,10 +2,13 @@
 
 mod caption;
 mod index;
+mod interrogate;
 
 pub(crate) use caption::{Caption, LengthOf, Sidecar};
-use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
+pub(crate) use interrogate::Interrogate;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Turns an image back into its prompt.
@@ -116,6 +119,8 @@ pub(crate) enum Command {
     Predict(Predict),
     /// What each picture shows, in words
     Caption(Caption),
+    /// A prompt of each picture from labels that a CLIP finds in it
+    Interrogate(Box<Interrogate>),
     /// The labels that a classifier gives each picture
     Classify(Classify),
     /// Embeddings
@@ -303,6 +308,9 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
+    /// Small sizes, only to see that it works (interrogate)
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
     #[arg(long, value_name = "PATH")]
     pub(crate) picture: Option<PathBuf>,
@@ -323,4 +331,6 @@ pub(crate) enum BenchKind {
     Towers,
     /// BLIP and OFA at full size on random weights
     Caption,
+    /// CLIP Interrogator on random weights
+    Interrogate,
 }

@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
     time::{Duration, Instant},
 };
-use unprompt::Progress;
+use unprompt::{Progress, interrogate::TableProgress};
 
 /// Work shorter than this shows nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -146,5 +146,61 @@ impl Progress for DownloadProgress {
             Some(bar) => bar.suspend(|| complain(message)),
             None => complain(message),
         });
+    }
+}
+
+/// Tables of labels that are embedded, as the interrogator reports them.
+pub(crate) struct TableBars {
+    bar: Mutex<Option<Bar>>,
+    quiet: bool,
+}
+
+impl TableBars {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            bar: Mutex::new(None),
+            quiet,
+        }
+    }
+
+    fn with_bar<R>(&self, work: impl FnOnce(&mut Option<Bar>) -> R) -> R {
+        work(
+            &mut self
+                .bar
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
+        )
+    }
+}
+
+impl TableProgress for TableBars {
+    fn start(&self, table: &str, labels: usize) {
+        let name = format!("embedding {table}");
+        self.with_bar(|bar| *bar = Some(Bar::count(&name, labels, self.quiet)));
+    }
+
+    fn advance(&self, labels: usize) {
+        self.with_bar(|bar| {
+            if let Some(bar) = bar {
+                bar.advance(labels as u64);
+            }
+        });
+    }
+
+    fn finish(&self) {
+        self.with_bar(|bar| {
+            if let Some(bar) = bar.take() {
+                bar.finish();
+            }
+        });
+    }
+
+    fn note(&self, message: &str) {
+        if !self.quiet {
+            self.with_bar(|bar| match bar {
+                Some(bar) => bar.suspend(|| complain(message)),
+                None => complain(message),
+            });
+        }
     }
 }

@@ -141,9 +141,30 @@ impl Tokenizer {
             Self::Clip(tokenizer) => tokenizer.encode_padded(text),
         }
     }
+
+    /// How many ids a text has, special tokens included. A sentence encoder's are counted up to
+    /// [`longest`](Self::longest).
+    ///
+    /// # Errors
+    /// When the tokenizer cannot take the text.
+    pub fn count(&self, text: &str) -> std::result::Result<usize, ModelError> {
+        match self {
+            Self::Sentence(tokenizer) => Ok(tokenizer.encode(text)?.len()),
+            Self::Clip(tokenizer) => tokenizer.count(text),
+        }
+    }
+
+    /// The length that [`count`](Self::count) cuts texts to, if it does.
+    pub fn longest(&self) -> Option<usize> {
+        match self {
+            Self::Sentence(tokenizer) => tokenizer.longest(),
+            Self::Clip(_) => None,
+        }
+    }
 }
 
-fn clip_tokenizer(
+/// A CLIP's tokenizer, with open_clip's vocabulary from the hub where it needs that.
+pub(crate) fn clip_tokenizer(
     hub: &Hub,
     located: &Located,
     checkpoint: &ClipCheckpoint,

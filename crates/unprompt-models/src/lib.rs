@@ -32,7 +32,10 @@ mod word_pieces;
 pub use bert::{Bert, BertConfig};
 pub use blip::Blip;
 pub use captioning::{Caption, ImageToText};
-pub use clip::{ClipCheckpoint, ClipImageTower, ClipTextTower, KnownClip, known_clip, known_clips};
+pub use clip::{
+    ClipCheckpoint, ClipImageTower, ClipTextPrefix, ClipTextTower, KnownClip, known_clip,
+    known_clips,
+};
 pub use clip_tokenizer::ClipTokenizer;
 pub use compute::{Compute, DeviceChoice, Dtype, LoadOptions};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};

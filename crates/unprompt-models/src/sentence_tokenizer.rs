@@ -35,6 +35,7 @@ impl Module {
 #[derive(Debug)]
 pub struct SentenceTokenizer {
     tokenizer: Tokenizer,
+    limit: Option<usize>,
 }
 
 impl SentenceTokenizer {
@@ -64,13 +65,19 @@ impl SentenceTokenizer {
         let broken = |error: tokenizers::Error| ModelError::configuration(&path, error.to_string());
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(broken)?;
         // The file's own truncation and padding are left-overs of training.
-        let truncation = max_tokens(folder)?.map(|max_length| TruncationParams {
+        let limit = max_tokens(folder)?;
+        let truncation = limit.map(|max_length| TruncationParams {
             max_length,
             ..TruncationParams::default()
         });
         tokenizer.with_truncation(truncation).map_err(broken)?;
         tokenizer.with_padding(None);
-        Ok(Self { tokenizer })
+        Ok(Self { tokenizer, limit })
+    }
+
+    /// Most tokens of a text, special ones included; a longer one is cut. None where no file says it.
+    pub fn longest(&self) -> Option<usize> {
+        self.limit
     }
 
     /// The ids of a text: special tokens included, cut to the limit.

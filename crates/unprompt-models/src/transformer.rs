@@ -1,6 +1,8 @@
 //! The pre-norm transformer under ViT and both towers of CLIP: normalise, attend, add; normalise,
 //! feed forward, add.
 
+mod prefix;
+
 use crate::{Result, weights::Weights};
 use candle_core::{D, Tensor};
 use unprompt_nn::{Activation, LayerNorm, Linear, Mask, self_attention};
@@ -126,6 +128,7 @@ pub(crate) const TRANSFORMERS_5_VIT: BlockNames = BlockNames {
 #[derive(Debug)]
 pub(crate) struct Transformer {
     blocks: Vec<Block>,
+    width: usize,
     heads: usize,
     mask: Mask,
 }
@@ -153,9 +156,15 @@ impl Transformer {
             .collect::<Result<_>>()?;
         Ok(Self {
             blocks,
+            width: shape.width,
             heads: shape.heads,
             mask: shape.mask,
         })
+    }
+
+    /// Width of a token's vector.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// (tokens, width) of sequences laid end to end, `lengths` tokens each, to the same shape.
@@ -166,9 +175,7 @@ impl Transformer {
                 .query_key_value
                 .forward(&block.attention_norm.forward(&hidden)?)?;
             let attended = self_attention(&attended, lengths, self.heads, self.mask)?;
-            hidden = (hidden + block.attention_output.forward(&attended)?)?;
-            let inner = block.inner.forward(&block.inner_norm.forward(&hidden)?)?;
-            hidden = (hidden + block.output.forward(&inner)?)?;
+            hidden = block.after_attention(&hidden, &attended)?;
         }
         Ok(hidden)
     }
@@ -200,6 +207,15 @@ impl Block {
                 .block_linear((inner, width), activation)?,
             output: scaled_linear(weights, names.output, names.output_scale, (width, inner))?,
         })
+    }
+}
+
+impl Block {
+    /// What follows attention, from the tokens before the block and what they attended to.
+    fn after_attention(&self, hidden: &Tensor, attended: &Tensor) -> Result<Tensor> {
+        let hidden = (hidden + self.attention_output.forward(attended)?)?;
+        let inner = self.inner.forward(&self.inner_norm.forward(&hidden)?)?;
+        Ok((hidden + self.output.forward(&inner)?)?)
     }
 }
 

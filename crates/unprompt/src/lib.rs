@@ -24,9 +24,9 @@
 
 pub use unprompt_engine::{
     CaptionOptions, Captioner, Classifier, EngineError, Evidence, FailureRecord, ImageEncoder,
-    InputError, Label, MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictOptions,
-    PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source, TextEncoder, Tokenizer,
-    Views, load_sentence_encoder, sources,
+    InputError, Label, LabelChoice, MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome,
+    PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset, PromptSource,
+    Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
@@ -50,6 +50,11 @@ pub mod hub {
 /// Decoding, resizing and normalising pictures.
 pub mod image {
     pub use unprompt_image::*;
+}
+
+/// CLIP Interrogator on vectors, tables and chains.
+pub mod interrogate {
+    pub use unprompt_interrogate::*;
 }
 
 /// Reading the prompt that a picture carries.

@@ -7,6 +7,7 @@ mod doctor;
 mod embed;
 mod index;
 mod inputs;
+mod interrogate;
 mod metadata;
 mod models;
 mod predict;
@@ -37,6 +38,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
     match &arguments.command {
         Command::Predict(predict) => predict::run(common, predict),
         Command::Caption(caption) => caption::run(common, caption),
+        Command::Interrogate(interrogate) => interrogate::run(common, interrogate),
         Command::Classify(classify) => classify::run(common, classify),
         Command::Embed { what } => embed::run(common, what),
         Command::Tokenize(tokenize) => tokenize::run(common, tokenize),

@@ -2,9 +2,19 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 11] = [
-    "predict", "caption", "classify", "embed", "tokenize", "metadata", "score", "index", "models",
-    "bench", "doctor",
+const COMMANDS: [&str; 12] = [
+    "predict",
+    "caption",
+    "interrogate",
+    "classify",
+    "embed",
+    "tokenize",
+    "metadata",
+    "score",
+    "index",
+    "models",
+    "bench",
+    "doctor",
 ];
 
 #[test]

@@ -12,6 +12,7 @@ mod embed_image;
 mod end_to_end;
 mod fetching;
 mod index;
+mod interrogate;
 mod metadata;
 mod models;
 mod output;

@@ -13,7 +13,7 @@ mod text;
 
 pub use image::ClipImageTower;
 pub use known::{KnownClip, known_clip, known_clips};
-pub use text::ClipTextTower;
+pub use text::{ClipTextPrefix, ClipTextTower};
 
 use crate::{
     ClipTokenizer, Compute, LoadOptions, ModelError, Result,

@@ -4,6 +4,7 @@
 mod caption;
 mod first_prediction;
 mod index;
+mod interrogate;
 mod minilm;
 mod peer;
 mod row;
@@ -48,6 +49,9 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         }
         Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
         Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
+        Some(BenchKind::Interrogate) => {
+            interrogate::interrogate(common, arguments, &hub, folder.path())?
+        }
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();

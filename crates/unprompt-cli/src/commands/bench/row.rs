@@ -33,6 +33,9 @@ pub(super) struct Row {
     /// Which part of its neighbours are ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) recall: Option<f64>,
+    /// Whether its text is the peer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) same_text: Option<bool>,
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missing: Option<String>,
@@ -55,6 +58,7 @@ impl Row {
             largest_difference: None,
             cosine_to_f32: None,
             recall: None,
+            same_text: None,
             missing: None,
         }
     }
@@ -107,6 +111,14 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     }
     if let Some(ratio) = row.int8_to_f32 {
         write!(output, "   int8 / f32 {ratio:.3}")?;
+    }
+    if let Some(same) = row.same_text {
+        let same = if same {
+            "the same text"
+        } else {
+            "another text"
+        };
+        write!(output, "   {same}")?;
     }
     if let Some(difference) = row.largest_difference {
         write!(output, "   differs by {difference:.1e}")?;
