@@ -366,3 +366,38 @@ fn tokens_can_be_counted_by_another_model() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn a_captioner_writes_what_each_prompt_begins_with() {
+    let (place, arguments) = place();
+    let captioner = workspace("fixtures/models/tiny-blip");
+    let captioner = captioner.to_str().unwrap();
+    place.write("in/broken.png", "no picture");
+    let (cat, rocket) = (picture("cat.png"), picture("rocket.jpg"));
+    let inputs = [cat.as_str(), "in/broken.png", rocket.as_str()];
+    let more = [
+        "--captioner",
+        captioner,
+        "--mode",
+        "fast",
+        "--format",
+        "jsonl",
+    ];
+    let run_all = run(&place, &arguments, &[&inputs[..], &more].concat());
+    let (records, complaints) = run_all.failures();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    let records = json_lines(records);
+
+    let caption = [
+        "caption", &cat, &rocket, "--model", captioner, "--format", "jsonl",
+    ];
+    let expected = json_lines(place.run(&caption.map(str::to_owned)).output());
+    for (record, expected) in [(&records[0], &expected[0]), (&records[2], &expected[1])] {
+        assert_eq!(record["caption"], expected["caption"]);
+        let caption = record["caption"].as_str().unwrap();
+        assert!(!caption.is_empty());
+        assert!(record["prompt"].as_str().unwrap().starts_with(caption));
+    }
+    assert_ne!(records[0]["caption"], records[2]["caption"]);
+    assert!(records[1]["error"].is_string());
+}
