@@ -6,6 +6,7 @@
 use crate::{InterrogateError, LabelList, Result};
 use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -113,13 +114,11 @@ impl TableCache {
         if length > LONGEST_HEADER {
             return Ok(None);
         }
-        let mut header = vec![0; 8 + length as usize];
-        header[..8].copy_from_slice(&length.to_le_bytes());
-        file.read_exact(&mut header[8..])?;
-        let read = safetensors::SafeTensors::read_metadata(&header);
-        let (_, metadata) = read.map_err(std::io::Error::other)?;
-        let entries = metadata.metadata().as_ref();
-        Ok(entries.and_then(|entries| entries.get(WEIGHTS).cloned()))
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header)?;
+        let header: Value = serde_json::from_slice(&header)?;
+        let weights = header["__metadata__"][WEIGHTS].as_str();
+        Ok(weights.map(str::to_owned))
     }
 
     /// Writes the file of a list in one step, and opens it.

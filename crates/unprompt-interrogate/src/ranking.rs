@@ -171,7 +171,10 @@ mod tests {
                     let exact: f64 = terms
                         .map(|(a, b)| f64::from(a.to_f32()) * f64::from(*b))
                         .sum();
-                    assert!((exact - f64::from(*found)).abs() < 1e-5 * exact.abs().max(1.0), "{exact}, {found}");
+                    assert!(
+                        (exact - f64::from(*found)).abs() < 1e-5 * exact.abs().max(1.0),
+                        "{exact}, {found}"
+                    );
                 }
                 let alone = row_products(&bytes, width, &[vector]);
                 assert_eq!(alone[0], *found);

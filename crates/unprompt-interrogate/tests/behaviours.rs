@@ -86,39 +86,39 @@ fn a_prompt_is_filled_to_the_last_token() {
 /// 0.6.0 compares a reversed chain with the similarity of its start as if it went forward.
 #[test]
 fn a_negative_chain_goes_away_from_the_picture() {
-    let picture = model().pictures(&["rocket.jpg"]).swap_remove(0);
     let chain = ChainOptions {
-        min_count: 0,
+        min_count: 8,
         max_count: 10,
         reverse: true,
         deadline: None,
     };
-    for behaviour in BOTH {
-        let interrogator = model().interrogator(InterrogateOptions::new(Mode::Fast, behaviour));
-        // Labels whose similarity is positive.
-        let flavors = interrogator
-            .tables()
-            .iter()
-            .find(|table| table.name() == "flavors");
-        let ranked = flavors.unwrap().rank(&picture, 60).unwrap();
-        let phrases: Vec<String> = ranked
-            .into_iter()
-            .filter(|ranked| ranked.similarity > 0.0)
-            .map(|ranked| ranked.label)
-            .collect();
-        let found = interrogator
-            .chain(&picture, phrases.clone(), None, &chain)
-            .unwrap();
-        if behaviour == Behaviour::Compat060 {
-            assert_eq!(found.phrases.len(), 1);
-            continue;
+    let mut longer = [0, 0];
+    for picture in model().pictures(&PICTURES) {
+        for (behaviour, longer) in BOTH.into_iter().zip(&mut longer) {
+            let options = InterrogateOptions::new(Mode::Fast, behaviour);
+            let interrogator = model().interrogator(options);
+            // Labels whose similarity is positive.
+            let mut tables = interrogator.tables().iter();
+            let flavors = tables.find(|table| table.name() == "flavors").unwrap();
+            let ranked = flavors.rank(&picture, 40).unwrap().into_iter();
+            let phrases = ranked
+                .filter(|ranked| ranked.similarity > 0.0)
+                .map(|ranked| ranked.label)
+                .collect();
+            let found = interrogator.chain(&picture, phrases, None, &chain).unwrap();
+            if found.phrases.len() > 1 {
+                *longer += 1;
+                let texts = [found.phrases[0].clone(), found.phrases.join(", ")];
+                let similarities = interrogator
+                    .encoder()
+                    .similarities(&picture, &texts)
+                    .unwrap();
+                assert!(similarities[1] < similarities[0], "{similarities:?}");
+            }
         }
-        assert!(found.phrases.len() > 1, "{found:?}");
-        let encoder = interrogator.encoder();
-        let texts = [found.phrases[0].clone(), found.phrases.join(", ")];
-        let similarities = encoder.similarities(&picture, &texts).unwrap();
-        assert!(similarities[1] < similarities[0], "{similarities:?}");
     }
+    assert!(longer[0] >= 3, "{longer:?}");
+    assert_eq!(longer[1], 0);
 }
 
 /// What the text tower would not read is not appended, and not paid for with what it does read.
@@ -347,7 +347,11 @@ fn tables_can_be_few() {
             &picture,
             None,
         );
-        assert!(found.prompt.unwrap().contains("glass"));
+        let prompt = found.prompt.unwrap();
+        assert!(
+            prompt.contains("glass") || prompt.contains("fire"),
+            "{prompt}"
+        );
     }
     let lists: [(&str, &[&str]); 1] = [("mediums", &["a photo"])];
     let classic = with_lists(
