@@ -47,6 +47,11 @@ impl Bar {
         Self::new(name, total as u64, template, quiet)
     }
 
+    /// A count of things of which nobody knows how many there are.
+    pub(crate) fn open_ended(name: &str, quiet: bool) -> Self {
+        Self::new(name, 0, "{prefix} {pos} {per_sec}", quiet)
+    }
+
     fn bytes(name: &str, total: u64, quiet: bool) -> Self {
         let template = "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
         Self::new(name, total, template, quiet)
@@ -65,7 +70,10 @@ impl Bar {
             self.last_shown = Instant::now();
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
             let left = HumanDuration(self.bar.eta());
-            complain(&format!("{}: {done} of {total}, {left} left", self.name));
+            complain(&match total {
+                0 => format!("{}: {done}", self.name),
+                _ => format!("{}: {done} of {total}, {left} left", self.name),
+            });
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     InputError, Result,
     image_encoder::vit_preprocessor,
-    loading::{Kind, Located, refuse_named_clip},
+    loading::{Kind, Located, refuse_named_clip, refuse_named_without_pictures},
 };
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -54,6 +54,7 @@ impl Classifier {
         progress: &dyn Progress,
     ) -> Result<(ResolvedModel, Self)> {
         refuse_named_clip(name, "a classifier")?;
+        refuse_named_without_pictures(hub, name, "a classifier")?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
         let classifier = match kind {
@@ -89,6 +90,11 @@ impl Classifier {
     /// The numbers that the network computes in.
     pub fn dtype(&self) -> Dtype {
         self.dtype
+    }
+
+    /// Its labels, by class.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     /// How a picture becomes the network's input.

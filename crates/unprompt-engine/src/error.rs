@@ -20,6 +20,9 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: unprompt_models::ModelError,
     },
+    /// A prompt index cannot be built, opened or searched.
+    #[error(transparent)]
+    Index(#[from] unprompt_index::IndexError),
     /// Labels or options of an interrogation are wrong.
     #[error(transparent)]
     Interrogate(#[from] unprompt_interrogate::InterrogateError),

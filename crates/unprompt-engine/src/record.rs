@@ -27,12 +27,24 @@ pub struct PredictionRecord {
     pub embedding: Vec<f32>,
     /// What each member of the preset gave; empty for a prompt that was read.
     pub members: Vec<MemberRecord>,
+    /// Real prompts that are near what was seen, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
     /// The preset.
     pub preset: String,
     /// Time spent on this picture, in milliseconds; texts that were embedded together share it.
     pub elapsed_ms: f64,
     /// What computed it.
     pub receipt: Receipt,
+}
+
+/// A prompt of a list that was retrieved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evidence {
+    /// The prompt.
+    pub prompt: String,
+    /// The cosine by which it was found, from -1 to 1.
+    pub similarity: f64,
 }
 
 /// Where a prompt comes from.

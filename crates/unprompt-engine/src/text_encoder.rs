@@ -7,7 +7,7 @@ use crate::{
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
     ClipCheckpoint, ClipTextTower, ClipTokenizer, Compute, ModelError, SentenceEncoder,
-    to_unit_length,
+    SentenceTokenizer, to_unit_length,
 };
 
 /// The hub's name of CLIP's byte pairs.
@@ -90,23 +90,27 @@ impl TextEncoder {
 #[derive(Debug)]
 pub enum Tokenizer {
     /// Word pieces of a sentence encoder.
-    Sentence(Box<SentenceEncoder>),
+    Sentence(Box<SentenceTokenizer>),
     /// CLIP's byte pairs.
     Clip(Box<ClipTokenizer>),
 }
 
 impl Tokenizer {
-    /// Resolves a model and builds its tokenizer; `clip-bpe-vocabulary` is open_clip's without any
-    /// network.
+    /// Resolves a model and builds its tokenizer, without its network: a folder may hold the
+    /// tokenizer alone, and `clip-bpe-vocabulary` is open_clip's.
     ///
     /// # Errors
     /// When the model cannot be had, or takes no texts.
     pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<Self> {
         let located = Located::new(hub, name, progress)?;
-        Ok(match located.kind()? {
-            Kind::SentenceEncoder => {
-                let encoder = located.sentence_encoder(&Compute::default())?;
-                Self::Sentence(Box::new(encoder))
+        Ok(match located.tokenizer_kind()? {
+            Kind::ClipTokenizer => {
+                let tokenizer = ClipTokenizer::from_folder(&located.resolved.dir, USUAL_CONTEXT);
+                Self::Clip(Box::new(located.named(tokenizer)?))
+            }
+            Kind::SentenceEncoder | Kind::Tokenizer => {
+                let tokenizer = SentenceTokenizer::load(&located.resolved.dir);
+                Self::Sentence(Box::new(located.named(tokenizer)?))
             }
             Kind::Clip => {
                 let checkpoint = located.clip(&Compute::default())?;
@@ -133,7 +137,7 @@ impl Tokenizer {
     /// When the tokenizer cannot take the text.
     pub fn encode(&self, text: &str) -> std::result::Result<Vec<u32>, ModelError> {
         match self {
-            Self::Sentence(encoder) => encoder.tokenize(text),
+            Self::Sentence(tokenizer) => tokenizer.encode(text),
             Self::Clip(tokenizer) => tokenizer.encode_padded(text),
         }
     }
@@ -145,7 +149,7 @@ impl Tokenizer {
     /// When the tokenizer cannot take the text.
     pub fn count(&self, text: &str) -> std::result::Result<usize, ModelError> {
         match self {
-            Self::Sentence(encoder) => Ok(encoder.tokenize(text)?.len()),
+            Self::Sentence(tokenizer) => Ok(tokenizer.encode(text)?.len()),
             Self::Clip(tokenizer) => tokenizer.count(text),
         }
     }
@@ -153,7 +157,7 @@ impl Tokenizer {
     /// The length that [`count`](Self::count) cuts texts to, if it does.
     pub fn longest(&self) -> Option<usize> {
         match self {
-            Self::Sentence(encoder) => Some(encoder.longest()),
+            Self::Sentence(tokenizer) => tokenizer.longest(),
             Self::Clip(_) => None,
         }
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{TestResult, fixture, rows};
+use common::{TestResult, cosine, fixture, rows};
 use std::path::Path;
 use unprompt_checkpoint::Pickle;
 use unprompt_models::{
@@ -15,14 +15,6 @@ fn int8() -> LoadOptions {
         pickle: Pickle::Allow,
         compute: Compute::new(DeviceChoice::Cpu, Some(Dtype::Int8)).unwrap(),
     }
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        let pairs = a.iter().zip(b);
-        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 type Rows = Result<Vec<Vec<f32>>, Box<dyn std::error::Error>>;

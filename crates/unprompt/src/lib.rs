@@ -23,10 +23,10 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Classifier, EngineError, FailureRecord, ImageEncoder, InputError, Label, LabelChoice,
-    MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome, PictureInterrogator,
-    PredictOptions, PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source,
-    TextEncoder, Tokenizer, Views, load_sentence_encoder, sources, token_counter,
+    CaptionOptions, Captioner, Classifier, EngineError, Evidence, FailureRecord, ImageEncoder,
+    InputError, Label, LabelChoice, MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome,
+    PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset, PromptSource,
+    Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
@@ -34,6 +34,12 @@ pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
 /// Scoring predictions against the truth.
 pub mod eval {
     pub use unprompt_eval::*;
+}
+
+/// Lists of prompts as an index: exact search and regression on the nearest ones.
+pub mod index {
+    pub use unprompt_engine::{IndexRequest, IndexSearch, build_index};
+    pub use unprompt_index::*;
 }
 
 /// Naming, fetching, verifying and caching model files.

@@ -18,6 +18,9 @@ pub(crate) struct Interrogate {
     /// What the prompt begins with
     #[arg(long, value_name = "TEXT")]
     pub(crate) caption: Option<String>,
+    /// BLIP or OFA that writes what the prompt begins with: a hub id or a path
+    #[arg(long, value_name = "M", conflicts_with = "caption")]
+    pub(crate) captioner: Option<String>,
     /// Folder of label files, one label a line [default: the lists of clip-interrogator]
     #[arg(long, value_name = "DIR")]
     pub(crate) labels: Option<PathBuf>,

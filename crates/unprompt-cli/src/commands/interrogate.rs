@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::{collections::BTreeMap, io::Write};
 use unprompt::{
-    FailureRecord, Hub, InputError, LabelChoice, PictureInterrogator, Source,
+    CaptionOptions, Captioner, FailureRecord, Hub, InputError, LabelChoice, PictureInterrogator,
+    Source,
     image::{Limits, RgbImage, decode},
     interrogate::{
         Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, RankedLabel,
@@ -50,12 +51,18 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
     let hub = hub(common)?;
     let progress = DownloadProgress::new(common.quiet);
+    let compute = compute(common)?;
+    let captions = arguments.mode.mode().takes_caption();
+    let captioner = match &arguments.captioner {
+        Some(model) if captions => Some(Captioner::load(&hub, model, &compute, &progress)?.1),
+        _ => None,
+    };
     let (_, interrogator) = PictureInterrogator::load(
         &hub,
         &arguments.clip,
         &labels(arguments)?,
         options(&hub, arguments, &progress)?,
-        &compute(common)?,
+        &compute,
         &progress,
         &TableBars::new(common.quiet),
     )?;
@@ -63,7 +70,11 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
     if records.format() == Format::Csv {
         csv_row(&mut records, &["path", "prompt"])?;
     }
-    let work = |batch: &[Source]| interrogate(&interrogator, batch, arguments);
+    let models = Models {
+        interrogator,
+        captioner,
+    };
+    let work = |batch: &[Source]| interrogate(&models, batch, arguments);
     let finished = inputs::for_each(common, &sources, work, |_, result| {
         match result {
             Ok(record) if records.format() == Format::Csv => {
@@ -135,51 +146,110 @@ fn options(
     })
 }
 
+/// What a picture goes through.
+struct Models {
+    interrogator: PictureInterrogator,
+    captioner: Option<Captioner>,
+}
+
+/// A picture, with what its prompt begins with.
+struct Captioned {
+    image: RgbImage,
+    caption: Option<String>,
+}
+
 /// Interrogates the pictures that can be read together. When that fails as a whole, each is done
 /// alone, so that only the one at fault fails.
 fn interrogate(
-    interrogator: &PictureInterrogator,
+    models: &Models,
     batch: &[Source],
     arguments: &Interrogate,
 ) -> Vec<Result<Record, FailureRecord>> {
-    let images: Vec<Result<RgbImage, InputError>> = batch
-        .par_iter()
-        .map(|source| read(interrogator, source))
-        .collect();
-    let good: Vec<RgbImage> = images.iter().flatten().cloned().collect();
-    let caption = arguments.caption.as_deref();
-    let captions = vec![caption; good.len()];
+    let pictures = captioned(models, batch, arguments);
+    let (mut good, mut captions) = (Vec::new(), Vec::new());
+    for picture in pictures.iter().flatten() {
+        good.push(picture.image.clone());
+        captions.push(picture.caption.as_deref());
+    }
+    let interrogator = &models.interrogator;
     let together = interrogator.interrogate(&good, &captions);
     let mut together = together.ok().map(Vec::into_iter);
-    let one = |(source, image): (&Source, Result<RgbImage, InputError>)| {
-        let found = image.and_then(|image| match together.as_mut().and_then(Iterator::next) {
-            Some(found) => found,
-            None => interrogator
-                .interrogate(&[image], &[caption])?
-                .swap_remove(0),
-        });
+    let one = |(source, picture): (&Source, &Result<Captioned, InputError>)| {
+        let found = match picture {
+            Err(error) => return Err(inputs::failure(source, error)),
+            Ok(Captioned { image, caption }) => match together.as_mut().and_then(Iterator::next) {
+                Some(found) => found,
+                None => interrogator
+                    .interrogate(std::slice::from_ref(image), &[caption.as_deref()])
+                    .and_then(|mut found| found.swap_remove(0)),
+            }
+            .map(|found| (found, caption)),
+        };
         match found {
-            Ok(found) => Ok(record(source, found, arguments)),
+            Ok((found, caption)) => Ok(record(source, found, caption.clone(), arguments)),
             Err(error) => Err(inputs::failure(source, &error)),
         }
     };
-    batch.iter().zip(images).map(one).collect()
+    batch.iter().zip(&pictures).map(one).collect()
 }
 
-fn read(interrogator: &PictureInterrogator, source: &Source) -> Result<RgbImage, InputError> {
+/// Reads the pictures and captions them, together where that succeeds.
+fn captioned(
+    models: &Models,
+    batch: &[Source],
+    arguments: &Interrogate,
+) -> Vec<Result<Captioned, InputError>> {
     let limits = Limits::default();
-    let preprocessor = interrogator.pictures().preprocessor();
-    let options = preprocessor.decode_options(limits);
-    Ok(decode(&source.read(&limits)?, &options)?)
+    let preprocessor = models.interrogator.pictures().preprocessor();
+    let pixels = preprocessor.decode_options(limits);
+    let Some(captioner) = &models.captioner else {
+        let read = |source: &Source| {
+            let image = decode(&source.read(&limits)?, &pixels)?;
+            let caption = arguments.caption.clone();
+            Ok(Captioned { image, caption })
+        };
+        return batch.par_iter().map(read).collect();
+    };
+    let options = CaptionOptions::default();
+    // Each model says for itself what becomes of transparency.
+    let pixels_for_captioner = captioner.preprocessor().decode_options(limits);
+    let read = |source: &Source| {
+        let bytes = source.read(&limits)?;
+        Ok((
+            decode(&bytes, &pixels)?,
+            decode(&bytes, &pixels_for_captioner)?,
+        ))
+    };
+    let read: Vec<Result<(RgbImage, RgbImage), InputError>> = batch.par_iter().map(read).collect();
+    let good: Vec<RgbImage> = read.iter().flatten().map(|both| both.1.clone()).collect();
+    let together = captioner.caption(&good, &options);
+    let mut together = together.ok().map(Vec::into_iter);
+    let one = |both: Result<(RgbImage, RgbImage), InputError>| {
+        let (image, for_captioner) = both?;
+        let caption = match together.as_mut().and_then(Iterator::next) {
+            Some(caption) => caption,
+            None => captioner
+                .caption(&[for_captioner], &options)?
+                .swap_remove(0),
+        };
+        let caption = Some(caption.text.trim().to_owned());
+        Ok(Captioned { image, caption })
+    };
+    read.into_iter().map(one).collect()
 }
 
-fn record(source: &Source, found: Interrogation, arguments: &Interrogate) -> Record {
+fn record(
+    source: &Source,
+    found: Interrogation,
+    caption: Option<String>,
+    arguments: &Interrogate,
+) -> Record {
     let captioned = arguments.mode.mode().takes_caption();
     Record {
         path: source.path().to_string_lossy().into_owned(),
         mode: arguments.mode.name(),
         prompt: found.prompt,
-        caption: arguments.caption.clone().filter(|_| captioned),
+        caption: caption.filter(|_| captioned),
         similarity: found.similarity,
         explain: found.contributions,
         tables: found.tables.map(|tables| tables.into_iter().collect()),

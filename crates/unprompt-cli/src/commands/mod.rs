@@ -1,9 +1,11 @@
 //! One file a command.
 
 mod bench;
+mod caption;
 mod classify;
 mod doctor;
 mod embed;
+mod index;
 mod inputs;
 mod interrogate;
 mod metadata;
@@ -35,12 +37,14 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
     let common = &arguments.common;
     match &arguments.command {
         Command::Predict(predict) => predict::run(common, predict),
+        Command::Caption(caption) => caption::run(common, caption),
         Command::Interrogate(interrogate) => interrogate::run(common, interrogate),
         Command::Classify(classify) => classify::run(common, classify),
         Command::Embed { what } => embed::run(common, what),
         Command::Tokenize(tokenize) => tokenize::run(common, tokenize),
         Command::Metadata(metadata) => metadata::run(common, metadata),
         Command::Score(score) => score::run(common, score),
+        Command::Index { action } => index::run(common, action),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),
         Command::Doctor => doctor::run(common),

@@ -2,14 +2,16 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "predict",
+    "caption",
     "interrogate",
     "classify",
     "embed",
     "tokenize",
     "metadata",
     "score",
+    "index",
     "models",
     "bench",
     "doctor",
@@ -105,6 +107,9 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
         &["embed", "image", picture, "--model", "nosuch"],
         &["tokenize", "a cat", "--model", "nosuch"],
         &["score", "--pred", picture, "--truth", picture],
+        &["index", "build", picture, "--clip", "nosuch", "--out", "x"],
+        &["index", "search", "nosuch", picture],
+        &["index", "info", "nosuch"],
         &["models", "list"],
         &["bench"],
         &["doctor"],

@@ -112,6 +112,24 @@ fn int8_weights_give_near_vectors_and_the_same_bits_in_any_batch() {
 }
 
 #[test]
+fn a_named_model_without_pictures_is_refused_before_it_is_fetched() {
+    let place = Place::new();
+    let cat = example("cat.png");
+    for (name, found) in [
+        ("all-MiniLM-L6-v2", "a sentence encoder"),
+        ("clip-bpe-vocabulary", "a vocabulary without a network"),
+    ] {
+        for arguments in [&["embed", "image"][..], &["classify"]] {
+            // Offline, the refusal of a fetch would come first.
+            let arguments = [arguments, &[&cat, "--offline", "--model", name]].concat();
+            let run = place.run(&arguments);
+            let expected = format!("unprompt: model `{name}`: {name}: {found}, where a ");
+            assert!(run.refusal().starts_with(&expected), "{run:?}");
+        }
+    }
+}
+
+#[test]
 fn raw_vectors_are_the_others_before_they_are_normalised() {
     let place = Place::new();
     let cat = example("cat.png");

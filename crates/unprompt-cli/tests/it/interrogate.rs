@@ -201,20 +201,10 @@ fn labels_can_be_left_out() {
     place.write("allow", "misty forest\nphoto");
     let cat = picture("cat.png");
     let prompt = |more: &[&str]| {
-        // The CLIP itself reads few tokens.
-        let usual = [
-            cat.as_str(),
-            "--mode",
-            "fast",
-            "--max-tokens",
-            "7700",
-            "--max-flavors",
-            "200",
-        ];
-        let more = [&usual, more].concat();
+        let more = [&[cat.as_str(), "--mode", "fast"], more].concat();
         run(&place, &arguments, &more).output().to_owned()
     };
-    let all = prompt(&[]);
+    let all = prompt(&["--max-tokens", "7700", "--max-flavors", "200"]);
     let expected = [
         "glass",
         "fire",
@@ -227,12 +217,26 @@ fn labels_can_be_left_out() {
         assert!(all.contains(label), "{label}: {all}");
     }
     assert_eq!(all.matches("glass").count(), 1, "{all}");
-    assert!(!prompt(&["--no-artists"]).contains("Anna"));
-    let few = prompt(&["--without", "trendings,artists,movements", "--deny", "deny"]);
+    let none = [
+        "--no-artists",
+        "--max-tokens",
+        "7700",
+        "--max-flavors",
+        "200",
+    ];
+    assert!(!prompt(&none).contains("Anna"));
+    let few = prompt(&[
+        "--without",
+        "trendings,artists,movements",
+        "--deny",
+        "deny",
+        "--max-tokens",
+        "7700",
+    ]);
     let mut few: Vec<&str> = few.trim_end().split(", ").collect();
     few.sort_unstable();
     assert_eq!(few, ["a mosaic", "a photo", "glass", "misty forest"]);
-    let mut allowed = prompt(&["--allow", "allow"]);
+    let mut allowed = prompt(&["--allow", "allow", "--max-tokens", "7700"]);
     allowed.truncate(allowed.trim_end().len());
     let mut allowed: Vec<&str> = allowed.split(", ").collect();
     allowed.sort_unstable();
@@ -374,4 +378,41 @@ fn tokens_can_be_counted_by_another_model() {
         refused.refusal().contains("cannot be counted"),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_captioner_writes_what_each_prompt_begins_with() {
+    let (place, arguments) = place();
+    let captioner = workspace("fixtures/models/tiny-blip");
+    let captioner = captioner.to_str().unwrap();
+    place.write("in/broken.png", "no picture");
+    let (cat, rocket) = (picture("cat.png"), picture("rocket.jpg"));
+    let inputs = [cat.as_str(), "in/broken.png", rocket.as_str()];
+    let more = [
+        "--captioner",
+        captioner,
+        "--mode",
+        "fast",
+        "--max-tokens",
+        "7700",
+        "--format",
+        "jsonl",
+    ];
+    let run_all = run(&place, &arguments, &[&inputs[..], &more].concat());
+    let (records, complaints) = run_all.failures();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    let records = json_lines(records);
+
+    let caption = [
+        "caption", &cat, &rocket, "--model", captioner, "--format", "jsonl",
+    ];
+    let expected = json_lines(place.run(&caption.map(str::to_owned)).output());
+    for (record, expected) in [(&records[0], &expected[0]), (&records[2], &expected[1])] {
+        assert_eq!(record["caption"], expected["caption"]);
+        let caption = record["caption"].as_str().unwrap();
+        assert!(!caption.is_empty());
+        assert!(record["prompt"].as_str().unwrap().starts_with(caption));
+    }
+    assert_ne!(records[0]["caption"], records[2]["caption"]);
+    assert!(records[1]["error"].is_string());
 }

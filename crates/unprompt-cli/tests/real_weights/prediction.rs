@@ -69,6 +69,7 @@ fn record(weights: &Weights) {
     let expected = [
         "elapsed_ms",
         "embedding",
+        "evidence",
         "members",
         "path",
         "preset",
@@ -83,15 +84,28 @@ fn record(weights: &Weights) {
     assert_unit(&embedding(record));
 
     let members = record["members"].as_array().unwrap();
-    assert_eq!(members.len(), 2);
-    assert_eq!(keys(&members[0]), ["embedding", "name", "text", "weight"]);
-    assert_eq!(keys(&members[1]), ["embedding", "name", "weight"]);
-    assert_eq!(members[0]["text"], record["prompt"]);
-    for (member, (name, weight)) in members.iter().zip([("labels", 0.25), ("conse", 0.75)]) {
-        assert_eq!(member["name"], name);
-        assert_eq!(member["weight"], weight);
-        assert_unit(&embedding(member));
-    }
+    let named: Vec<(&str, f64, bool)> = members
+        .iter()
+        .map(|m| {
+            assert_unit(&embedding(m));
+            let name = m["name"].as_str().unwrap();
+            (name, m["weight"].as_f64().unwrap(), m["text"].is_string())
+        })
+        .collect();
+    let expected = [
+        ("labels", 0.0, true),
+        ("conse", 0.0, false),
+        ("retrieval", 1.0, true),
+    ];
+    assert_eq!(named, expected);
+    let evidence = record["evidence"].as_array().unwrap();
+    assert_eq!(evidence.len(), 5);
+    assert_eq!(evidence[0]["prompt"], members[2]["text"]);
+    let similarity = |e: &Value| e["similarity"].as_f64().unwrap();
+    assert!(evidence.is_sorted_by(|a, b| similarity(a) >= similarity(b)));
+    let mut texts: Vec<&Value> = evidence.iter().map(|e| &e["prompt"]).collect();
+    texts.push(&members[0]["text"]);
+    assert!(texts.contains(&&record["prompt"]));
 
     let receipt = &record["receipt"];
     assert_eq!(keys(receipt), ["dtype", "models", "version"]);
@@ -127,13 +141,32 @@ fn int8(weights: &Weights) {
     }
 }
 
+/// A preset of two members over the same labels.
+const LABELS_ALONE: &str = r#"
+name = "own"
+encoder = "all-MiniLM-L6-v2"
+[[member]]
+name = "labels"
+kind = "label-text"
+model = "efficientnet-lite0"
+top = 5
+weight = 0.25
+[[member]]
+name = "conse"
+kind = "label-mean"
+model = "efficientnet-lite0"
+top = 10
+weight = 0.75
+"#;
+
 /// `normalise(0.25 * E(text) + 0.75 * normalise(sum of p * E(label)))`, of the outputs of
 /// `classify` and `embed text`.
 fn formula(weights: &Weights) {
     let place = place(weights);
+    place.write("own.toml", LABELS_ALONE);
     for name in PICTURES {
         let path = format!("in/{name}");
-        let record = &predict(&place, &[&path])[0];
+        let record = &predict(&place, &[&path, "--preset", "own.toml"])[0];
         let arguments = ["classify", "--offline", "--top", "10", "--format", "json"];
         let labels = json(place.run(&[&arguments[..], &[&path]].concat()).output());
         let labels = labels[0]["labels"].as_array().unwrap().clone();
@@ -236,7 +269,7 @@ fn metadata(weights: &Weights) {
     let guessed = predict(&place, &["carries.png", "in/cat.png", "--no-metadata"]);
     assert_eq!(guessed[0]["source"], "predicted");
     assert_ne!(guessed[0]["prompt"], CARRIED);
-    assert_eq!(guessed[0]["members"].as_array().unwrap().len(), 2);
+    assert_eq!(guessed[0]["members"].as_array().unwrap().len(), 3);
     assert_eq!(guessed[1], found[1]);
 
     // One picture alone shows its prompt as it is; in a list each has one line.
@@ -263,7 +296,7 @@ fn own_preset(weights: &Weights) {
     let difference = largest_difference(&embedding(record), &expected[0]);
     assert!(difference < 1e-6, "{difference}");
     let full = &predict(&place, &["in/cat.png"])[0];
-    let labels = full["prompt"].as_str().unwrap();
+    let labels = full["members"][0]["text"].as_str().unwrap();
     assert!(
         labels.starts_with(&format!("{prompt}, ")),
         "{prompt} {labels}"
