@@ -2,6 +2,7 @@
 //! that text.
 //!
 //! ```no_run
+//! use unprompt::interrogate::NoTableProgress;
 //! use unprompt::{
 //!     Compute, Hub, HubOptions, NoProgress, Outcome, PredictOptions, Predictor, Preset, Source,
 //! };
