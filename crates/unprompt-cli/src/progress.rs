@@ -87,13 +87,14 @@ impl Bar {
     }
 }
 
-/// Downloads, as the hub reports them.
-pub(crate) struct DownloadProgress {
+/// What happens before the work itself: downloads, as the hub reports them, and label tables that are
+/// embedded, as the interrogator does.
+pub(crate) struct LoadingProgress {
     bar: Mutex<Option<Bar>>,
     quiet: bool,
 }
 
-impl DownloadProgress {
+impl LoadingProgress {
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             bar: Mutex::new(None),
@@ -110,27 +111,24 @@ impl DownloadProgress {
                 .unwrap_or_else(|poisoned| poisoned.into_inner()),
         )
     }
-}
 
-impl Progress for DownloadProgress {
-    fn start(&self, name: &str, total_bytes: u64) {
+    fn show(&self, new: Bar) {
         self.with_bar(|bar| {
-            if let Some(old) = bar.take() {
+            if let Some(old) = bar.replace(new) {
                 old.finish();
             }
-            *bar = Some(Bar::bytes(name, total_bytes, self.quiet));
         });
     }
 
-    fn advance(&self, bytes: u64) {
+    fn step(&self, by: u64) {
         self.with_bar(|bar| {
             if let Some(bar) = bar {
-                bar.advance(bytes);
+                bar.advance(by);
             }
         });
     }
 
-    fn finish(&self) {
+    fn hide(&self) {
         self.with_bar(|bar| {
             if let Some(bar) = bar.take() {
                 bar.finish();
@@ -138,7 +136,7 @@ impl Progress for DownloadProgress {
         });
     }
 
-    fn note(&self, message: &str) {
+    fn say(&self, message: &str) {
         if self.quiet {
             return;
         }
@@ -149,58 +147,42 @@ impl Progress for DownloadProgress {
     }
 }
 
-/// Tables of labels that are embedded, as the interrogator reports them.
-pub(crate) struct TableBars {
-    bar: Mutex<Option<Bar>>,
-    quiet: bool,
-}
-
-impl TableBars {
-    pub(crate) fn new(quiet: bool) -> Self {
-        Self {
-            bar: Mutex::new(None),
-            quiet,
-        }
+impl Progress for LoadingProgress {
+    fn start(&self, name: &str, total_bytes: u64) {
+        self.show(Bar::bytes(name, total_bytes, self.quiet));
     }
 
-    fn with_bar<R>(&self, work: impl FnOnce(&mut Option<Bar>) -> R) -> R {
-        work(
-            &mut self
-                .bar
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()),
-        )
-    }
-}
-
-impl TableProgress for TableBars {
-    fn start(&self, table: &str, labels: usize) {
-        let name = format!("embedding {table}");
-        self.with_bar(|bar| *bar = Some(Bar::count(&name, labels, self.quiet)));
-    }
-
-    fn advance(&self, labels: usize) {
-        self.with_bar(|bar| {
-            if let Some(bar) = bar {
-                bar.advance(labels as u64);
-            }
-        });
+    fn advance(&self, bytes: u64) {
+        self.step(bytes);
     }
 
     fn finish(&self) {
-        self.with_bar(|bar| {
-            if let Some(bar) = bar.take() {
-                bar.finish();
-            }
-        });
+        self.hide();
     }
 
     fn note(&self, message: &str) {
-        if !self.quiet {
-            self.with_bar(|bar| match bar {
-                Some(bar) => bar.suspend(|| complain(message)),
-                None => complain(message),
-            });
-        }
+        self.say(message);
+    }
+}
+
+impl TableProgress for LoadingProgress {
+    fn start(&self, table: &str, labels: usize) {
+        self.show(Bar::count(
+            &format!("embedding {table}"),
+            labels,
+            self.quiet,
+        ));
+    }
+
+    fn advance(&self, labels: usize) {
+        self.step(labels as u64);
+    }
+
+    fn finish(&self) {
+        self.hide();
+    }
+
+    fn note(&self, message: &str) {
+        self.say(message);
     }
 }

@@ -1,7 +1,7 @@
 //! Records as a JSON array, as JSON lines, or as something else that a command defines.
 
 use crate::{arguments::Format, output::Output};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::io::Write;
 
@@ -40,6 +40,13 @@ impl RecordWriter {
     /// The output itself, for what is not JSON.
     pub(crate) fn raw(&mut self) -> &mut Output {
         &mut self.output
+    }
+
+    /// Writes a row of a table.
+    pub(crate) fn write_row(&mut self, fields: &[&str]) -> Result<()> {
+        let mut row = csv::Writer::from_writer(&mut self.output);
+        row.write_record(fields).context("cannot write a row")?;
+        Ok(row.flush()?)
     }
 
     /// Writes a record if the format is one of JSON; `false` if it is not.

@@ -13,7 +13,8 @@ use unprompt_image::{
     Filter, HALF, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
 };
 use unprompt_models::{
-    ClipImageTower, Compute, ModelError, Vit, mean_of_views, normalize_regression, to_unit_length,
+    ClipCheckpoint, ClipImageTower, Compute, ModelError, Vit, mean_of_views, normalize_regression,
+    to_unit_length,
 };
 
 /// Where transformers keeps what happens to a picture before the network.
@@ -65,12 +66,7 @@ impl ImageEncoder {
         let encoder = match kind {
             Kind::Clip => {
                 let checkpoint = located.clip(compute)?;
-                let tower = located.named(checkpoint.image_tower())?;
-                let size = tower.image_size();
-                Self {
-                    network: Network::Clip(Box::new(tower)),
-                    preprocessor: clip_preprocessor(&located, checkpoint.is_open_clip(), size)?,
-                }
+                Self::of_clip(&located, &checkpoint)?
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
                 let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
@@ -83,6 +79,16 @@ impl ImageEncoder {
             other => return located.refuse(other, NEEDED),
         };
         Ok((located.resolved, encoder))
+    }
+
+    /// The image side of a CLIP that is open.
+    pub(crate) fn of_clip(located: &Located, checkpoint: &ClipCheckpoint) -> Result<Self> {
+        let tower = located.named(checkpoint.image_tower())?;
+        let size = tower.image_size();
+        Ok(Self {
+            network: Network::Clip(Box::new(tower)),
+            preprocessor: clip_preprocessor(located, checkpoint.is_open_clip(), size)?,
+        })
     }
 
     /// How a picture becomes the network's input.

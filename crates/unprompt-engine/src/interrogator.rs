@@ -74,7 +74,8 @@ impl PictureInterrogator {
         let tower = located.named(checkpoint.text_tower())?;
         let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
         let encoder = PhraseEncoder::new(tokenizer, tower);
-        let (resolved, pictures) = ImageEncoder::load(hub, clip, compute, progress)?;
+        let pictures = ImageEncoder::of_clip(&located, &checkpoint)?;
+        let resolved = located.resolved;
         let cache = match &labels.cache {
             Some(folder) => folder.clone(),
             None => hub.environment().own_cache.join(TABLES),

@@ -90,7 +90,9 @@ impl Preset {
 
     fn check(&self) -> std::result::Result<(), String> {
         if !self.members.iter().any(|member| member.kind.has_text()) {
-            return Err("no member has a text; add one of kind `label-text`, `captioner`, `interrogator` or `retrieval`".into());
+            let message = "no member has a text; add one of kind `label-text`, `captioner`, \
+                           `interrogator` or `retrieval`";
+            return Err(message.into());
         }
         for (index, member) in self.members.iter().enumerate() {
             let named = |message: String| format!("member `{}`: {message}", member.name);

@@ -81,13 +81,8 @@ impl<'c> Weights<'c> {
     }
 
     /// A linear layer from `weight` (outputs, inputs) and `bias` (outputs).
-    pub(crate) fn linear(
-        &self,
-        (outputs, inputs): (usize, usize),
-        activation: Activation,
-    ) -> Result<Linear> {
-        let weight = self.tensor("weight", &[outputs, inputs])?;
-        let bias = self.tensor("bias", &[outputs])?;
+    pub(crate) fn linear(&self, shape: (usize, usize), activation: Activation) -> Result<Linear> {
+        let (weight, bias) = self.weight_and_bias(shape)?;
         Ok(Linear::new(&weight, Some(&bias), activation)?)
     }
 
@@ -95,12 +90,16 @@ impl<'c> Weights<'c> {
     /// these are asked for.
     pub(crate) fn block_linear(
         &self,
-        (outputs, inputs): (usize, usize),
+        shape: (usize, usize),
         activation: Activation,
     ) -> Result<Linear> {
-        let weight = self.tensor("weight", &[outputs, inputs])?;
-        let bias = self.tensor("bias", &[outputs])?;
+        let (weight, bias) = self.weight_and_bias(shape)?;
         self.block_linear_of(&weight, Some(&bias), activation)
+    }
+
+    fn weight_and_bias(&self, (outputs, inputs): (usize, usize)) -> Result<(Tensor, Tensor)> {
+        let weight = self.tensor("weight", &[outputs, inputs])?;
+        Ok((weight, self.tensor("bias", &[outputs])?))
     }
 
     /// A layer inside a block from what was read and put together.

@@ -29,6 +29,7 @@ mod panels;
 mod prefetch;
 mod prefix_attention;
 mod quantised;
+mod reduction;
 mod residual;
 mod row_softmax;
 

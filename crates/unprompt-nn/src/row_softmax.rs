@@ -1,9 +1,10 @@
 //! Soft-max and inner products of single rows, in sixteen fixed chains: the same bits on every
 //! machine. To be inlined into a caller that has the vector instructions.
 
-use crate::activation::exp;
-
-const CHAINS: usize = 16;
+use crate::{
+    activation::exp,
+    reduction::{CHAINS, join},
+};
 
 /// Soft-max of `scale * scores + bias`, in place.
 #[inline(always)]
@@ -94,18 +95,6 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
         *chain = a.mul_add(*b, *chain);
     }
     join(chains)
-}
-
-#[inline(always)]
-fn join(mut chains: [f32; CHAINS]) -> f32 {
-    let mut width = CHAINS / 2;
-    while width > 0 {
-        for i in 0..width {
-            chains[i] += chains[i + width];
-        }
-        width /= 2;
-    }
-    chains[0]
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     arguments::{Caption as Arguments, Common, Format, LengthOf, Sidecar},
     commands::{compute, hub, inputs},
     output::{Output, complain},
-    progress::DownloadProgress,
+    progress::LoadingProgress,
     records::{RecordWriter, one_line},
 };
 use anyhow::{Context, Result};
@@ -47,7 +47,7 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         .sidecar
         .map(|mode| Sidecars::new(mode, &found))
         .transpose()?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let (_, captioner) = Captioner::load(&hub(common)?, &arguments.model, &compute, &progress)?;
     let options = options(arguments);

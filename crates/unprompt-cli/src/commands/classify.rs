@@ -5,7 +5,7 @@ use crate::{
     arguments::{Classify, Common, Format},
     commands::{compute, hub, inputs},
     output::{Output, complain},
-    progress::DownloadProgress,
+    progress::LoadingProgress,
     records::RecordWriter,
 };
 use anyhow::Result;
@@ -29,7 +29,7 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let (_, classifier) = Classifier::load(&hub(common)?, &arguments.model, &compute, &progress)?;
     if classifier.dtype() != compute.dtype() && !common.quiet {

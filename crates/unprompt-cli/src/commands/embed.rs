@@ -5,7 +5,7 @@ use crate::{
     arguments::{Common, Embed, EmbedImage, EmbedText, Format, Tta},
     commands::{compute, hub, inputs},
     output::Output,
-    progress::{Bar, DownloadProgress},
+    progress::{Bar, LoadingProgress},
     records::RecordWriter,
 };
 use anyhow::{Context, Result};
@@ -44,7 +44,7 @@ struct TextRecord<'a> {
 
 fn texts(common: &Common, arguments: &EmbedText, mut records: RecordWriter) -> Result<Finished> {
     let texts = read_texts(arguments)?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     let (_, encoder) = TextEncoder::load(
         &hub(common)?,
         &arguments.model,
@@ -93,7 +93,7 @@ pub(super) struct ImageRecord {
 
 fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
     let found = sources(&arguments.paths)?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     let (_, encoder) = ImageEncoder::load(
         &hub(common)?,
         &arguments.model,

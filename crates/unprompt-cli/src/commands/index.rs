@@ -7,7 +7,7 @@ use crate::{
     arguments::{Common, Format, Index, IndexBuild},
     commands::{compute, hub},
     output::Output,
-    progress::{Bar, DownloadProgress},
+    progress::{Bar, LoadingProgress},
     records::RecordWriter,
 };
 use anyhow::{Result, bail};
@@ -37,7 +37,7 @@ fn build(common: &Common, arguments: &IndexBuild) -> Result<Finished> {
         bail!("index build needs --out DIR: where the index goes");
     };
     let records = RecordWriter::new(Output::open(None)?, common.format, &FORMATS)?;
-    let downloads = DownloadProgress::new(common.quiet);
+    let downloads = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let request = IndexRequest {
         prompts: &arguments.prompts,

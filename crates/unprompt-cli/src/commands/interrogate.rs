@@ -5,7 +5,7 @@ use crate::{
     arguments::{Common, Format, Interrogate},
     commands::{compute, hub, inputs},
     output::Output,
-    progress::{DownloadProgress, TableBars},
+    progress::LoadingProgress,
     records::{RecordWriter, one_line},
 };
 use anyhow::Result;
@@ -50,7 +50,7 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
     let hub = hub(common)?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let captions = arguments.mode.mode().takes_caption();
     let captioner = match &arguments.captioner {
@@ -64,11 +64,11 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
         options(&hub, arguments, &progress)?,
         &compute,
         &progress,
-        &TableBars::new(common.quiet),
+        &progress,
     )?;
     let single = inputs::is_single(&arguments.paths);
     if records.format() == Format::Csv {
-        csv_row(&mut records, &["path", "prompt"])?;
+        records.write_row(&["path", "prompt"])?;
     }
     let models = Models {
         interrogator,
@@ -79,7 +79,7 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
         match result {
             Ok(record) if records.format() == Format::Csv => {
                 let prompt = record.prompt.as_deref().unwrap_or_default();
-                csv_row(&mut records, &[&record.path, prompt])?;
+                records.write_row(&[&record.path, prompt])?;
             }
             Ok(record) => {
                 if !records.write_json(&record)? {
@@ -119,7 +119,7 @@ fn labels(arguments: &Interrogate) -> Result<LabelChoice> {
 fn options(
     hub: &Hub,
     arguments: &Interrogate,
-    progress: &DownloadProgress,
+    progress: &LoadingProgress,
 ) -> Result<InterrogateOptions> {
     let behaviour = match arguments.compat {
         Some(_) => Behaviour::Compat060,
@@ -255,12 +255,6 @@ fn record(
         tables: found.tables.map(|tables| tables.into_iter().collect()),
         complete: arguments.budget.map(|_| found.complete),
     }
-}
-
-fn csv_row(records: &mut RecordWriter, fields: &[&str]) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(records.raw());
-    writer.write_record(fields)?;
-    Ok(writer.flush()?)
 }
 
 /// The prompt on one line, or the labels of the tables; then what each phrase adds.

@@ -5,7 +5,7 @@ use crate::{
     arguments::{Common, Format, Models},
     commands::hub,
     output::{Output, complain},
-    progress::DownloadProgress,
+    progress::LoadingProgress,
     records::RecordWriter,
 };
 use anyhow::{Context, Result, bail};
@@ -15,7 +15,7 @@ use unprompt::{Hub, ModelRef, Preset, hub::ModelStatus};
 
 pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
     let hub = hub(common)?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     if let Models::Export { models } = action {
         let Some(bundle) = &common.out else {
             bail!("models export needs --out FILE: where the bundle goes");

@@ -5,10 +5,10 @@ use crate::{
     arguments::{Common, Format, Predict},
     commands::{compute, hub, inputs},
     output::Output,
-    progress::{DownloadProgress, TableBars},
+    progress::LoadingProgress,
     records::{RecordWriter, one_line},
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::{collections::HashMap, io::Write, path::Path};
 use unprompt::{
     FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset, Source,
@@ -31,13 +31,13 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
         check_ids(&found)?;
     }
     let output = Output::open(common.out.as_deref())?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     let predictor = Predictor::load(
         &hub(common)?,
         preset,
         &compute(common)?,
         &progress,
-        &TableBars::new(common.quiet),
+        &progress,
     )?;
     let options = PredictOptions {
         metadata: !arguments.no_metadata,
@@ -72,7 +72,7 @@ fn write_records(
     work: impl Fn(&[Source]) -> Vec<Prediction>,
 ) -> Result<Finished> {
     if records.format() == Format::Csv {
-        csv_row(records.raw(), ["path", "prompt"])?;
+        records.write_row(&["path", "prompt"])?;
     }
     let finished = inputs::for_each(common, sources, work, |_, result| {
         match result {
@@ -80,7 +80,7 @@ fn write_records(
                 if !records.write_json(&record)? {
                     let PredictionRecord { path, prompt, .. } = &*record;
                     match records.format() {
-                        Format::Csv => csv_row(records.raw(), [path, prompt])?,
+                        Format::Csv => records.write_row(&[path, prompt])?,
                         _ if single => writeln!(records.raw(), "{prompt}")?,
                         _ => writeln!(records.raw(), "{path}\t{}", one_line(prompt))?,
                     }
@@ -131,10 +131,4 @@ fn check_ids(sources: &[Source]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn csv_row<const N: usize>(output: &mut Output, fields: [&str; N]) -> Result<()> {
-    let mut row = csv::Writer::from_writer(output);
-    row.write_record(fields).context("cannot write a row")?;
-    Ok(row.flush()?)
 }

@@ -5,7 +5,7 @@ use crate::{
     arguments::{Common, Format, Score as Arguments},
     commands::{compute, hub},
     output::{Output, describe},
-    progress::DownloadProgress,
+    progress::LoadingProgress,
     records::RecordWriter,
 };
 use anyhow::{Context, Result};
@@ -28,7 +28,7 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         let encoder = match &mut encoder {
             Some(encoder) => encoder,
             empty => {
-                let progress = DownloadProgress::new(common.quiet);
+                let progress = LoadingProgress::new(common.quiet);
                 let hub = hub(common).map_err(|error| describe(&error))?;
                 let compute = compute(common).map_err(|error| describe(&error))?;
                 let loaded = load_sentence_encoder(&hub, &arguments.model, &compute, &progress)?;

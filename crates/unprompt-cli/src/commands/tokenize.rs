@@ -5,7 +5,7 @@ use crate::{
     arguments::{Common, Format, Tokenize},
     commands::hub,
     output::Output,
-    progress::DownloadProgress,
+    progress::LoadingProgress,
     records::RecordWriter,
 };
 use anyhow::Result;
@@ -23,7 +23,7 @@ pub(crate) fn run(common: &Common, arguments: &Tokenize) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     let tokenizer = Tokenizer::load(&hub(common)?, &arguments.model, &progress)?;
     for text in &arguments.texts {
         let record = Record {

@@ -1,9 +1,9 @@
 //! What the tests of the captioners share: pictures, expected captions, broken weights.
 #![allow(dead_code)] // Each test file is a crate of its own and uses a part of this.
 
-use crate::common::{copy_folder, fixture};
+use crate::common::{copy_folder, fixture, relative_error, tensor};
 use serde_json::Value;
-use unprompt_checkpoint::Pickle;
+use unprompt_checkpoint::{Checkpoint, Pickle};
 use unprompt_models::{
     Compute, DeviceChoice, Dtype, GenerationOptions, ImageToText, LoadOptions, ModelError,
 };
@@ -40,6 +40,25 @@ pub fn options(base: &GenerationOptions, given: &Value) -> GenerationOptions {
         }
     }
     options
+}
+
+/// The encoder's states and the decoder's logits of each picture are the reference's.
+#[track_caller]
+pub fn compare_states(
+    name: &str,
+    expected: &Checkpoint,
+    pictures: &[Vec<f32>],
+    states: &[Vec<f32>],
+    logits: impl Fn(&[f32]) -> Vec<f32>,
+) {
+    for (index, (picture, states)) in pictures.iter().zip(states).enumerate() {
+        let (_, values) = tensor(expected, &format!("states.{index}"));
+        let error = relative_error(states, &values);
+        assert!(error < 1e-5, "{name}: states: {error}");
+        let (_, values) = tensor(expected, &format!("logits.{index}"));
+        let error = relative_error(&logits(picture), &values);
+        assert!(error < 1e-5, "{name}: logits: {error}");
+    }
 }
 
 /// All pictures in one batch: the same tokens, texts and scores as the reference's, one by one.

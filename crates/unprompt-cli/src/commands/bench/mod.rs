@@ -15,7 +15,7 @@ use crate::{
     arguments::{Bench, BenchKind, Common, Format},
     commands::hub,
     output::Output,
-    progress::DownloadProgress,
+    progress::LoadingProgress,
     records::RecordWriter,
 };
 use anyhow::{Context, Result};
@@ -32,7 +32,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;
     let hub = hub(common)?;
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     // Everything is fetched before anything is timed. Neither of these needs any of it.
     if !matches!(arguments.what, Some(BenchKind::Caption | BenchKind::Index)) {
         for name in [ENCODER, "efficientnet-lite0"] {

@@ -10,7 +10,7 @@ use crate::{
         hub, inputs,
     },
     output::Output,
-    progress::{Bar, DownloadProgress},
+    progress::{Bar, LoadingProgress},
     records::{RecordWriter, one_line},
 };
 use anyhow::Result;
@@ -67,7 +67,7 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         top: arguments.top,
     };
     let (hub, compute) = (hub(common)?, compute(common)?);
-    let progress = DownloadProgress::new(common.quiet);
+    let progress = LoadingProgress::new(common.quiet);
     if !arguments.texts.is_empty() {
         let name = arguments.sentence.as_deref();
         let encoder = searcher
