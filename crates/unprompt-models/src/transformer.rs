@@ -166,9 +166,11 @@ impl Transformer {
                 .query_key_value
                 .forward(&block.attention_norm.forward(&hidden)?)?;
             let attended = self_attention(&attended, lengths, self.heads, self.mask)?;
-            hidden = (hidden + block.attention_output.forward(&attended)?)?;
+            hidden = block
+                .attention_output
+                .forward_residual(&attended, &hidden)?;
             let inner = block.inner.forward(&block.inner_norm.forward(&hidden)?)?;
-            hidden = (hidden + block.output.forward(&inner)?)?;
+            hidden = block.output.forward_residual(&inner, &hidden)?;
         }
         Ok(hidden)
     }

@@ -3,8 +3,9 @@
 use crate::{
     activation::exp,
     cpu::{contiguous, zeros},
-    matmul::{Product, accumulate_columns, accumulate_tile, write},
-    panels::{PANEL, Panels, TILE_ROWS, Tiles, tile_rows},
+    matmul::{Product, Sides, accumulate_tile, tile_height, write},
+    panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles},
+    reduction::{CHAINS, join},
 };
 use candle_core::{CpuStorage, CustomOp1, D, IndexOp, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -155,111 +156,135 @@ impl SelfAttention<'_> {
 impl Head<'_> {
     fn run(self) {
         let (length, head_width) = (self.rows.len(), self.rows[0].len());
-        let keys = Tiles::new(self.key, length, head_width, self.stride);
-        let values = Panels::from_columns(self.value, head_width, length, self.stride);
-        let queries = Panels::from_rows(self.query, length, head_width, self.stride);
-        let mut rows = self.rows;
         let arch = Arch::new();
-        rows.par_chunks_mut(PANEL)
-            .enumerate()
-            .for_each(|(panel, rows)| {
-                arch.dispatch(QueryPanel {
-                    first: panel * PANEL,
-                    queries: queries.panel(panel),
-                    keys: &keys,
-                    values: &values,
-                    scale: self.scale,
-                    mask: self.mask,
-                    rows,
-                });
+        let shape = (length, head_width);
+        let queries = Tiles::new(self.query, shape, self.stride, tile_height(arch));
+        let keys = Panels::from_rows(self.key, length, head_width, self.stride);
+        let values = Panels::from_columns(self.value, head_width, length, self.stride);
+        let mut rest = self.rows.into_iter();
+        let tiles: Vec<_> = queries
+            .starts()
+            .windows(2)
+            .map(|tile| rest.by_ref().take(tile[1] - tile[0]).collect())
+            .collect();
+        tiles.into_par_iter().enumerate().for_each(|(tile, rows)| {
+            arch.dispatch(QueryTile {
+                queries: queries.tile(tile).0,
+                first: queries.starts()[tile],
+                keys: &keys,
+                values: &values,
+                scale: self.scale,
+                mask: self.mask,
+                rows,
             });
+        });
     }
 }
 
-/// As many queries as a panel holds, from `first` on.
-///
-/// Keys are rows and queries are columns of the scores: soft-max then runs down the columns, in
-/// whole vectors, and the scores are at once the left-hand tiles of their product with the values.
-struct QueryPanel<'a, 'b> {
+/// One tile of queries, from `first` on.
+struct QueryTile<'a, 'b> {
+    queries: &'a [[f32; CHUNK]],
     first: usize,
-    queries: &'a [f32],
-    keys: &'a Tiles,
+    keys: &'a Panels,
     values: &'a Panels,
     scale: f32,
     mask: Mask,
-    rows: &'a mut [&'b mut [f32]],
+    rows: Vec<&'b mut [f32]>,
 }
 
-impl WithSimd for QueryPanel<'_, '_> {
+impl WithSimd for QueryTile<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let height = self.rows.len();
         let length = self.values.k();
         let seen = match self.mask {
             Mask::None => length,
-            Mask::Causal => length.min(self.first + PANEL),
+            Mask::Causal => length.min(self.first + height),
         };
-        // One more, so that a row's later columns are followed by as many values as its first.
-        let tiles = seen.div_ceil(TILE_ROWS);
-        let mut scores = vec![0.0; (tiles + 1) * TILE_ROWS * PANEL];
-        let scores: &mut [Product] = scores.as_chunks_mut().0.as_chunks_mut().0;
-        for (tile, scores) in scores[..tiles].iter_mut().enumerate() {
-            let (keys, rows, _) = self.keys.tile(tile);
-            accumulate_tile(simd, keys, rows, self.queries, scores);
-        }
-        let scores = scores.as_flattened_mut();
-        let masked = match self.mask {
-            Mask::None => seen,
-            Mask::Causal => self.first,
-        };
-        softmax(&mut scores[..seen], self.scale, masked);
-        let scores = scores.as_flattened();
-        for (tile, rows) in self.rows.chunks_mut(TILE_ROWS).enumerate() {
-            // 12, 12 and 8 of the panel's queries at most.
-            let queries = &scores[tile * TILE_ROWS..];
-            for panel in 0..self.values.count() {
-                let values = &self.values.panel(panel)[..seen * PANEL];
-                let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
-                accumulate_columns(simd, queries, tile_rows(rows.len()), values, &mut product);
-                for (row, product) in rows.iter_mut().zip(&product) {
-                    write(&mut row[panel * PANEL..], product);
+        // The scores are at once a left-hand tile of their product with the values: by chunks of
+        // keys, then by query. A panel of keys is two chunks.
+        const HALVES: usize = PANEL / CHUNK;
+        let panels = seen.div_ceil(PANEL);
+        let mut scores = vec![[0.0; CHUNK]; panels * HALVES * height];
+        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+        for (panel, scores) in scores.chunks_exact_mut(HALVES * height).enumerate() {
+            let sides = Sides {
+                x: self.queries,
+                panel: self.keys.panel(panel),
+                next: &[],
+            };
+            accumulate_tile(simd, sides, height, &mut product, false);
+            for (r, product) in product[..height].iter().enumerate() {
+                for (half, values) in product.as_chunks().0.iter().enumerate() {
+                    scores[half * height + r] = *values;
                 }
+            }
+        }
+        let mut factors = [0.0; TILE_ROWS];
+        for r in 0..height {
+            let seen = match self.mask {
+                Mask::None => seen,
+                Mask::Causal => self.first + r + 1,
+            };
+            factors[r] = exponentials(&mut scores[r..], height, seen, self.scale).recip();
+        }
+        for panel in 0..self.values.count() {
+            let sides = Sides {
+                x: &scores[..seen.div_ceil(CHUNK) * height],
+                panel: &self.values.panel(panel)[..seen],
+                next: &[],
+            };
+            accumulate_tile(simd, sides, height, &mut product, false);
+            for ((product, factor), row) in product.iter_mut().zip(&factors).zip(&mut self.rows) {
+                for value in product.iter_mut() {
+                    *value *= factor;
+                }
+                write(&mut row[panel * PANEL..], product);
             }
         }
     }
 }
 
-/// Soft-max of `scale * scores` down each column, in place. From row `masked` on, the mask is
-/// causal: row `masked + i` does not exist for the first `i` columns.
+/// Turns scores, the first `seen` of the chunks that are `step` apart, into `exp(scale * (score -
+/// largest))`, those after them into zeros, and returns the sum. It runs in as many chains as a
+/// chunk has values, joined in a fixed order: the same bits on every machine.
 #[inline(always)]
-fn softmax(scores: &mut [[f32; PANEL]], scale: f32, masked: usize) {
-    for (hidden, row) in scores[masked..].iter_mut().enumerate() {
-        row[..hidden].fill(f32::NEG_INFINITY);
-    }
-    let mut largest = [f32::NEG_INFINITY; PANEL];
-    for row in scores.iter() {
-        for (largest, value) in largest.iter_mut().zip(row) {
-            *largest = largest.max(*value);
+fn exponentials(scores: &mut [[f32; CHUNK]], step: usize, seen: usize, scale: f32) -> f32 {
+    let hidden = |chunk: usize, lane: usize| chunk * CHUNK + lane >= seen;
+    let mut largest = [f32::NEG_INFINITY; CHUNK];
+    let whole = seen / CHUNK;
+    for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
+        if chunk >= whole {
+            for lane in 0..CHUNK {
+                if hidden(chunk, lane) {
+                    scores[lane] = f32::NEG_INFINITY;
+                }
+            }
+        }
+        for lane in 0..CHUNK {
+            largest[lane] = largest[lane].max(scores[lane]);
         }
     }
-    // Row by row, whatever the vectors' width: the same bits on every machine.
-    let mut total = [0.0f32; PANEL];
-    for (index, row) in scores.iter_mut().enumerate() {
-        for (value, largest) in row.iter_mut().zip(&largest) {
-            *value = exp((*value - largest) * scale);
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut total = [0.0f32; CHAINS];
+    for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
+        for lane in 0..CHUNK {
+            scores[lane] = exp((scores[lane] - largest) * scale);
         }
-        row[..index.saturating_sub(masked)].fill(0.0);
-        for (total, value) in total.iter_mut().zip(row.iter()) {
-            *total += value;
+        if chunk >= whole {
+            for lane in 0..CHUNK {
+                if hidden(chunk, lane) {
+                    scores[lane] = 0.0;
+                }
+            }
+        }
+        for lane in 0..CHUNK {
+            total[lane] += scores[lane];
         }
     }
-    let factors = total.map(|total| 1.0 / total);
-    for row in scores.iter_mut() {
-        for (value, factor) in row.iter_mut().zip(&factors) {
-            *value *= factor;
-        }
-    }
+    join(total)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Layer normalisation over the last dimension, with the residual addition before it fused in.
 
-use crate::cpu::{contiguous, parameter, zeros};
+use crate::{
+    cpu::{contiguous, parameter, zeros},
+    reduction::{CHAINS, join},
+};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -168,23 +171,16 @@ impl WithSimd for Row<'_> {
 /// order: the same bits on every machine.
 #[inline(always)]
 fn sum<const SQUARES: bool>(values: &[f32]) -> f32 {
-    let mut chains = [0.0f32; 16];
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut last = [0.0; 16];
+    let mut chains = [0.0f32; CHAINS];
+    let (chunks, rest) = values.as_chunks::<CHAINS>();
+    let mut last = [0.0; CHAINS];
     last[..rest.len()].copy_from_slice(rest);
     for chunk in chunks.iter().chain([&last]) {
         for (chain, value) in chains.iter_mut().zip(chunk) {
             *chain += if SQUARES { value * value } else { *value };
         }
     }
-    let mut width = 8;
-    while width > 0 {
-        for i in 0..width {
-            chains[i] += chains[i + width];
-        }
-        width /= 2;
-    }
-    chains[0]
+    join(chains)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod matmul;
 mod panels;
 mod prefetch;
 mod quantised;
+mod reduction;
 
 pub use activation::Activation;
 pub use attention::{Mask, self_attention};
