@@ -2,8 +2,9 @@
 
 use crate::{
     activation::exp,
-    cpu::{contiguous, zeros},
-    matmul::{Product, Sides, accumulate_tile, tile_height, write},
+    cpu::contiguous,
+    matmul::{Product, Sides, accumulate_tile, tile_height},
+    output::{Unwritten, written},
     panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles},
     reduction::{CHAINS, join},
 };
@@ -98,12 +99,9 @@ impl CustomOp1 for SelfAttention<'_> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = contiguous(self.name(), storage, layout)?;
-        let mut out = zeros(layout.dims()[0] * self.width);
-        if !out.is_empty() {
-            self.heads(qkv, &mut out)
-                .into_par_iter()
-                .for_each(Head::run);
-        }
+        let out = written(layout.dims()[0] * self.width, |out| {
+            self.heads(qkv, out).into_par_iter().for_each(Head::run);
+        })?;
         Ok((CpuStorage::F32(out), (layout.dims()[0], self.width).into()))
     }
 }
@@ -118,16 +116,15 @@ struct Head<'a> {
     scale: f32,
     mask: Mask,
     /// This head's part of each token's output.
-    rows: Vec<&'a mut [f32]>,
+    rows: Vec<Unwritten<'a>>,
 }
 
 impl SelfAttention<'_> {
-    fn heads<'a>(&self, qkv: &'a [f32], out: &'a mut [f32]) -> Vec<Head<'a>> {
+    fn heads<'a>(&self, qkv: &'a [f32], mut out: Unwritten<'a>) -> Vec<Head<'a>> {
         let (width, stride) = (self.width, 3 * self.width);
         let head_width = width / self.heads;
         let mut heads = Vec::with_capacity(self.lengths.len() * self.heads);
         let mut start = 0;
-        let mut rows = out.chunks_exact_mut(width);
         for &length in self.lengths.iter().filter(|length| **length > 0) {
             let first = heads.len();
             heads.extend((0..self.heads).map(|head| {
@@ -142,9 +139,10 @@ impl SelfAttention<'_> {
                     rows: Vec::with_capacity(length),
                 }
             }));
-            for row in rows.by_ref().take(length) {
-                for (head, part) in heads[first..].iter_mut().zip(row.chunks_mut(head_width)) {
-                    head.rows.push(part);
+            for _ in 0..length {
+                let mut row = out.take(width);
+                for head in &mut heads[first..] {
+                    head.rows.push(row.take(head_width));
                 }
             }
             start += length;
@@ -189,7 +187,7 @@ struct QueryTile<'a, 'b> {
     values: &'a Panels,
     scale: f32,
     mask: Mask,
-    rows: Vec<&'b mut [f32]>,
+    rows: Vec<Unwritten<'b>>,
 }
 
 impl WithSimd for QueryTile<'_, '_> {
@@ -241,7 +239,7 @@ impl WithSimd for QueryTile<'_, '_> {
                 for value in product.iter_mut() {
                     *value *= factor;
                 }
-                write(&mut row[panel * PANEL..], product);
+                row.push(product);
             }
         }
     }

@@ -7,7 +7,8 @@
 //! that fit the first-level cache; between two blocks the sum waits in the output.
 
 use crate::{
-    panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles},
+    output::Unwritten,
+    panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles, tile_starts},
     prefetch::prefetch,
 };
 use pulp::{Arch, Simd, WithSimd};
@@ -28,6 +29,17 @@ const MOST_PANELS: usize = 12;
 /// Pieces of work for each thread, so that a slow one can be helped.
 const PIECES: usize = 4;
 
+/// Tiles from which on a piece's share of the weights is worth fetching for it alone.
+const LEAST_TILES: usize = 8;
+
+/// Values of k in a block where vectors have sixteen lanes: they read a panel from the second-level
+/// cache as fast as they compute.
+const DEEP: usize = 1024;
+
+/// The same where vectors are shorter: a panel's and a tile's part of a block fit the first-level
+/// cache.
+const SHALLOW: usize = 128;
+
 /// One tile's outputs: rows by output features.
 pub(crate) type Product = [[f32; PANEL]; TILE_ROWS];
 
@@ -45,22 +57,34 @@ pub(crate) fn multiply(
     x: &[f32],
     m: usize,
     weight: &Panels,
-    out: &mut [f32],
+    out: Unwritten<'_>,
     epilogue: &impl Epilogue,
 ) {
     let (n, k) = (weight.n(), weight.k());
-    if out.is_empty() {
+    if out.len() == 0 {
         return;
     }
-    let tiles = Tiles::new(x, (m, k), k, tile_height(arch));
-    share(tiles.starts(), (n, k), out, |piece| {
+    let run = |left: Left<'_>, piece: Piece<'_>| {
         arch.dispatch(Block {
-            tiles: &tiles,
+            left,
             weight,
             piece,
             epilogue,
         });
-    });
+    };
+    let starts = tile_starts(m, tile_height(arch));
+    let cut = Cut::new(starts.len() - 1, (m, n, k));
+    // With a block of rows for each piece, the rows are packed where they are used, in memory that
+    // the thread's cache still holds.
+    if tile_height(arch) == TILE_ROWS && cut.has_rows_for_each_piece((n, k)) {
+        let cut = cut.by_rows(k);
+        share(&starts, n, cut, out, |piece| run(Left::Rows(x), piece));
+    } else {
+        let tiles = Tiles::in_parallel(x, (m, k), k, tile_height(arch));
+        share(&starts, n, cut, out, |piece| {
+            run(Left::Packed(&tiles), piece);
+        });
+    }
 }
 
 /// Rows of the largest tile whose sums fit the machine's registers, the smaller ones two at once.
@@ -72,76 +96,114 @@ pub(crate) fn tile_height(arch: Arch) -> usize {
     }
 }
 
-/// Values of k in a block.
-fn block_depth(lanes: usize, k: usize) -> usize {
-    // Sixteen lanes read a panel from the second-level cache as fast as they compute; where vectors
-    // are shorter, a panel's and a tile's part of a block fit the first-level cache.
-    let longest = if lanes >= 16 { 1024 } else { 128 };
-    k.div_ceil(k.div_ceil(longest).max(1))
-        .next_multiple_of(CHUNK)
-        .max(CHUNK)
-}
-
 /// What one thread does at a time: a block of the outputs.
 pub(crate) struct Piece<'a> {
-    /// The first tile and the first panel.
+    /// The first row, tile and panel.
+    pub(crate) row: usize,
     pub(crate) tile: usize,
     pub(crate) panel: usize,
     /// The block's part of each of its rows.
-    pub(crate) rows: Vec<&'a mut [f32]>,
+    pub(crate) rows: Vec<Unwritten<'a>>,
+}
+
+/// How a product is divided between threads.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    threads: usize,
+    tiles: usize,
+    row_blocks: usize,
+    panels: usize,
+    /// Groups of panels.
+    groups: usize,
+}
+
+impl Cut {
+    /// For `m` rows in so many tiles, `n` output features and an inner dimension of `k`.
+    pub(crate) fn new(tiles: usize, (m, n, k): (usize, usize, usize)) -> Self {
+        let threads = if m * n * k < PARALLEL_WORK {
+            1
+        } else {
+            rayon::current_num_threads()
+        };
+        let panels = n.div_ceil(PANEL);
+        let row_blocks = (m * k.min(DEEP)).div_ceil(BLOCK_VALUES).clamp(1, tiles);
+        let groups = match threads {
+            1 => 1,
+            _ => (PIECES * threads).div_ceil(row_blocks),
+        };
+        Self {
+            threads,
+            tiles,
+            row_blocks,
+            panels,
+            groups: groups.max(panels.div_ceil(MOST_PANELS)).min(panels),
+        }
+    }
+
+    /// Whether there are enough rows to divide them only, and the sums between two blocks of k
+    /// fit the second-level cache.
+    fn has_rows_for_each_piece(self, (n, k): (usize, usize)) -> bool {
+        self.tiles >= LEAST_TILES * PIECES * self.threads && (k <= DEEP || n <= DEEP + DEEP / 4)
+    }
+
+    fn by_rows(self, k: usize) -> Self {
+        let most = if k <= DEEP { 20 } else { 10 };
+        let row_blocks = self.tiles.div_ceil(most);
+        Self {
+            row_blocks: row_blocks.max(PIECES * self.threads).min(self.tiles),
+            groups: 1,
+            ..self
+        }
+    }
 }
 
 /// Divides `out`, (rows, n), into blocks of whole tiles and panels and hands each to a thread.
-/// `starts` are those of the tiles, as [`crate::panels::tile_starts`].
+/// `starts` are those of the tiles, as [`tile_starts`].
 pub(crate) fn share(
     starts: &[usize],
-    (n, k): (usize, usize),
-    out: &mut [f32],
+    n: usize,
+    cut: Cut,
+    mut out: Unwritten<'_>,
     work: impl Fn(Piece<'_>) + Sync,
 ) {
-    let (tiles, panels) = (starts.len() - 1, n.div_ceil(PANEL));
-    let rows = starts[tiles];
-    let threads = if rows * n * k < PARALLEL_WORK {
-        1
-    } else {
-        rayon::current_num_threads()
-    };
-    let row_blocks = (rows * k.min(1024)).div_ceil(BLOCK_VALUES).clamp(1, tiles);
-    let groups = match threads {
-        1 => 1,
-        _ => (PIECES * threads).div_ceil(row_blocks),
-    };
-    let groups = groups.max(panels.div_ceil(MOST_PANELS)).min(panels);
-    let columns = panels.div_ceil(groups) * PANEL;
+    let columns = cut.panels.div_ceil(cut.groups) * PANEL;
     let groups = n.div_ceil(columns);
-    let mut pieces = Vec::with_capacity(row_blocks * groups);
-    let mut rest = out;
-    for block in 0..row_blocks {
-        let tile = block * tiles / row_blocks;
-        let rows = starts[(block + 1) * tiles / row_blocks] - starts[tile];
-        let out;
-        (out, rest) = rest.split_at_mut(rows * n);
+    let mut pieces = Vec::with_capacity(cut.row_blocks * groups);
+    for block in 0..cut.row_blocks {
+        let tile = block * cut.tiles / cut.row_blocks;
+        let rows = starts[tile]..starts[(block + 1) * cut.tiles / cut.row_blocks];
         let first = pieces.len();
         pieces.extend((0..groups).map(|group| Piece {
+            row: rows.start,
             tile,
             panel: group * columns / PANEL,
-            rows: Vec::with_capacity(rows),
+            rows: Vec::with_capacity(rows.len()),
         }));
-        for row in out.chunks_exact_mut(n) {
-            for (piece, part) in pieces[first..].iter_mut().zip(row.chunks_mut(columns)) {
-                piece.rows.push(part);
+        for _ in rows {
+            let mut row = out.take(n);
+            for piece in &mut pieces[first..] {
+                piece.rows.push(row.take(columns));
             }
         }
     }
-    if threads == 1 {
+    if cut.threads == 1 {
         pieces.into_iter().for_each(work);
     } else {
         pieces.into_par_iter().with_max_len(1).for_each(&work);
     }
 }
 
+/// The left-hand side of a block.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    /// Packed once for all pieces.
+    Packed(&'a Tiles),
+    /// As it is: all rows, of k values.
+    Rows(&'a [f32]),
+}
+
 struct Block<'a, E> {
-    tiles: &'a Tiles,
+    left: Left<'a>,
     weight: &'a Panels,
     piece: Piece<'a>,
     epilogue: &'a E,
@@ -153,72 +215,79 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self {
-            tiles,
+            left,
             weight,
             mut piece,
             epilogue,
         } = self;
         let k = weight.k();
-        let step = block_depth(S::F32_LANES, k);
+        let longest = if S::F32_LANES >= 16 { DEEP } else { SHALLOW };
+        let step = k
+            .div_ceil(k.div_ceil(longest).max(1))
+            .next_multiple_of(CHUNK)
+            .max(CHUNK);
         let panels = piece.rows[0].len().div_ceil(PANEL);
-        let row = tiles.starts()[piece.tile];
-        let last = row + piece.rows.len();
-        let count = tiles.starts()[piece.tile..]
-            .iter()
-            .take_while(|start| **start < last)
-            .count();
+        let tiles = match left {
+            Left::Packed(tiles) => tiles.starts()[piece.tile..]
+                .iter()
+                .take_while(|start| **start < piece.row + piece.rows.len())
+                .count(),
+            Left::Rows(_) => piece.rows.len().div_ceil(TILE_ROWS),
+        };
         // Between two blocks of k the sums wait here, close together.
-        let waiting = if step < k { panels * count } else { 1 };
+        let waiting = if step < k { panels * tiles } else { 1 };
         let mut products = vec![[[0.0; PANEL]; TILE_ROWS]; waiting];
         for start in (0..k.max(1)).step_by(step) {
             let end = k.min(start + step);
+            let packed = match left {
+                Left::Packed(_) => None,
+                Left::Rows(x) => Some(Tiles::new(
+                    &x[piece.row * k + start..],
+                    (piece.rows.len(), end - start),
+                    k,
+                    TILE_ROWS,
+                )),
+            };
             for index in 0..panels {
                 let panel = &weight.panel(piece.panel + index)[start..end];
                 // What is multiplied next, brought nearer part by part while this one is busy.
                 let (next_panel, next_start) = match (index + 1 < panels, end < k) {
                     (true, _) => (piece.panel + index + 1, start),
                     (false, true) => (piece.panel, end),
-                    (false, false) => (piece.panel + panels, 0),
+                    (false, false) => ((piece.panel + panels) % weight.count(), 0),
                 };
-                let next = if next_panel < weight.count() {
-                    &weight.panel(next_panel)[next_start..k.min(next_start + step)]
-                } else {
-                    &[]
-                };
-                let mut next = next.chunks(next.len().div_ceil(count).max(1));
-                let mut targets = piece.rows.iter_mut();
-                for tile in 0..count {
-                    let (x, rows) = tiles.tile(piece.tile + tile);
-                    let x = &x[start / CHUNK * rows..end.div_ceil(CHUNK) * rows];
-                    let product = &mut products[(index * count + tile) % waiting];
+                let next = &weight.panel(next_panel)[next_start..k.min(next_start + step)];
+                let mut next = next.chunks(next.len().div_ceil(tiles).max(1));
+                let mut row = 0;
+                for tile in 0..tiles {
+                    let (x, height) = match (&packed, left) {
+                        (None, Left::Packed(tiles)) => {
+                            let (x, height) = tiles.tile(piece.tile + tile);
+                            let chunks = start / CHUNK * height..end.div_ceil(CHUNK) * height;
+                            (&x[chunks], height)
+                        }
+                        (Some(tiles), _) => tiles.tile(tile),
+                        (None, Left::Rows(_)) => continue,
+                    };
+                    let product = &mut products[(index * tiles + tile) % waiting];
                     let sides = Sides {
                         x,
                         panel,
                         next: next.next().unwrap_or_default(),
                     };
-                    accumulate_tile(simd, sides, rows, product, start > 0);
+                    accumulate_tile(simd, sides, height, product, start > 0);
                     if end == k {
-                        let row = tiles.starts()[piece.tile + tile];
+                        let targets = &mut piece.rows[row..row + height];
                         let column = (piece.panel + index) * PANEL;
-                        let targets = targets.by_ref().take(rows);
                         for (r, (product, target)) in product.iter_mut().zip(targets).enumerate() {
-                            epilogue.finish(row + r, column, product);
-                            write(&mut target[index * PANEL..], product);
+                            epilogue.finish(piece.row + row + r, column, product);
+                            target.push(product);
                         }
                     }
+                    row += height;
                 }
             }
         }
-    }
-}
-
-/// `values`, as many as `target` takes.
-#[inline(always)]
-pub(crate) fn write(target: &mut [f32], values: &[f32; PANEL]) {
-    // Nearly always a whole panel, which the compiler then copies as a few vectors.
-    match target.first_chunk_mut() {
-        Some(target) => *target = *values,
-        None => target.copy_from_slice(&values[..target.len()]),
     }
 }
 

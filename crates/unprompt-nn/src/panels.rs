@@ -119,6 +119,37 @@ pub(crate) struct Tiles {
 impl Tiles {
     /// Packs `m` rows of `k` values that start `stride` apart, `height` in a tile.
     pub(crate) fn new(x: &[f32], (m, k): (usize, usize), stride: usize, height: usize) -> Self {
+        Self::pack(m, k, height, |tiles| {
+            tiles.into_iter().for_each(|(rows, target)| {
+                pack(&x[rows.start * stride..], rows.len(), k, stride, target);
+            });
+        })
+    }
+
+    /// The same by all threads of the current pool.
+    pub(crate) fn in_parallel(
+        x: &[f32],
+        (m, k): (usize, usize),
+        stride: usize,
+        height: usize,
+    ) -> Self {
+        if m * k < PARALLEL_VALUES {
+            return Self::new(x, (m, k), stride, height);
+        }
+        Self::pack(m, k, height, |tiles| {
+            let tiles = tiles.into_par_iter().with_min_len(4);
+            tiles.for_each(|(rows, target)| {
+                pack(&x[rows.start * stride..], rows.len(), k, stride, target);
+            });
+        })
+    }
+
+    fn pack(
+        m: usize,
+        k: usize,
+        height: usize,
+        fill: impl FnOnce(Vec<(Range<usize>, &mut [f32])>),
+    ) -> Self {
         let padded = k.next_multiple_of(CHUNK);
         let mut data = SCRATCH.take();
         data.resize(m * padded, 0.0);
@@ -130,18 +161,7 @@ impl Tiles {
             (target, rest) = rest.split_at_mut((tile[1] - tile[0]) * padded);
             tiles.push((tile[0]..tile[1], target));
         }
-        let fill = |(rows, target): (Range<usize>, &mut [f32])| {
-            let height = rows.len();
-            let target = target.as_chunks_mut().0;
-            for (r, row) in rows.enumerate() {
-                copy_row(&x[row * stride..row * stride + k], &mut target[r..], height);
-            }
-        };
-        if m * k < PARALLEL_VALUES {
-            tiles.into_iter().for_each(fill);
-        } else {
-            tiles.into_par_iter().with_min_len(4).for_each(fill);
-        }
+        fill(tiles);
         Self {
             data,
             starts,
@@ -162,15 +182,18 @@ impl Tiles {
     }
 }
 
-/// Copies a row into every `step`th chunk of `target`.
-fn copy_row(row: &[f32], target: &mut [[f32; CHUNK]], step: usize) {
-    let (chunks, rest) = row.as_chunks();
-    let mut targets = target.iter_mut().step_by(step);
-    for (chunk, target) in chunks.iter().zip(targets.by_ref()) {
-        *target = *chunk;
-    }
-    if let Some(target) = targets.next() {
-        target[..rest.len()].copy_from_slice(rest);
+/// Packs one tile of rows of `k` values that start `stride` apart.
+fn pack(x: &[f32], rows: usize, k: usize, stride: usize, target: &mut [f32]) {
+    let target = target.as_chunks_mut::<CHUNK>().0;
+    for r in 0..rows {
+        let (chunks, rest) = x[r * stride..r * stride + k].as_chunks();
+        let mut targets = target[r..].iter_mut().step_by(rows);
+        for (chunk, target) in chunks.iter().zip(targets.by_ref()) {
+            *target = *chunk;
+        }
+        if let Some(target) = targets.next() {
+            target[..rest.len()].copy_from_slice(rest);
+        }
     }
 }
 

@@ -8,7 +8,8 @@
 mod kernel;
 
 use crate::{
-    matmul::{Epilogue, Piece, share, write},
+    matmul::{Cut, Epilogue, Piece, share},
+    output::Unwritten,
     panels::PANEL,
     prefetch::prefetch,
 };
@@ -286,16 +287,17 @@ pub(crate) fn multiply(
     x: &[f32],
     m: usize,
     weight: &QuantisedPanels,
-    out: &mut [f32],
+    out: Unwritten<'_>,
     epilogue: &impl Epilogue,
 ) {
-    if out.is_empty() || weight.k == 0 {
+    if out.len() == 0 || weight.k == 0 {
         return;
     }
     let tiles = QuantisedTiles::new(x, m, weight.k, weight.kernel);
     let arch = Arch::new();
     let starts: Vec<usize> = (0..m).step_by(TILE_ROWS).chain([m]).collect();
-    share(&starts, (weight.n, weight.k), out, |piece| {
+    let cut = Cut::new(starts.len() - 1, (m, weight.n, weight.k));
+    share(&starts, weight.n, cut, out, |piece| {
         arch.dispatch(Block {
             tiles: &tiles,
             weight,
@@ -343,7 +345,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                         values[c] = sum as f32 * (row.scale * scales[c]);
                     }
                     self.epilogue.finish(first_row + r, column, &mut values);
-                    write(&mut target[first..], &values);
+                    target.push(&values);
                 }
             }
         }
