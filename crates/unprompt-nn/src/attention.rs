@@ -250,39 +250,34 @@ impl WithSimd for QueryTile<'_, '_> {
 /// chunk has values, joined in a fixed order: the same bits on every machine.
 #[inline(always)]
 fn exponentials(scores: &mut [[f32; CHUNK]], step: usize, seen: usize, scale: f32) -> f32 {
-    let hidden = |chunk: usize, lane: usize| chunk * CHUNK + lane >= seen;
     let mut largest = [f32::NEG_INFINITY; CHUNK];
-    let whole = seen / CHUNK;
     for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
-        if chunk >= whole {
-            for lane in 0..CHUNK {
-                if hidden(chunk, lane) {
-                    scores[lane] = f32::NEG_INFINITY;
-                }
-            }
-        }
-        for lane in 0..CHUNK {
-            largest[lane] = largest[lane].max(scores[lane]);
+        hide(scores, chunk, seen, f32::NEG_INFINITY);
+        for (largest, score) in largest.iter_mut().zip(scores) {
+            *largest = largest.max(*score);
         }
     }
     let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
     let mut total = [0.0f32; CHAINS];
     for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
-        for lane in 0..CHUNK {
-            scores[lane] = exp((scores[lane] - largest) * scale);
+        for score in scores.iter_mut() {
+            *score = exp((*score - largest) * scale);
         }
-        if chunk >= whole {
-            for lane in 0..CHUNK {
-                if hidden(chunk, lane) {
-                    scores[lane] = 0.0;
-                }
-            }
-        }
-        for lane in 0..CHUNK {
-            total[lane] += scores[lane];
+        hide(scores, chunk, seen, 0.0);
+        for (total, score) in total.iter_mut().zip(scores) {
+            *total += *score;
         }
     }
     join(total)
+}
+
+/// Replaces what a chunk holds beyond the first `seen` values of its row.
+#[inline(always)]
+fn hide(scores: &mut [f32; CHUNK], chunk: usize, seen: usize, value: f32) {
+    let left = seen.saturating_sub(chunk * CHUNK);
+    if left < CHUNK {
+        scores[left..].fill(value);
+    }
 }
 
 #[cfg(test)]

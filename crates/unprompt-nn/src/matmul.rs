@@ -32,6 +32,9 @@ const PIECES: usize = 4;
 /// Tiles from which on a piece's share of the weights is worth fetching for it alone.
 const LEAST_TILES: usize = 8;
 
+/// Tiles in such a piece at most: with its sums they stay in the second-level cache.
+const MOST_TILES: usize = 10;
+
 /// Values of k in a block where vectors have sixteen lanes: they read a panel from the second-level
 /// cache as fast as they compute.
 const DEEP: usize = 1024;
@@ -77,7 +80,7 @@ pub(crate) fn multiply(
     // With a block of rows for each piece, the rows are packed where they are used, in memory that
     // the thread's cache still holds.
     if tile_height(arch) == TILE_ROWS && cut.has_rows_for_each_piece((n, k)) {
-        let cut = cut.by_rows(k);
+        let cut = cut.by_rows();
         share(&starts, n, cut, out, |piece| run(Left::Rows(x), piece));
     } else {
         let tiles = Tiles::in_parallel(x, (m, k), k, tile_height(arch));
@@ -146,9 +149,8 @@ impl Cut {
         self.tiles >= LEAST_TILES * PIECES * self.threads && (k <= DEEP || n <= DEEP + DEEP / 4)
     }
 
-    fn by_rows(self, k: usize) -> Self {
-        let most = if k <= DEEP { 20 } else { 10 };
-        let row_blocks = self.tiles.div_ceil(most);
+    fn by_rows(self) -> Self {
+        let row_blocks = self.tiles.div_ceil(MOST_TILES);
         Self {
             row_blocks: row_blocks.max(PIECES * self.threads).min(self.tiles),
             groups: 1,
