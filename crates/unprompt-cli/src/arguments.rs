@@ -1,5 +1,13 @@
 //! What the command line accepts.
 
+mod caption;
+mod index;
+mod interrogate;
+
+pub(crate) use caption::{Caption, LengthOf, Sidecar};
+pub(crate) use index::{Index, IndexBuild, IndexSearch};
+pub(crate) use interrogate::Interrogate;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -77,16 +85,16 @@ pub(crate) enum Device {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Precision {
-    /// What the device computes in best
+    /// f32
     #[default]
     Auto,
-    /// Single precision
+    /// Single precision: the reference
     F32,
-    /// Half precision
+    /// Half precision, on CUDA
     F16,
-    /// Half precision with the range of f32
+    /// Half precision with the range of f32, on CUDA
     Bf16,
-    /// 8-bit integer weights
+    /// 8-bit integer weights in the networks' blocks, on the processor: faster, a little less exact
     Int8,
 }
 
@@ -109,6 +117,10 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// The prompt of each picture, and its embedding
     Predict(Predict),
+    /// What each picture shows, in words
+    Caption(Caption),
+    /// A prompt of each picture from labels that a CLIP finds in it
+    Interrogate(Box<Interrogate>),
     /// The labels that a classifier gives each picture
     Classify(Classify),
     /// Embeddings
@@ -122,6 +134,11 @@ pub(crate) enum Command {
     Metadata(Metadata),
     /// The mean cosine similarity of predictions and truth
     Score(Score),
+    /// A list of prompts that pictures are looked up in
+    Index {
+        #[command(subcommand)]
+        action: Index,
+    },
     /// List, fetch, check and move models
     Models {
         #[command(subcommand)]
@@ -291,13 +308,29 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
+    /// Small sizes, only to see that it works (interrogate)
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
     #[arg(long, value_name = "PATH")]
     pub(crate) picture: Option<PathBuf>,
+    /// Rows of the index that is searched
+    #[arg(long, value_name = "N", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u64).range(1000..=100_000_000))]
+    pub(crate) rows: u64,
+    /// Only build that index, in this folder: what a measurement does in a process of its own
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) build_index: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchKind {
+    /// Exact search in a prompt index of random rows
+    Index,
     /// ViT and CLIP at full size on random weights
     Towers,
+    /// BLIP and OFA at full size on random weights
+    Caption,
+    /// CLIP Interrogator on random weights
+    Interrogate,
 }

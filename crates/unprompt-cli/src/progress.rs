@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
     time::{Duration, Instant},
 };
-use unprompt::Progress;
+use unprompt::{Progress, interrogate::TableProgress};
 
 /// Work shorter than this shows nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,6 +47,11 @@ impl Bar {
         Self::new(name, total as u64, template, quiet)
     }
 
+    /// A count of things of which nobody knows how many there are.
+    pub(crate) fn open_ended(name: &str, quiet: bool) -> Self {
+        Self::new(name, 0, "{prefix} {pos} {per_sec}", quiet)
+    }
+
     fn bytes(name: &str, total: u64, quiet: bool) -> Self {
         let template = "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
         Self::new(name, total, template, quiet)
@@ -65,7 +70,10 @@ impl Bar {
             self.last_shown = Instant::now();
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
             let left = HumanDuration(self.bar.eta());
-            complain(&format!("{}: {done} of {total}, {left} left", self.name));
+            complain(&match total {
+                0 => format!("{}: {done}", self.name),
+                _ => format!("{}: {done} of {total}, {left} left", self.name),
+            });
         }
     }
 
@@ -138,5 +146,61 @@ impl Progress for DownloadProgress {
             Some(bar) => bar.suspend(|| complain(message)),
             None => complain(message),
         });
+    }
+}
+
+/// Tables of labels that are embedded, as the interrogator reports them.
+pub(crate) struct TableBars {
+    bar: Mutex<Option<Bar>>,
+    quiet: bool,
+}
+
+impl TableBars {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            bar: Mutex::new(None),
+            quiet,
+        }
+    }
+
+    fn with_bar<R>(&self, work: impl FnOnce(&mut Option<Bar>) -> R) -> R {
+        work(
+            &mut self
+                .bar
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
+        )
+    }
+}
+
+impl TableProgress for TableBars {
+    fn start(&self, table: &str, labels: usize) {
+        let name = format!("embedding {table}");
+        self.with_bar(|bar| *bar = Some(Bar::count(&name, labels, self.quiet)));
+    }
+
+    fn advance(&self, labels: usize) {
+        self.with_bar(|bar| {
+            if let Some(bar) = bar {
+                bar.advance(labels as u64);
+            }
+        });
+    }
+
+    fn finish(&self) {
+        self.with_bar(|bar| {
+            if let Some(bar) = bar.take() {
+                bar.finish();
+            }
+        });
+    }
+
+    fn note(&self, message: &str) {
+        if !self.quiet {
+            self.with_bar(|bar| match bar {
+                Some(bar) => bar.suspend(|| complain(message)),
+                None => complain(message),
+            });
+        }
     }
 }

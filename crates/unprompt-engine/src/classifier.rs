@@ -3,7 +3,7 @@
 use crate::{
     InputError, Result,
     image_encoder::vit_preprocessor,
-    loading::{Kind, Located, refuse_named_clip},
+    loading::{Kind, Located, refuse_named_clip, refuse_named_without_pictures},
 };
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::{
     Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
 };
-use unprompt_models::{EfficientNetLite, Vit, imagenet_labels};
+use unprompt_models::{Compute, Dtype, EfficientNetLite, Vit, imagenet_labels};
 
 /// A network over classes with names, from picture to labels.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Classifier {
     network: Network,
     preprocessor: Preprocessor,
     labels: Vec<String>,
+    dtype: Dtype,
 }
 
 #[derive(Debug)]
@@ -41,12 +42,19 @@ pub struct Label {
 }
 
 impl Classifier {
-    /// Resolves and builds a classifier.
+    /// Resolves and builds a classifier. EfficientNet-Lite is a small network of convolutions and
+    /// always computes in f32 on the CPU.
     ///
     /// # Errors
     /// When the model cannot be had or is no classifier.
-    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         refuse_named_clip(name, "a classifier")?;
+        refuse_named_without_pictures(hub, name, "a classifier")?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
         let classifier = match kind {
@@ -57,10 +65,11 @@ impl Classifier {
                     labels: names(None, model.classes()),
                     network: Network::EfficientNetLite(Box::new(model)),
                     preprocessor: efficientnet_preprocessor(),
+                    dtype: Dtype::F32,
                 }
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
-                let vit = located.named(Vit::load(located.path(), located.pickle))?;
+                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
                 if !vit.has_head() {
                     return located.refuse(kind, "a network with a head");
                 }
@@ -70,11 +79,22 @@ impl Classifier {
                     network: Network::Vit(Box::new(vit)),
                     preprocessor,
                     labels,
+                    dtype: compute.dtype(),
                 }
             }
             other => return located.refuse(other, "a classifier"),
         };
         Ok((located.resolved, classifier))
+    }
+
+    /// The numbers that the network computes in.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Its labels, by class.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     /// How a picture becomes the network's input.

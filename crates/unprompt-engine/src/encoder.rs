@@ -5,7 +5,7 @@ use crate::{
     loading::{Kind, Located, refuse_named_clip},
 };
 use unprompt_hub::{Hub, Progress, ResolvedModel};
-use unprompt_models::SentenceEncoder;
+use unprompt_models::{Compute, SentenceEncoder};
 
 /// A sentence encoder and where it came from.
 ///
@@ -14,14 +14,14 @@ use unprompt_models::SentenceEncoder;
 pub fn load_sentence_encoder(
     hub: &Hub,
     name: &str,
+    compute: &Compute,
     progress: &dyn Progress,
 ) -> Result<(ResolvedModel, SentenceEncoder)> {
     refuse_named_clip(name, "a sentence encoder")?;
     let located = Located::new(hub, name, progress)?;
     match located.kind()? {
         Kind::SentenceEncoder => {
-            let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
-            let encoder = located.named(encoder)?;
+            let encoder = located.sentence_encoder(compute)?;
             Ok((located.resolved, encoder))
         }
         other => located.refuse(other, "a sentence encoder"),

@@ -20,6 +20,12 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: unprompt_models::ModelError,
     },
+    /// A prompt index cannot be built, opened or searched.
+    #[error(transparent)]
+    Index(#[from] unprompt_index::IndexError),
+    /// Labels or options of an interrogation are wrong.
+    #[error(transparent)]
+    Interrogate(#[from] unprompt_interrogate::InterrogateError),
     /// A preset cannot be read or asks for something impossible.
     #[error("preset {preset}: {message}")]
     Preset {
@@ -51,6 +57,9 @@ pub enum InputError {
     /// A model refused it.
     #[error(transparent)]
     Model(#[from] unprompt_models::ModelError),
+    /// It has no prompt.
+    #[error(transparent)]
+    Interrogate(#[from] unprompt_interrogate::InterrogateError),
     /// A folder could not be walked to its end.
     #[error("{0}")]
     Walk(String),

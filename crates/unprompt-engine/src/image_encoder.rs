@@ -2,30 +2,36 @@
 
 use crate::{
     InputError, Result,
-    loading::{Kind, Located},
-    text_encoder::clip_checkpoint,
+    loading::{Kind, Located, refuse_named_without_pictures},
 };
 use rayon::prelude::*;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::borrow::Borrow;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::{
     Filter, HALF, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
 };
 use unprompt_models::{
-    ClipImageTower, ModelError, Vit, mean_of_views, normalize_regression, to_unit_length,
+    ClipImageTower, Compute, ModelError, Vit, mean_of_views, normalize_regression, to_unit_length,
 };
 
 /// Where transformers keeps what happens to a picture before the network.
 const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const PROCESSOR_CONFIG: &str = "processor_config.json";
 
+/// What [`ImageEncoder`] is made of.
+const NEEDED: &str = "a CLIP or a Vision Transformer";
+
 /// Which views of a picture are averaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Views {
     /// The picture as it is.
     #[default]
+    #[serde(rename = "none")]
     Plain,
     /// The picture and its mirror image.
+    #[serde(rename = "flip")]
     Flip,
 }
 
@@ -47,12 +53,18 @@ impl ImageEncoder {
     ///
     /// # Errors
     /// When the model cannot be had, or is neither a CLIP nor a Vision Transformer.
-    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
+        refuse_named_without_pictures(hub, name, NEEDED)?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
         let encoder = match kind {
             Kind::Clip => {
-                let checkpoint = clip_checkpoint(&located)?;
+                let checkpoint = located.clip(compute)?;
                 let tower = located.named(checkpoint.image_tower())?;
                 let size = tower.image_size();
                 Self {
@@ -61,14 +73,14 @@ impl ImageEncoder {
                 }
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
-                let vit = located.named(Vit::load(located.path(), located.pickle))?;
+                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
                 let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
                 Self {
                     network: Network::Vit(Box::new(vit)),
                     preprocessor,
                 }
             }
-            other => return located.refuse(other, "a CLIP or a Vision Transformer"),
+            other => return located.refuse(other, NEEDED),
         };
         Ok((located.resolved, encoder))
     }
@@ -76,6 +88,14 @@ impl ImageEncoder {
     /// How a picture becomes the network's input.
     pub fn preprocessor(&self) -> &Preprocessor {
         &self.preprocessor
+    }
+
+    /// The number of values that a regressor gives; `None` for a network without a head.
+    pub fn regression_width(&self) -> Option<usize> {
+        match &self.network {
+            Network::Vit(vit) if vit.has_head() => Some(vit.outputs()),
+            _ => None,
+        }
     }
 
     /// One vector for each picture.
@@ -88,7 +108,7 @@ impl ImageEncoder {
     /// The first picture that is too elongated to be resized, or whose vector is not finite.
     pub fn embed(
         &self,
-        images: &[RgbImage],
+        images: &[impl Borrow<RgbImage> + Sync],
         views: Views,
         raw: bool,
     ) -> std::result::Result<Vec<Vec<f32>>, InputError> {
@@ -97,8 +117,10 @@ impl ImageEncoder {
             let mirrored = (views == Views::Flip).then(|| mirror(&pixels.data, pixels.width));
             Ok([Some(pixels.data), mirrored])
         };
-        let prepared: std::result::Result<Vec<_>, InputError> =
-            images.par_iter().map(prepare).collect();
+        let prepared: std::result::Result<Vec<_>, InputError> = images
+            .par_iter()
+            .map(|image| prepare(image.borrow()))
+            .collect();
         let inputs: Vec<Vec<f32>> = prepared?.into_iter().flatten().flatten().collect();
         let mut outputs = match &self.network {
             Network::Clip(tower) => tower.forward(&inputs)?,
@@ -192,7 +214,7 @@ fn of_size(json: String, height: usize, width: usize) -> String {
 
 /// The image processor of a folder of transformers. Version 5 saves it within the configuration
 /// of the whole processor, which then comes first.
-fn image_processor(located: &Located) -> Result<Option<Preprocessor>> {
+pub(crate) fn image_processor(located: &Located) -> Result<Option<Preprocessor>> {
     for name in [PROCESSOR_CONFIG, PREPROCESSOR_CONFIG] {
         let Some(json) = configuration(located, name)? else {
             continue;

@@ -14,26 +14,38 @@
 //! Invariant: a broken input costs its own record and nothing else; records come in the order of
 //! the inputs and do not depend on how they were batched.
 
+mod captioner;
 mod classifier;
 mod encoder;
 mod error;
 mod image_encoder;
+mod index;
+mod interrogator;
 mod loading;
 mod member;
+mod member_spec;
+mod members;
+mod phrase_table;
 mod predictor;
 mod preset;
+mod prompt_list;
 mod record;
 mod source;
 mod text_encoder;
 
+pub use captioner::{CaptionOptions, Captioner};
 pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
 pub use error::{EngineError, InputError, Result};
 pub use image_encoder::{ImageEncoder, Views};
+pub use index::{IndexRequest, IndexSearch, build_index};
+pub use interrogator::{LabelChoice, PictureInterrogator, token_counter};
+pub use member_spec::{MemberKind, MemberSpec};
 pub use predictor::{PredictOptions, Predictor};
-pub use preset::{MemberKind, MemberSpec, Preset};
+pub use preset::Preset;
 pub use record::{
-    FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource, Receipt,
+    Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
+    Receipt,
 };
 pub use source::{Source, sources};
 pub use text_encoder::{ClipTextEncoder, TextEncoder, Tokenizer};

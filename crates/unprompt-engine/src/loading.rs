@@ -1,10 +1,13 @@
 //! From the name a user gave to a network: which files, and which kind of model they are.
 
 use crate::{EngineError, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
-use unprompt_models::{KnownClip, ModelError, known_clip, known_clips};
+use unprompt_hub::{Hub, ModelKind, ModelRef, Progress, ResolvedModel};
+use unprompt_models::{
+    ClipCheckpoint, Compute, KnownClip, LoadOptions, ModelError, SentenceEncoder, known_clip,
+    known_clips,
+};
 
 /// A model's files on this machine, not read yet.
 pub(crate) struct Located {
@@ -32,6 +35,16 @@ pub(crate) enum Kind {
     EfficientNetLite,
     /// CLIP's byte pairs alone.
     ClipVocabulary,
+    /// A BLIP captioner of transformers.
+    Blip,
+    /// A BLIP captioner's tensors alone, as its authors publish them.
+    OriginalBlip,
+    /// An OFA captioner.
+    Ofa,
+    /// The tokenizer of a CLIP of transformers alone.
+    ClipTokenizer,
+    /// Another tokenizer alone.
+    Tokenizer,
 }
 
 impl Located {
@@ -81,8 +94,32 @@ impl Located {
         }))
     }
 
-    pub(crate) fn known_clip(&self) -> Option<&KnownClip> {
-        self.known_clip.as_ref()
+    /// How its files are read, for a network that computes as asked.
+    pub(crate) fn options(&self, compute: &Compute) -> LoadOptions {
+        LoadOptions {
+            pickle: self.pickle,
+            compute: compute.clone(),
+        }
+    }
+
+    /// Builds the sentence encoder that the files are.
+    pub(crate) fn sentence_encoder(&self, compute: &Compute) -> Result<SentenceEncoder> {
+        self.named(SentenceEncoder::load(
+            &self.resolved.dir,
+            self.options(compute),
+        ))
+    }
+
+    /// The configuration and the tensors of the CLIP that the files are.
+    pub(crate) fn clip(&self, compute: &Compute) -> Result<ClipCheckpoint> {
+        let (folder, options) = (&self.resolved.dir, self.options(compute));
+        self.named(match &self.known_clip {
+            // A repository of that name may hold more than one layout; the name says which network.
+            Some(known) if !self.resolved.files.contains_key("open_clip_config.json") => {
+                ClipCheckpoint::open_as(known, folder, options)
+            }
+            _ => ClipCheckpoint::open(folder, options),
+        })
     }
 
     /// Tells the kind from the files that are there.
@@ -109,6 +146,8 @@ impl Located {
             Ok(Kind::EfficientNetLite)
         } else if checkpoint.contains("patch_embed.proj.weight") {
             Ok(Kind::BareVit)
+        } else if checkpoint.contains("visual_encoder.cls_token") {
+            Ok(Kind::OriginalBlip)
         } else {
             let message = "neither a configuration file nor tensors of a known network".into();
             self.named(Err(ModelError::Configuration {
@@ -118,30 +157,63 @@ impl Located {
         }
     }
 
-    fn kind_of_config(&self, path: &PathBuf) -> Result<Kind> {
+    /// As [`kind`](Self::kind) where only the tokenizer is needed, so that nothing else need be
+    /// there.
+    pub(crate) fn tokenizer_kind(&self) -> Result<Kind> {
+        let has = |name: &str| self.resolved.files.contains_key(name);
+        let of_a_network = ["config.json", "modules.json", "open_clip_config.json"];
+        let byte_pairs = has("vocab.json") && has("merges.txt");
+        if self.known_clip.is_some()
+            || of_a_network.into_iter().any(has)
+            || !(has("tokenizer.json") || byte_pairs)
+        {
+            return self.kind();
+        }
+        let config = match self.resolved.files.get("tokenizer_config.json") {
+            Some(path) => self.read_json(path)?,
+            None => serde_json::Value::Null,
+        };
+        let class = config
+            .get("tokenizer_class")
+            .and_then(|class| class.as_str());
+        Ok(match class {
+            Some(class) if class.starts_with("CLIP") => Kind::ClipTokenizer,
+            None if byte_pairs => Kind::ClipTokenizer,
+            _ => Kind::Tokenizer,
+        })
+    }
+
+    fn read_json(&self, path: &Path) -> Result<serde_json::Value> {
         let failed = |message: String| ModelError::Configuration {
-            path: path.clone(),
+            path: path.to_owned(),
             message,
         };
         let read = || {
             let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-            serde_json::from_slice::<serde_json::Value>(&text)
-                .map_err(|error| failed(error.to_string()))
+            serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
         };
-        let config = self.named(read())?;
+        self.named(read())
+    }
+
+    fn kind_of_config(&self, path: &Path) -> Result<Kind> {
+        let config = self.read_json(path)?;
         let text = |key: &str| config.get(key).and_then(serde_json::Value::as_str);
         match (text("model_type"), text("architecture")) {
             (Some("bert"), _) => Ok(Kind::SentenceEncoder),
             (Some("vit"), _) => Ok(Kind::TransformersVit),
+            (Some("blip"), _) => Ok(Kind::Blip),
+            (Some("ofa"), _) => Ok(Kind::Ofa),
             (Some(clip), _) if clip.starts_with("clip") => Ok(Kind::Clip),
             (None, Some(_)) => Ok(Kind::TimmVit),
             (None, None) if config.get("blocks").is_some() => Ok(Kind::EfficientNetLite),
             (kind, _) => {
                 let kind = kind.unwrap_or("none");
-                self.named(Err(failed(format!(
-                    "`model_type` is {kind}; built are bert, vit and clip, and the networks of timm, \
+                let message = format!(
+                    "`model_type` is {kind}; built are bert, vit, clip, blip and ofa, and the networks of timm, \
                      which have `architecture` in its place"
-                ))))
+                );
+                let path = path.to_owned();
+                self.named(Err(ModelError::Configuration { path, message }))
             }
         }
     }
@@ -176,6 +248,23 @@ fn named_clip(name: &str) -> Result<Option<KnownClip>> {
     Ok(known)
 }
 
+/// Refuses a named model that is known to have no pictures for input, before it is fetched.
+pub(crate) fn refuse_named_without_pictures(hub: &Hub, name: &str, needed: &str) -> Result<()> {
+    let named = hub.list().into_iter().find(|model| model.name == name);
+    let found = match named.map(|model| model.kind) {
+        Some(ModelKind::SentenceEncoder) if !Path::new(name).exists() => Kind::SentenceEncoder,
+        Some(ModelKind::Vocabulary) if !Path::new(name).exists() => Kind::ClipVocabulary,
+        _ => return Ok(()),
+    };
+    Err(EngineError::Model {
+        name: name.to_owned(),
+        reason: ModelError::Configuration {
+            path: name.into(),
+            message: format!("{}, where {needed} is needed", found.describe()),
+        },
+    })
+}
+
 /// Refuses one of open_clip's names where no CLIP is wanted, before gigabytes are fetched.
 pub(crate) fn refuse_named_clip(name: &str, needed: &str) -> Result<()> {
     match named_clip(name)? {
@@ -198,6 +287,9 @@ impl Kind {
             Self::TimmVit | Self::TransformersVit | Self::BareVit => "a Vision Transformer",
             Self::EfficientNetLite => "an EfficientNet-Lite",
             Self::ClipVocabulary => "a vocabulary without a network",
+            Self::Blip | Self::OriginalBlip => "a BLIP",
+            Self::Ofa => "an OFA",
+            Self::ClipTokenizer | Self::Tokenizer => "a tokenizer without a network",
         }
     }
 }

@@ -1,15 +1,17 @@
 //! From pictures to predictions.
 
 use crate::{
-    Classifier, FailureRecord, InputError, MemberKind, MemberRecord, ModelReceipt, Outcome,
-    PredictionRecord, Preset, PromptSource, Receipt, Result, Source, classifier::Label,
-    encoder::load_sentence_encoder, member,
+    FailureRecord, InputError, MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictionRecord,
+    Preset, PromptSource, Receipt, Result, Source,
+    encoder::load_sentence_encoder,
+    member::{blend, cosine, unit},
+    members::{MemberResult, Members, Seen},
 };
 use rayon::prelude::*;
 use std::{collections::HashMap, time::Instant};
 use unprompt_hub::{Hub, Progress};
-use unprompt_image::{Limits, decode};
-use unprompt_models::SentenceEncoder;
+use unprompt_image::Limits;
+use unprompt_models::{Compute, SentenceEncoder};
 
 /// What a caller may ask of a prediction.
 #[derive(Clone, Copy, Debug)]
@@ -34,20 +36,20 @@ impl Default for PredictOptions {
 pub struct Predictor {
     preset: Preset,
     encoder: SentenceEncoder,
-    classifiers: HashMap<String, Classifier>,
+    members: Members,
     receipt: Receipt,
 }
 
 /// What was learnt from one picture before any text is embedded.
 struct Analysis {
-    /// The prompt in the file, or else each classifier's labels.
+    /// The prompt in the file, or else what the networks see.
     found: Found,
     elapsed_ms: f64,
 }
 
 enum Found {
     Prompt(String),
-    Labels(HashMap<String, Vec<Label>>),
+    Seen(Seen),
 }
 
 impl Predictor {
@@ -55,26 +57,35 @@ impl Predictor {
     ///
     /// # Errors
     /// When a model cannot be had or is not of the kind that the preset needs.
-    pub fn load(hub: &Hub, preset: Preset, progress: &dyn Progress) -> Result<Self> {
+    pub fn load(
+        hub: &Hub,
+        preset: Preset,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let mut receipts = Vec::new();
-        let (resolved, encoder) = load_sentence_encoder(hub, &preset.encoder, progress)?;
-        receipts.push(ModelReceipt::new(&resolved)?);
-        let mut classifiers = HashMap::new();
-        for spec in &preset.members {
-            if !classifiers.contains_key(&spec.model) {
-                let (resolved, classifier) = Classifier::load(hub, &spec.model, progress)?;
-                receipts.push(ModelReceipt::new(&resolved)?);
-                classifiers.insert(spec.model.clone(), classifier);
-            }
-        }
+        let (resolved, encoder) = load_sentence_encoder(hub, &preset.encoder, compute, progress)?;
+        receipts.push(ModelReceipt::new(&resolved, compute.dtype())?);
+        // Embeddings that are kept are those of these weights, device and kind of numbers.
+        let identity = format!("{} {compute:?}", resolved.sha256()?);
+        let encoder_and_identity = (&encoder, identity.as_str());
+        let members = Members::load(
+            hub,
+            &preset,
+            encoder_and_identity,
+            compute,
+            &mut receipts,
+            progress,
+        )?;
         let receipt = Receipt {
             version: env!("CARGO_PKG_VERSION").into(),
+            dtype: compute.dtype().name(),
             models: receipts,
         };
         Ok(Self {
             preset,
             encoder,
-            classifiers,
+            members,
             receipt,
         })
     }
@@ -127,17 +138,7 @@ impl Predictor {
         let bytes = source.read(&options.limits)?;
         let found = match metadata_prompt(&bytes, options) {
             Some(prompt) => Found::Prompt(prompt),
-            None => {
-                let mut labels = HashMap::new();
-                for (name, classifier) in &self.classifiers {
-                    let decoding = classifier.preprocessor().decode_options(options.limits);
-                    let image = decode(&bytes, &decoding)?;
-                    let members = self.preset.members.iter().filter(|m| m.model == *name);
-                    let top = members.map(|member| member.top).max().unwrap_or(0);
-                    labels.insert(name.clone(), classifier.classify(&image, top)?);
-                }
-                Found::Labels(labels)
-            }
+            None => Found::Seen(self.members.see(&self.preset, &bytes, options.limits)?),
         };
         Ok(Analysis {
             found,
@@ -148,12 +149,7 @@ impl Predictor {
     fn texts(&self, found: &Found) -> Vec<String> {
         match found {
             Found::Prompt(prompt) => vec![prompt.clone()],
-            Found::Labels(labels) => self
-                .preset
-                .members
-                .iter()
-                .flat_map(|spec| member::texts(spec, &labels[&spec.model]))
-                .collect(),
+            Found::Seen(seen) => Members::texts(&self.preset, seen),
         }
     }
 
@@ -164,25 +160,24 @@ impl Predictor {
         embeddings: &HashMap<String, Vec<f32>>,
         share_ms: f64,
     ) -> std::result::Result<PredictionRecord, InputError> {
-        let record = |prompt, source, embedding, members| PredictionRecord {
+        let record = |prompt, source, embedding, members, evidence| PredictionRecord {
             path,
             prompt,
             source,
             embedding,
             members,
+            evidence,
             preset: self.preset.name.clone(),
             elapsed_ms: ((analysis.elapsed_ms + share_ms) * 1e3).round() / 1e3,
             receipt: self.receipt.clone(),
         };
         // Embedding all texts together failed: alone, each names its own trouble.
         let own;
-        let embeddings = if embeddings.is_empty() {
-            let texts = self.texts(&analysis.found);
-            own = texts
-                .iter()
-                .cloned()
-                .zip(self.encoder.embed(&texts)?)
-                .collect();
+        let texts = self.texts(&analysis.found);
+        let missing = |text: &String| !embeddings.contains_key(text);
+        let embeddings = if texts.iter().any(missing) {
+            let rows = self.encoder.embed(&texts)?;
+            own = texts.into_iter().zip(rows).collect();
             &own
         } else {
             embeddings
@@ -195,33 +190,65 @@ impl Predictor {
                     PromptSource::Metadata,
                     embedding,
                     Vec::new(),
+                    Vec::new(),
                 ))
             }
-            Found::Labels(labels) => {
-                let members: Vec<MemberRecord> = self
-                    .preset
-                    .members
-                    .iter()
-                    .map(|spec| {
-                        let labels = &labels[&spec.model];
-                        MemberRecord {
-                            name: spec.name.clone(),
-                            weight: spec.weight,
-                            text: (spec.kind == MemberKind::LabelText)
-                                .then(|| member::label_text(labels, spec.top)),
-                            embedding: member::embedding(spec, labels, embeddings),
-                        }
-                    })
+            Found::Seen(seen) => {
+                let mut results = self.members.results(&self.preset, seen, embeddings);
+                let embedding = self.blend(&results);
+                let prompt = nearest_text(&results, &embedding);
+                let evidence = results
+                    .iter_mut()
+                    .flat_map(|result| std::mem::take(&mut result.evidence))
                     .collect();
-                let blend = member::blend(members.iter().map(|m| (m.weight, &m.embedding)));
-                let prompt = members
-                    .iter()
-                    .find_map(|member| member.text.clone())
-                    .unwrap_or_default();
-                Ok(record(prompt, PromptSource::Predicted, blend, members))
+                let member = |(spec, result): (&MemberSpec, MemberResult)| MemberRecord {
+                    name: spec.name.clone(),
+                    weight: spec.weight,
+                    text: result.texts.into_iter().next().map(|(text, _)| text),
+                    embedding: narrowed(&unit(&result.embedding)),
+                };
+                let members = self.preset.members.iter().zip(results).map(member);
+                let members: Vec<MemberRecord> = members.collect();
+                let source = PromptSource::Predicted;
+                Ok(record(
+                    prompt,
+                    source,
+                    narrowed(&embedding),
+                    members,
+                    evidence,
+                ))
             }
         }
     }
+
+    /// The members' weighted sum, at unit length.
+    fn blend(&self, results: &[MemberResult]) -> Vec<f64> {
+        let row = |result: &MemberResult| match self.preset.normalize_members {
+            true => unit(&result.embedding),
+            false => result.embedding.clone(),
+        };
+        let rows: Vec<Vec<f64>> = results.iter().map(row).collect();
+        let weights = self.preset.members.iter().map(|member| member.weight);
+        unit(&blend(weights.zip(rows.iter().map(Vec::as_slice))))
+    }
+}
+
+/// The text, of all that the members gave, whose embedding is nearest to the blend; the first of
+/// equally near ones. So it is never worse than the best single source.
+fn nearest_text(results: &[MemberResult], blend: &[f64]) -> String {
+    let mut best: Option<(f64, &String)> = None;
+    for (text, embedding) in results.iter().flat_map(|result| &result.texts) {
+        let embedding: Vec<f64> = embedding.iter().copied().map(f64::from).collect();
+        let similarity = cosine(&embedding, blend);
+        if best.is_none_or(|(best, _)| similarity > best) {
+            best = Some((similarity, text));
+        }
+    }
+    best.map(|(_, text)| text.clone()).unwrap_or_default()
+}
+
+fn narrowed(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|value| *value as f32).collect()
 }
 
 /// The prompt that the file carries. A record that is damaged, or has no prompt, is as good as
@@ -232,4 +259,29 @@ fn metadata_prompt(bytes: &[u8], options: &PredictOptions) -> Option<String> {
     }
     let metadata = unprompt_metadata::read(bytes).ok()??;
     metadata.has_prompt().then_some(metadata.prompt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_text_is_taken_and_the_first_of_equals() {
+        let result = |texts: &[(&str, [f32; 2])]| MemberResult {
+            embedding: Vec::new(),
+            texts: texts
+                .iter()
+                .map(|(text, row)| ((*text).into(), row.to_vec()))
+                .collect(),
+            evidence: Vec::new(),
+        };
+        let results = [
+            result(&[("far", [0.0, 1.0])]),
+            result(&[]),
+            result(&[("near", [1.0, 0.1]), ("as near", [2.0, 0.2])]),
+        ];
+        assert_eq!(nearest_text(&results, &[1.0, 0.0]), "near");
+        assert_eq!(nearest_text(&results, &[-1.0, 1.0]), "far");
+        assert_eq!(nearest_text(&results[1..2], &[1.0, 0.0]), "");
+    }
 }

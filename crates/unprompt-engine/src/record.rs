@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use unprompt_hub::ResolvedModel;
+use unprompt_models::Dtype;
 
 /// One input's result: its prediction, or why there is none.
 #[derive(Clone, Debug, Serialize)]
@@ -26,12 +27,24 @@ pub struct PredictionRecord {
     pub embedding: Vec<f32>,
     /// What each member of the preset gave; empty for a prompt that was read.
     pub members: Vec<MemberRecord>,
+    /// Real prompts that are near what was seen, the nearest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
     /// The preset.
     pub preset: String,
     /// Time spent on this picture, in milliseconds; texts that were embedded together share it.
     pub elapsed_ms: f64,
     /// What computed it.
     pub receipt: Receipt,
+}
+
+/// A prompt of a list that was retrieved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evidence {
+    /// The prompt.
+    pub prompt: String,
+    /// The cosine by which it was found, from -1 to 1.
+    pub similarity: f64,
 }
 
 /// Where a prompt comes from.
@@ -63,6 +76,8 @@ pub struct MemberRecord {
 pub struct Receipt {
     /// This program's version.
     pub version: String,
+    /// Number type that was asked for: f32, f16, bf16 or int8.
+    pub dtype: &'static str,
     /// The models, in the order of the preset.
     pub models: Vec<ModelReceipt>,
 }
@@ -76,14 +91,17 @@ pub struct ModelReceipt {
     pub revision: String,
     /// Digest over all its files.
     pub sha256: String,
+    /// Number type it computes in.
+    pub dtype: &'static str,
 }
 
 impl ModelReceipt {
-    pub(crate) fn new(model: &ResolvedModel) -> Result<Self, unprompt_hub::Error> {
+    pub(crate) fn new(model: &ResolvedModel, dtype: Dtype) -> Result<Self, unprompt_hub::Error> {
         Ok(Self {
             name: model.name.clone(),
             revision: model.revision.clone(),
             sha256: model.sha256()?.to_owned(),
+            dtype: dtype.name(),
         })
     }
 }

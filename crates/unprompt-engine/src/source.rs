@@ -2,6 +2,7 @@
 
 use crate::{EngineError, InputError, Result};
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -55,7 +56,8 @@ impl Source {
 
 /// The pictures that `paths` name, in order: a file is itself, `-` is standard input, a folder is
 /// every file below it sorted by path, whatever its extension. Names that start with a dot are
-/// left out of folders, but not where they are given. In a folder, what is neither file nor folder
+/// left out of folders, but not where they are given. So is a `.txt` beside another file of the same
+/// name, `cat.txt` beside `cat.png`: the caption that trainers keep there. In a folder, what is neither file nor folder
 /// (a named pipe would be waited for without end) is unreadable; given by name it is read.
 ///
 /// # Errors
@@ -76,7 +78,7 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
             sources.push(Source::Stdin);
         } else if path.is_dir() {
             let before = sources.len();
-            sources.extend(walk(path));
+            sources.extend(without_sidecars(walk(path)));
             if sources.len() == before {
                 return refuse("no files in this folder");
             }
@@ -110,6 +112,23 @@ fn walk(folder: &Path) -> impl Iterator<Item = Source> {
         })
 }
 
+/// Leaves out each `.txt` that has the name of another file of its folder.
+fn without_sidecars(found: impl Iterator<Item = Source>) -> Vec<Source> {
+    let is_text = |path: &Path| path.extension().is_some_and(|extension| extension == "txt");
+    let found: Vec<Source> = found.collect();
+    let names: HashSet<PathBuf> = found
+        .iter()
+        .map(Source::path)
+        .filter(|path| !is_text(path))
+        .map(|path| path.with_extension(""))
+        .collect();
+    let is_kept = |source: &Source| {
+        let path = source.path();
+        !is_text(path) || !names.contains(&path.with_extension(""))
+    };
+    found.into_iter().filter(is_kept).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +154,32 @@ mod tests {
             .map(|source| source.path().strip_prefix(root).unwrap())
             .collect();
         let expected = ["a.txt", "b/1.png", "b/2.png", "c.png", ".dot.png"];
+        assert_eq!(names, expected.map(Path::new));
+        Ok(())
+    }
+
+    #[test]
+    fn a_text_beside_a_file_of_its_name_is_no_input_unless_named() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path();
+        std::fs::create_dir(root.join("b"))?;
+        for name in [
+            "a.png",
+            "a.txt",
+            "b/a.txt",
+            "b/c.jpg",
+            "b/c.txt",
+            "d.png.txt",
+            "d.png",
+        ] {
+            std::fs::write(root.join(name), "")?;
+        }
+        let found = sources(&[root.to_owned(), root.join("a.txt")]).unwrap();
+        let names: Vec<&Path> = found
+            .iter()
+            .map(|source| source.path().strip_prefix(root).unwrap())
+            .collect();
+        let expected = ["a.png", "b/a.txt", "b/c.jpg", "d.png", "d.png.txt", "a.txt"];
         assert_eq!(names, expected.map(Path::new));
         Ok(())
     }

@@ -6,7 +6,8 @@ use crate::{
 };
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
-    ClipCheckpoint, ClipTextTower, ClipTokenizer, ModelError, SentenceEncoder, to_unit_length,
+    ClipCheckpoint, ClipTextTower, ClipTokenizer, Compute, ModelError, SentenceEncoder,
+    SentenceTokenizer, to_unit_length,
 };
 
 /// The hub's name of CLIP's byte pairs.
@@ -36,15 +37,17 @@ impl TextEncoder {
     ///
     /// # Errors
     /// When the model cannot be had, or has no text side.
-    pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<(ResolvedModel, Self)> {
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         let located = Located::new(hub, name, progress)?;
         let encoder = match located.kind()? {
-            Kind::SentenceEncoder => {
-                let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
-                Self::Sentence(Box::new(located.named(encoder)?))
-            }
+            Kind::SentenceEncoder => Self::Sentence(Box::new(located.sentence_encoder(compute)?)),
             Kind::Clip => {
-                let checkpoint = clip_checkpoint(&located)?;
+                let checkpoint = located.clip(compute)?;
                 let tower = located.named(checkpoint.text_tower())?;
                 let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
                 Self::Clip(Box::new(ClipTextEncoder { tokenizer, tower }))
@@ -87,26 +90,30 @@ impl TextEncoder {
 #[derive(Debug)]
 pub enum Tokenizer {
     /// Word pieces of a sentence encoder.
-    Sentence(Box<SentenceEncoder>),
+    Sentence(Box<SentenceTokenizer>),
     /// CLIP's byte pairs.
     Clip(Box<ClipTokenizer>),
 }
 
 impl Tokenizer {
-    /// Resolves a model and builds its tokenizer; `clip-bpe-vocabulary` is open_clip's without any
-    /// network.
+    /// Resolves a model and builds its tokenizer, without its network: a folder may hold the
+    /// tokenizer alone, and `clip-bpe-vocabulary` is open_clip's.
     ///
     /// # Errors
     /// When the model cannot be had, or takes no texts.
     pub fn load(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<Self> {
         let located = Located::new(hub, name, progress)?;
-        Ok(match located.kind()? {
-            Kind::SentenceEncoder => {
-                let encoder = SentenceEncoder::load(&located.resolved.dir, located.pickle);
-                Self::Sentence(Box::new(located.named(encoder)?))
+        Ok(match located.tokenizer_kind()? {
+            Kind::ClipTokenizer => {
+                let tokenizer = ClipTokenizer::from_folder(&located.resolved.dir, USUAL_CONTEXT);
+                Self::Clip(Box::new(located.named(tokenizer)?))
+            }
+            Kind::SentenceEncoder | Kind::Tokenizer => {
+                let tokenizer = SentenceTokenizer::load(&located.resolved.dir);
+                Self::Sentence(Box::new(located.named(tokenizer)?))
             }
             Kind::Clip => {
-                let checkpoint = clip_checkpoint(&located)?;
+                let checkpoint = located.clip(&Compute::default())?;
                 Self::Clip(Box::new(clip_tokenizer(
                     hub,
                     &located,
@@ -130,27 +137,34 @@ impl Tokenizer {
     /// When the tokenizer cannot take the text.
     pub fn encode(&self, text: &str) -> std::result::Result<Vec<u32>, ModelError> {
         match self {
-            Self::Sentence(encoder) => encoder.tokenize(text),
+            Self::Sentence(tokenizer) => tokenizer.encode(text),
             Self::Clip(tokenizer) => tokenizer.encode_padded(text),
+        }
+    }
+
+    /// How many ids a text has, special tokens included. A sentence encoder's are counted up to
+    /// [`longest`](Self::longest).
+    ///
+    /// # Errors
+    /// When the tokenizer cannot take the text.
+    pub fn count(&self, text: &str) -> std::result::Result<usize, ModelError> {
+        match self {
+            Self::Sentence(tokenizer) => Ok(tokenizer.encode(text)?.len()),
+            Self::Clip(tokenizer) => tokenizer.count(text),
+        }
+    }
+
+    /// The length that [`count`](Self::count) cuts texts to, if it does.
+    pub fn longest(&self) -> Option<usize> {
+        match self {
+            Self::Sentence(tokenizer) => tokenizer.longest(),
+            Self::Clip(_) => None,
         }
     }
 }
 
-/// A CLIP's configuration and tensors.
-pub(crate) fn clip_checkpoint(located: &Located) -> Result<ClipCheckpoint> {
-    let Located {
-        resolved, pickle, ..
-    } = located;
-    located.named(match located.known_clip() {
-        // A repository of that name may hold more than one layout; the name says which network.
-        Some(known) if !resolved.files.contains_key("open_clip_config.json") => {
-            ClipCheckpoint::open_as(known, &resolved.dir, *pickle)
-        }
-        _ => ClipCheckpoint::open(&resolved.dir, *pickle),
-    })
-}
-
-fn clip_tokenizer(
+/// A CLIP's tokenizer, with open_clip's vocabulary from the hub where it needs that.
+pub(crate) fn clip_tokenizer(
     hub: &Hub,
     located: &Located,
     checkpoint: &ClipCheckpoint,

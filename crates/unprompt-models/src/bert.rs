@@ -5,14 +5,14 @@
 //! `model.safetensors`, the names with or without the prefix `bert.`.
 
 use crate::{
-    ModelError, Result,
+    LoadOptions, ModelError, Result,
     configuration::{activation_named, read_json},
     weights::Weights,
 };
 use candle_core::Tensor;
 use serde::Deserialize;
 use std::{cell::RefCell, path::Path};
-use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_checkpoint::Checkpoint;
 use unprompt_nn::{Activation, Embedding, LayerNorm, Linear, Mask, self_attention};
 
 /// The part of `config.json` that changes the numbers; the defaults are those of `BertConfig`.
@@ -114,15 +114,16 @@ impl Bert {
     ///
     /// # Errors
     /// Names the file, or the tensor with the expected and the found shape.
-    pub fn load(folder: &Path, pickle: Pickle) -> Result<Self> {
+    pub fn load(folder: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
+        let options = options.into();
         let config_path = folder.join("config.json");
         let config: BertConfig = read_json(&config_path)?;
         let activation = config
             .check()
             .map_err(|message| ModelError::configuration(&config_path, message))?;
-        let checkpoint = Checkpoint::open(folder, pickle)?;
+        let checkpoint = Checkpoint::open(folder, options.pickle)?;
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint, &used);
+        let root = Weights::new(&checkpoint, &used).computed(&options.compute);
         let bert = root.at("bert");
         let prefixed = bert.contains("embeddings.word_embeddings.weight");
         let weights = if prefixed { bert } else { root.clone() };
@@ -207,7 +208,7 @@ impl Layer {
             .iter()
             .map(|part| part.tensor("bias", &[width]))
             .collect::<Result<Vec<_>>>()?;
-        let query_key_value = Linear::new(
+        let query_key_value = weights.block_linear_of(
             &Tensor::cat(&fused_weights, 0)?,
             Some(&Tensor::cat(&fused_biases, 0)?),
             Activation::Identity,
@@ -218,15 +219,15 @@ impl Layer {
             query_key_value,
             attention_output: attended
                 .at("dense")
-                .linear((width, width), Activation::Identity)?,
+                .block_linear((width, width), Activation::Identity)?,
             attention_norm: attended.at("LayerNorm").layer_norm(width, epsilon)?,
             intermediate: weights
                 .at("intermediate")
                 .at("dense")
-                .linear((inner, width), activation)?,
+                .block_linear((inner, width), activation)?,
             output: output
                 .at("dense")
-                .linear((width, inner), Activation::Identity)?,
+                .block_linear((width, inner), Activation::Identity)?,
             output_norm: output.at("LayerNorm").layer_norm(width, epsilon)?,
         })
     }

@@ -28,6 +28,12 @@ pub enum ModelError {
         /// The kind of model.
         model: &'static str,
     },
+    /// What was asked of a text's generation does not fit the model.
+    #[error("{0}")]
+    Generation(String),
+    /// The device is not here, or does not compute in the number type asked for.
+    #[error("{0}")]
+    Device(String),
     /// The text could not be tokenised.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

@@ -9,25 +9,41 @@
 //! Invariant: each item of a batch gives the same bits as it gives alone.
 
 mod bert;
+mod blip;
+mod byte_level;
+mod captioning;
 mod clip;
 mod clip_tokenizer;
+mod compute;
 mod configuration;
 mod efficientnet_lite;
 mod embedding;
 mod error;
 mod imagenet;
+mod ofa;
 mod patch_embedding;
 mod sentence_encoder;
+mod sentence_tokenizer;
 mod transformer;
 mod vit;
 mod weights;
+mod word_pieces;
 
 pub use bert::{Bert, BertConfig};
-pub use clip::{ClipCheckpoint, ClipImageTower, ClipTextTower, KnownClip, known_clip, known_clips};
+pub use blip::Blip;
+pub use captioning::{Caption, ImageToText};
+pub use clip::{
+    ClipCheckpoint, ClipImageTower, ClipTextPrefix, ClipTextTower, KnownClip, known_clip,
+    known_clips,
+};
 pub use clip_tokenizer::ClipTokenizer;
+pub use compute::{Compute, DeviceChoice, Dtype, LoadOptions};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};
 pub use imagenet::imagenet_labels;
+pub use ofa::Ofa;
 pub use sentence_encoder::{Pooling, SentenceEncoder};
+pub use sentence_tokenizer::SentenceTokenizer;
+pub use unprompt_nn::{GenerationOptions, LengthPenalty, Sampling};
 pub use vit::Vit;

@@ -5,15 +5,11 @@
 //! steps (Transformer, Pooling, Normalize) and their folders.
 
 use crate::{
-    Bert, ModelError, Result,
-    configuration::{read_json, read_json_optional, read_optional},
-    to_unit_length,
+    Bert, LoadOptions, ModelError, Result, SentenceTokenizer, configuration::read_json,
+    sentence_tokenizer::Module, to_unit_length,
 };
-use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
-use tokenizers::{Tokenizer, TruncationParams};
-use unprompt_checkpoint::Pickle;
 
 /// Tokens that go through the network at once; bounds the memory of a long list of texts.
 const TOKENS_AT_ONCE: usize = 4096;
@@ -30,17 +26,10 @@ pub enum Pooling {
 /// A sentence encoder: tokenizer, BERT, pooling and, if the model has it, normalisation.
 #[derive(Debug)]
 pub struct SentenceEncoder {
-    tokenizer: Tokenizer,
+    tokenizer: SentenceTokenizer,
     bert: Bert,
     pooling: Pooling,
     normalize: bool,
-}
-
-#[derive(Deserialize)]
-struct Module {
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
 }
 
 impl SentenceEncoder {
@@ -48,7 +37,7 @@ impl SentenceEncoder {
     ///
     /// # Errors
     /// Names the file and what in it is missing, broken or not built.
-    pub fn load(folder: &Path, pickle: Pickle) -> Result<Self> {
+    pub fn load(folder: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
         let modules_path = folder.join("modules.json");
         let modules: Vec<Module> = read_json(&modules_path)?;
         let refuse = |message: String| Err(ModelError::configuration(&modules_path, message));
@@ -67,22 +56,12 @@ impl SentenceEncoder {
             }
         };
         for module in &modules {
-            if !module
-                .path
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
-            {
-                return refuse(format!(
-                    "the path `{}` is not a plain folder name",
-                    module.path
-                ));
-            }
+            module.check(&modules_path)?;
         }
         let transformer = folder.join(&modules[0].path);
         let pooling = read_pooling(&folder.join(&modules[1].path).join("config.json"))?;
-        let bert = Bert::load(&transformer, pickle)?;
-        let limit = max_tokens(&transformer, bert.config().max_position_embeddings)?;
-        let tokenizer = load_tokenizer(&transformer.join("tokenizer.json"), limit)?;
+        let bert = Bert::load(&transformer, options)?;
+        let tokenizer = SentenceTokenizer::of_transformer(&transformer)?;
         Ok(Self {
             tokenizer,
             bert,
@@ -101,11 +80,7 @@ impl SentenceEncoder {
     /// # Errors
     /// When the tokenizer cannot take the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, true)
-            .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        self.tokenizer.encode(text)
     }
 
     /// One vector of [`width`](Self::width) numbers for each text, of unit length if the model
@@ -198,38 +173,4 @@ fn read_pooling(path: &Path) -> Result<Pooling> {
             format!("the pooling {modes:?} where exactly one of mean and cls is built"),
         )),
     }
-}
-
-/// The number of tokens a text is cut to: `max_seq_length`, else the tokenizer's own limit, never
-/// more than there are positions.
-fn max_tokens(folder: &Path, positions: usize) -> Result<usize> {
-    let field = |file: &str, key: &str| -> Result<Option<usize>> {
-        let config: Option<Value> = read_json_optional(&folder.join(file))?;
-        // `model_max_length` is 1e30 where nobody set it.
-        Ok(config
-            .and_then(|config| config.get(key)?.as_u64())
-            .map(|limit| limit as usize))
-    };
-    let limit = match field("sentence_bert_config.json", "max_seq_length")? {
-        Some(limit) => limit,
-        None => field("tokenizer_config.json", "model_max_length")?.unwrap_or(positions),
-    };
-    Ok(limit.min(positions))
-}
-
-fn load_tokenizer(path: &Path, limit: usize) -> Result<Tokenizer> {
-    let bytes = read_optional(path)?
-        .ok_or_else(|| ModelError::configuration(path, "no such file in the model's folder"))?;
-    let broken = |error: tokenizers::Error| ModelError::configuration(path, error.to_string());
-    let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(broken)?;
-    // The file's own truncation and padding are left-overs of training.
-    let truncation = TruncationParams {
-        max_length: limit,
-        ..TruncationParams::default()
-    };
-    tokenizer
-        .with_truncation(Some(truncation))
-        .map_err(broken)?;
-    tokenizer.with_padding(None);
-    Ok(tokenizer)
 }

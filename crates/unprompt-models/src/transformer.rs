@@ -1,6 +1,8 @@
 //! The pre-norm transformer under ViT and both towers of CLIP: normalise, attend, add; normalise,
 //! feed forward, add.
 
+mod prefix;
+
 use crate::{Result, weights::Weights};
 use candle_core::{D, Tensor};
 use unprompt_nn::{Activation, LayerNorm, Linear, Mask, self_attention};
@@ -126,6 +128,7 @@ pub(crate) const TRANSFORMERS_5_VIT: BlockNames = BlockNames {
 #[derive(Debug)]
 pub(crate) struct Transformer {
     blocks: Vec<Block>,
+    width: usize,
     heads: usize,
     mask: Mask,
 }
@@ -153,9 +156,15 @@ impl Transformer {
             .collect::<Result<_>>()?;
         Ok(Self {
             blocks,
+            width: shape.width,
             heads: shape.heads,
             mask: shape.mask,
         })
+    }
+
+    /// Width of a token's vector.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// (tokens, width) of sequences laid end to end, `lengths` tokens each, to the same shape.
@@ -166,11 +175,7 @@ impl Transformer {
                 .query_key_value
                 .forward(&block.attention_norm.forward(&hidden)?)?;
             let attended = self_attention(&attended, lengths, self.heads, self.mask)?;
-            hidden = block
-                .attention_output
-                .forward_residual(&attended, &hidden)?;
-            let inner = block.inner.forward(&block.inner_norm.forward(&hidden)?)?;
-            hidden = block.output.forward_residual(&inner, &hidden)?;
+            hidden = block.after_attention(&hidden, &attended)?;
         }
         Ok(hidden)
     }
@@ -197,9 +202,20 @@ impl Block {
                 (width, width),
             )?,
             inner_norm: weights.at(names.inner_norm).layer_norm(width, epsilon)?,
-            inner: weights.at(names.inner).linear((inner, width), activation)?,
+            inner: weights
+                .at(names.inner)
+                .block_linear((inner, width), activation)?,
             output: scaled_linear(weights, names.output, names.output_scale, (width, inner))?,
         })
+    }
+}
+
+impl Block {
+    /// What follows attention, from the tokens before the block and what they attended to.
+    fn after_attention(&self, hidden: &Tensor, attended: &Tensor) -> Result<Tensor> {
+        let hidden = self.attention_output.forward_residual(attended, hidden)?;
+        let inner = self.inner.forward(&self.inner_norm.forward(&hidden)?)?;
+        Ok(self.output.forward_residual(&inner, &hidden)?)
     }
 }
 
@@ -227,7 +243,7 @@ impl QueryKeyValue {
                 (Tensor::cat(&weight, 0)?, bias)
             }
         };
-        Ok(Linear::new(&weight, bias.as_ref(), Activation::Identity)?)
+        weights.block_linear_of(&weight, bias.as_ref(), Activation::Identity)
     }
 }
 
@@ -250,5 +266,5 @@ fn scaled_linear(
         weight = weight.broadcast_mul(&scale.unsqueeze(D::Minus1)?)?;
         bias = (bias * scale)?;
     }
-    Ok(Linear::new(&weight, Some(&bias), Activation::Identity)?)
+    weights.block_linear_of(&weight, Some(&bias), Activation::Identity)
 }

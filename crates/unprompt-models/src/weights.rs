@@ -1,6 +1,6 @@
 //! A checkpoint's tensors under a prefix, as a model's layers ask for them.
 
-use crate::Result;
+use crate::{Compute, Result};
 use candle_core::{Device, Tensor};
 use std::{cell::RefCell, collections::HashSet};
 use unprompt_checkpoint::Checkpoint;
@@ -14,15 +14,26 @@ use unprompt_nn::{Activation, LayerNorm, Linear};
 pub(crate) struct Weights<'c> {
     checkpoint: &'c Checkpoint,
     used: &'c RefCell<HashSet<String>>,
+    compute: Compute,
     prefix: String,
 }
 
 impl<'c> Weights<'c> {
+    /// The tensors of a checkpoint, for a network in f32 on the CPU.
     pub(crate) fn new(checkpoint: &'c Checkpoint, used: &'c RefCell<HashSet<String>>) -> Self {
         Self {
             checkpoint,
             used,
+            compute: Compute::default(),
             prefix: String::new(),
+        }
+    }
+
+    /// The same for a network that computes elsewhere or in other numbers.
+    pub(crate) fn computed(self, compute: &Compute) -> Self {
+        Self {
+            compute: compute.clone(),
+            ..self
         }
     }
 
@@ -56,13 +67,11 @@ impl<'c> Weights<'c> {
         Ok(values)
     }
 
-    /// A tensor of exactly this shape, as f32 on the CPU.
+    /// A tensor of exactly this shape, where and in the numbers that the network computes.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        Ok(Tensor::from_vec(
-            self.values(name, shape)?,
-            shape,
-            &Device::Cpu,
-        )?)
+        let tensor = Tensor::from_vec(self.values(name, shape)?, shape, &Device::Cpu)?;
+        let tensor = tensor.to_device(self.compute.device())?;
+        Ok(tensor.to_dtype(self.compute.tensor_dtype())?)
     }
 
     /// As [`tensor`](Self::tensor), or `None` if there is none of this name.
@@ -80,6 +89,34 @@ impl<'c> Weights<'c> {
         let weight = self.tensor("weight", &[outputs, inputs])?;
         let bias = self.tensor("bias", &[outputs])?;
         Ok(Linear::new(&weight, Some(&bias), activation)?)
+    }
+
+    /// As [`linear`](Self::linear) for a layer inside a block: with weights of eight bits where
+    /// these are asked for.
+    pub(crate) fn block_linear(
+        &self,
+        (outputs, inputs): (usize, usize),
+        activation: Activation,
+    ) -> Result<Linear> {
+        let weight = self.tensor("weight", &[outputs, inputs])?;
+        let bias = self.tensor("bias", &[outputs])?;
+        self.block_linear_of(&weight, Some(&bias), activation)
+    }
+
+    /// A layer inside a block from what was read and put together.
+    pub(crate) fn block_linear_of(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Linear> {
+        let precision = self.compute.precision();
+        let named = |error| {
+            let place = self.prefix.trim_end_matches('.');
+            candle_core::Error::Msg(format!("{place}: {error}"))
+        };
+        let linear = Linear::with_precision(weight, bias, activation, precision);
+        Ok(linear.map_err(named)?)
     }
 
     /// A layer normalisation from `weight` and `bias`, both (width).

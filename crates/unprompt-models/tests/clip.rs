@@ -429,3 +429,61 @@ fn missing_extra_and_misshapen_tensors_are_named() -> TestResult {
     }
     Ok(())
 }
+
+/// Texts after prefixes of every length, at the limit too, with and without common beginnings.
+#[test]
+fn a_text_after_a_prefix_equals_the_whole_text_bit_by_bit() {
+    for name in ALL.iter().filter(|name| **name != "tiny-clip-vision") {
+        let tower = open(name).text_tower().unwrap();
+        let (start, end) = (38, 39);
+        let mut prefix = tower.empty_prefix();
+        let mut seed = 1u32;
+        let mut word = move || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            2 + (seed >> 16) % 4
+        };
+        for length in [1, 4, 2, 7, 8, 3] {
+            let mut ids = vec![start];
+            ids.extend((1..length).map(|_| word()));
+            tower.set_prefix(&mut prefix, &ids).unwrap();
+            assert_eq!(prefix.ids(), ids);
+            let room = tower.context_length() - length;
+            let mut texts: Vec<Vec<u32>> = (0..50)
+                .map(|i| (1..=i % room).map(|_| word()).chain([end]).collect())
+                .collect();
+            // What stands for the text may be followed by padding, or come early.
+            if room > 2 {
+                texts.push(vec![3, end, end]);
+                texts.push(vec![end, 4]);
+            }
+            let found = tower.forward_after(&prefix, &texts).unwrap();
+            let whole: Vec<Vec<u32>> = texts.iter().map(|t| [&ids[..], t].concat()).collect();
+            assert_eq!(found, tower.forward(&whole).unwrap(), "{name}, {length}");
+            let alone = tower.forward_after(&prefix, &texts[7..8]).unwrap();
+            assert_eq!(alone[0], found[7]);
+        }
+        // The end token in the prefix already.
+        tower.set_prefix(&mut prefix, &[start, 5, end, 6]).unwrap();
+        let found = tower.forward_after(&prefix, &[[7, end]]).unwrap();
+        let whole = tower.forward(&[[start, 5, end, 6, 7, end]]).unwrap();
+        assert_eq!(found, whole);
+        assert!(tower.set_prefix(&mut prefix, &[start; 10]).is_err());
+        assert!(tower.set_prefix(&mut prefix, &[start, 4000]).is_err());
+        tower.set_prefix(&mut prefix, &[start, 5]).unwrap();
+        assert!(tower.forward_after(&prefix, &[[6; 8]]).is_err());
+        assert!(tower.forward_after(&prefix, &[[4000, end]]).is_err());
+        // Without any prefix.
+        let whole = [
+            vec![start, 5, 6, end],
+            vec![start, end],
+            vec![start, 5, 7, 7, end],
+        ];
+        let found = tower.forward_after(&tower.empty_prefix(), &whole).unwrap();
+        assert_eq!(found, tower.forward(&whole).unwrap());
+        assert!(
+            tower
+                .forward_after(&tower.empty_prefix(), &[[0u32; 0]])
+                .is_err()
+        );
+    }
+}

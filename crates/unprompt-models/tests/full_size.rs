@@ -4,12 +4,14 @@
 
 mod common;
 
-use common::{TestResult, relative_error, rows};
+use common::{TestResult, cosine, relative_error, rows};
 use std::path::PathBuf;
 use unprompt_checkpoint::Pickle;
-use unprompt_models::{ClipCheckpoint, Vit};
+use unprompt_models::{ClipCheckpoint, Compute, DeviceChoice, Dtype, LoadOptions, Vit};
 
 const TOLERANCE: f32 = 1e-4;
+/// What is asked of int8 weights.
+const INT8_COSINE: f64 = 0.999;
 
 #[test]
 #[ignore = "needs UNPROMPT_FULL_SIZE, a folder made by full_size.py"]
@@ -34,11 +36,25 @@ fn full_size_models_equal_the_references() -> TestResult {
             assert!(error < TOLERANCE, "{name}, {part}: {error}");
         };
         let pixels = rows(&expected, "pixels");
+        let int8 = || -> Result<LoadOptions, unprompt_models::ModelError> {
+            Ok(LoadOptions {
+                compute: Compute::new(DeviceChoice::Cpu, Some(Dtype::Int8))?,
+                ..LoadOptions::default()
+            })
+        };
+        let near = |part: &str, found: Vec<Vec<f32>>| {
+            let expected = rows(&expected, part);
+            let cosines = expected.iter().zip(&found).map(|(a, b)| cosine(a, b));
+            let least = cosines.fold(f64::INFINITY, f64::min);
+            println!("{name}, {part}, int8: cosine {least}");
+            assert!(least >= INT8_COSINE, "{name}, {part}, int8: {least}");
+        };
         if name.starts_with("vit_") {
             check(
                 "outputs",
                 Vit::load(&folder, Pickle::Deny)?.forward(&pixels)?,
             );
+            near("outputs", Vit::load(&folder, int8()?)?.forward(&pixels)?);
             continue;
         }
         let clip = ClipCheckpoint::open(&folder, Pickle::Deny)?;
@@ -49,6 +65,9 @@ fn full_size_models_equal_the_references() -> TestResult {
             .map(|text| text.into_iter().map(|id| id as u32).collect())
             .collect();
         check("text", clip.text_tower()?.forward(&texts)?);
+        let clip = ClipCheckpoint::open(&folder, int8()?)?;
+        near("image", clip.image_tower()?.forward(&pixels)?);
+        near("text", clip.text_tower()?.forward(&texts)?);
     }
     Ok(())
 }

@@ -75,7 +75,8 @@ impl WithSimd for Apply<'_> {
 
 #[inline(always)]
 fn relu(x: f32) -> f32 {
-    x.max(0.0)
+    // Not `max`, which would make 0 of what is no number.
+    if x < 0.0 { 0.0 } else { x }
 }
 
 #[inline(always)]

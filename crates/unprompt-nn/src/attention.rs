@@ -201,25 +201,9 @@ impl WithSimd for QueryTile<'_, '_> {
             Mask::None => length,
             Mask::Causal => length.min(self.first + height),
         };
-        // The scores are at once a left-hand tile of their product with the values: by chunks of
-        // keys, then by query. A panel of keys is two chunks.
-        const HALVES: usize = PANEL / CHUNK;
-        let panels = seen.div_ceil(PANEL);
-        let mut scores = vec![[0.0; CHUNK]; panels * HALVES * height];
+        let mut scores = vec![[0.0; CHUNK]; score_chunks(seen) * height];
+        score_tile(simd, self.queries, self.keys, seen, height, &mut scores);
         let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
-        for (panel, scores) in scores.chunks_exact_mut(HALVES * height).enumerate() {
-            let sides = Sides {
-                x: self.queries,
-                panel: self.keys.panel(panel),
-                next: &[],
-            };
-            accumulate_tile(simd, sides, height, &mut product, false);
-            for (r, product) in product[..height].iter().enumerate() {
-                for (half, values) in product.as_chunks().0.iter().enumerate() {
-                    scores[half * height + r] = *values;
-                }
-            }
-        }
         let mut factors = [0.0; TILE_ROWS];
         for r in 0..height {
             let seen = match self.mask {
@@ -245,11 +229,49 @@ impl WithSimd for QueryTile<'_, '_> {
     }
 }
 
+/// Chunks of the scores of `seen` keys, in whole panels.
+pub(crate) fn score_chunks(seen: usize) -> usize {
+    seen.div_ceil(PANEL) * (PANEL / CHUNK)
+}
+
+/// The scores of one tile of queries with the first `seen` keys, as a left-hand tile of their
+/// product with the values: by chunks of keys, then by query. A panel of keys is two chunks.
+#[inline(always)]
+pub(crate) fn score_tile<S: Simd>(
+    simd: S,
+    queries: &[[f32; CHUNK]],
+    keys: &Panels,
+    seen: usize,
+    height: usize,
+    scores: &mut [[f32; CHUNK]],
+) {
+    let chunks = scores.chunks_exact_mut(PANEL / CHUNK * height);
+    for (panel, scores) in chunks.enumerate().take(seen.div_ceil(PANEL)) {
+        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+        let sides = Sides {
+            x: queries,
+            panel: keys.panel(panel),
+            next: &[],
+        };
+        accumulate_tile(simd, sides, height, &mut product, false);
+        for (r, product) in product[..height].iter().enumerate() {
+            for (half, values) in product.as_chunks().0.iter().enumerate() {
+                scores[half * height + r] = *values;
+            }
+        }
+    }
+}
+
 /// Turns scores, the first `seen` of the chunks that are `step` apart, into `exp(scale * (score -
 /// largest))`, those after them into zeros, and returns the sum. It runs in as many chains as a
 /// chunk has values, joined in a fixed order: the same bits on every machine.
 #[inline(always)]
-fn exponentials(scores: &mut [[f32; CHUNK]], step: usize, seen: usize, scale: f32) -> f32 {
+pub(crate) fn exponentials(
+    scores: &mut [[f32; CHUNK]],
+    step: usize,
+    seen: usize,
+    scale: f32,
+) -> f32 {
     let mut largest = [f32::NEG_INFINITY; CHUNK];
     for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
         hide(scores, chunk, seen, f32::NEG_INFINITY);

@@ -4,11 +4,14 @@
 
 use crate::{
     Activation, Linear,
-    cpu::{contiguous, parameter},
+    cpu::{contiguous, parameter, zeros},
 };
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
+
+/// Values that one thread gathers at a time, at least.
+const SHARE: usize = 1 << 14;
 
 /// What surrounds the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub enum Padding {
     /// TensorFlow's SAME: zeros for `ceil(size / stride)` outputs; where their number is odd the
     /// extra row and column are at the bottom and the right.
     Same,
+    /// So many rows and columns of zeros on every side, as PyTorch counts them.
+    Zeros(usize),
 }
 
 /// One axis of a convolution.
@@ -37,7 +42,18 @@ impl Axis {
         let outputs = match padding {
             Padding::None => (size + stride).saturating_sub(kernel) / stride,
             Padding::Same => size.div_ceil(stride),
+            Padding::Zeros(pad) => (size + 2 * pad + stride).saturating_sub(kernel) / stride,
         };
+        if let Padding::Zeros(pad) = padding {
+            return Self {
+                size,
+                outputs,
+                kernel,
+                stride,
+                pad_before: pad,
+                pad_after: pad,
+            };
+        }
         let needed = outputs.saturating_sub(1) * stride + kernel;
         let pad = needed.saturating_sub(size);
         let pad_before = pad / 2;
@@ -159,8 +175,8 @@ impl CustomOp1 for Patches<'_> {
         } = *self.0;
         let (batch, rows, columns, channels) = axes(layout.dims(), kernel, stride, padding)?;
         let patch = kernel.0 * kernel.1 * channels;
-        let mut out = vec![0.0; batch * rows.outputs * columns.outputs * patch];
-        for (index, out) in out.chunks_exact_mut(patch).enumerate() {
+        let mut out = zeros(batch * rows.outputs * columns.outputs * patch);
+        let gather = |(index, out): (usize, &mut [f32])| {
             let (column, row) = (
                 index % columns.outputs,
                 index / columns.outputs % rows.outputs,
@@ -173,7 +189,11 @@ impl CustomOp1 for Patches<'_> {
                     out[target..target + channels].copy_from_slice(&x[source..source + channels]);
                 }
             }
-        }
+        };
+        out.par_chunks_exact_mut(patch.max(1))
+            .with_min_len((SHARE / patch.max(1)).max(1))
+            .enumerate()
+            .for_each(gather);
         Ok((
             CpuStorage::F32(out),
             (batch, rows.outputs, columns.outputs, patch).into(),
@@ -364,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_without_padding_equal_candle() -> Result<()> {
+    fn patches_with_zeros_around_or_nothing_equal_candle() -> Result<()> {
         let cpu = Device::Cpu;
         for (height, width, kernel, stride) in [
             (8, 8, 4, 4),
@@ -376,11 +396,16 @@ mod tests {
             let x = Tensor::randn(0f32, 1.0, (2, height, width, 3), &cpu)?;
             let weight = Tensor::randn(0f32, 0.3, (7, 3, kernel, kernel), &cpu)?;
             let bias = Tensor::randn(0f32, 1.0, 7, &cpu)?;
-            for bias in [None, Some(&bias)] {
-                let placement = (stride, Padding::None);
+            for (bias, pad) in [(None, 0), (Some(&bias), 0), (Some(&bias), 1), (None, 3)] {
+                let padding = if pad == 0 {
+                    Padding::None
+                } else {
+                    Padding::Zeros(pad)
+                };
+                let placement = (stride, padding);
                 let layer = PatchConv2d::new(&weight, bias, placement, Activation::Identity)?;
                 let expected = x.permute((0, 3, 1, 2))?.contiguous()?;
-                let expected = expected.conv2d(&weight, 0, stride, 1, 1)?;
+                let expected = expected.conv2d(&weight, pad, stride, 1, 1)?;
                 let mut expected = expected.permute((0, 2, 3, 1))?;
                 if let Some(bias) = bias {
                     expected = expected.broadcast_add(bias)?;

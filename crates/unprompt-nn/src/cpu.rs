@@ -1,6 +1,7 @@
 //! What every CPU operation needs: its input as one contiguous slice.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use rayon::prelude::*;
 
 /// The values of a contiguous f32 tensor in row-major order.
 pub(crate) fn contiguous<'a>(
@@ -35,4 +36,16 @@ pub(crate) fn with_parameter<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T)
         return Ok(read(&values[start..end]));
     }
     Ok(read(&parameter(tensor)?))
+}
+
+/// An output to be, cleared by all threads of the current pool: one alone would spend as long on
+/// the memory as they all do on a small product.
+pub(crate) fn zeros(length: usize) -> Vec<f32> {
+    const SHARE: usize = 1 << 15;
+    if length <= SHARE {
+        return vec![0.0; length];
+    }
+    let mut values = Vec::with_capacity(length);
+    values.par_extend(rayon::iter::repeat_n(0.0, length).with_min_len(SHARE));
+    values
 }

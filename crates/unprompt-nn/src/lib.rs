@@ -16,21 +16,36 @@
 
 mod activation;
 mod attention;
+mod cached_attention;
 mod convolution;
 mod cpu;
 mod embedding;
+mod generation;
+mod half_rows;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod memory_attention;
 mod output;
 mod panels;
 mod prefetch;
+mod prefix_attention;
 mod quantised;
 mod reduction;
+mod residual;
+mod row_softmax;
 
 pub use activation::Activation;
 pub use attention::{Mask, self_attention};
+pub use cached_attention::{KeyValueCache, PositionBias};
 pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
 pub use embedding::Embedding;
+pub use generation::{
+    Decoder, Generated, GenerationError, GenerationOptions, LengthPenalty, Sampling, generate,
+};
+pub use half_rows::Queries;
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, Precision};
+pub use memory_attention::{Memory, MemoryBias, memory_attention};
+pub use prefix_attention::{KeysValues, TokenTree, prefix_attention};
+pub use residual::{add_relu, max_pool};

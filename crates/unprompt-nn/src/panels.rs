@@ -17,11 +17,12 @@ pub(crate) const TILE_ROWS: usize = 14;
 const PARALLEL_VALUES: usize = 1 << 16;
 
 /// A right-hand side, packed: `n` output features by `k` inner values.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Panels {
     // from `offset` on: (ceil(n / PANEL), k, PANEL), zero beyond n
     data: Vec<f32>,
-    // where a cache line starts: a vector that lies in two of them is read twice
+    // where a cache line starts: a vector that lies in two of them is read twice; only a clone may
+    // lie otherwise
     offset: usize,
     n: usize,
     k: usize,

@@ -2,11 +2,13 @@
 //! that text.
 //!
 //! ```no_run
-//! use unprompt::{Hub, HubOptions, NoProgress, Outcome, PredictOptions, Predictor, Preset, Source};
+//! use unprompt::{
+//!     Compute, Hub, HubOptions, NoProgress, Outcome, PredictOptions, Predictor, Preset, Source,
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let hub = Hub::from_env(HubOptions::default())?;
-//! let predictor = Predictor::load(&hub, Preset::load("lite")?, &NoProgress)?;
+//! let predictor = Predictor::load(&hub, Preset::load("lite")?, &Compute::default(), &NoProgress)?;
 //! let picture = Source::File("picture.png".into());
 //! for outcome in predictor.predict(&[picture], &PredictOptions::default()) {
 //!     match outcome {
@@ -21,17 +23,23 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Classifier, EngineError, FailureRecord, ImageEncoder, InputError, Label, MemberKind,
-    MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictOptions, PredictionRecord, Predictor,
-    Preset, PromptSource, Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder,
-    sources,
+    CaptionOptions, Captioner, Classifier, EngineError, Evidence, FailureRecord, ImageEncoder,
+    InputError, Label, LabelChoice, MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome,
+    PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset, PromptSource,
+    Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
-pub use unprompt_models::SentenceEncoder;
+pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
 
 /// Scoring predictions against the truth.
 pub mod eval {
     pub use unprompt_eval::*;
+}
+
+/// Lists of prompts as an index: exact search and regression on the nearest ones.
+pub mod index {
+    pub use unprompt_engine::{IndexRequest, IndexSearch, build_index};
+    pub use unprompt_index::*;
 }
 
 /// Naming, fetching, verifying and caching model files.
@@ -42,6 +50,11 @@ pub mod hub {
 /// Decoding, resizing and normalising pictures.
 pub mod image {
     pub use unprompt_image::*;
+}
+
+/// CLIP Interrogator on vectors, tables and chains.
+pub mod interrogate {
+    pub use unprompt_interrogate::*;
 }
 
 /// Reading the prompt that a picture carries.

@@ -3,8 +3,8 @@
 use crate::{
     Finished,
     arguments::{Classify, Common, Format},
-    commands::{hub, inputs},
-    output::Output,
+    commands::{compute, hub, inputs},
+    output::{Output, complain},
     progress::DownloadProgress,
     records::RecordWriter,
 };
@@ -30,7 +30,12 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;
     let progress = DownloadProgress::new(common.quiet);
-    let (_, classifier) = Classifier::load(&hub(common)?, &arguments.model, &progress)?;
+    let compute = compute(common)?;
+    let (_, classifier) = Classifier::load(&hub(common)?, &arguments.model, &compute, &progress)?;
+    if classifier.dtype() != compute.dtype() && !common.quiet {
+        let (model, dtype) = (&arguments.model, classifier.dtype());
+        complain(&format!("note: {model} always computes in {dtype}"));
+    }
     let single = inputs::is_single(&arguments.paths);
 
     let work = |batch: &[Source]| {

@@ -3,7 +3,7 @@
 use crate::{
     Finished,
     arguments::{Common, Embed, EmbedImage, EmbedText, Format, Tta},
-    commands::{hub, inputs},
+    commands::{compute, hub, inputs},
     output::Output,
     progress::{Bar, DownloadProgress},
     records::RecordWriter,
@@ -45,7 +45,12 @@ struct TextRecord<'a> {
 fn texts(common: &Common, arguments: &EmbedText, mut records: RecordWriter) -> Result<Finished> {
     let texts = read_texts(arguments)?;
     let progress = DownloadProgress::new(common.quiet);
-    let (_, encoder) = TextEncoder::load(&hub(common)?, &arguments.model, &progress)?;
+    let (_, encoder) = TextEncoder::load(
+        &hub(common)?,
+        &arguments.model,
+        &compute(common)?,
+        &progress,
+    )?;
     let mut bar = Bar::count("texts", texts.len(), common.quiet);
     for batch in texts.chunks(common.batch_size.into()) {
         let embeddings = encoder.embed(batch, arguments.raw)?;
@@ -81,15 +86,20 @@ fn read_texts(arguments: &EmbedText) -> Result<Vec<String>> {
 }
 
 #[derive(Serialize)]
-struct ImageRecord {
-    path: String,
-    embedding: Vec<f32>,
+pub(super) struct ImageRecord {
+    pub(super) path: String,
+    pub(super) embedding: Vec<f32>,
 }
 
 fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
     let found = sources(&arguments.paths)?;
     let progress = DownloadProgress::new(common.quiet);
-    let (_, encoder) = ImageEncoder::load(&hub(common)?, &arguments.model, &progress)?;
+    let (_, encoder) = ImageEncoder::load(
+        &hub(common)?,
+        &arguments.model,
+        &compute(common)?,
+        &progress,
+    )?;
     let views = match arguments.tta {
         Tta::None => Views::Plain,
         Tta::Flip => Views::Flip,
@@ -120,7 +130,7 @@ fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) ->
 
 /// Embeds the pictures that can be read together. When the batch as a whole fails, each is
 /// embedded alone, so that only the one at fault fails.
-fn embed(
+pub(super) fn embed(
     encoder: &ImageEncoder,
     batch: &[Source],
     views: Views,
@@ -130,7 +140,7 @@ fn embed(
         .par_iter()
         .map(|source| read(encoder, source))
         .collect();
-    let good: Vec<RgbImage> = images.iter().flatten().cloned().collect();
+    let good: Vec<&RgbImage> = images.iter().flatten().collect();
     let mut together = encoder.embed(&good, views, raw).ok().map(Vec::into_iter);
     let one = |(source, image): (&Source, Result<RgbImage, InputError>)| {
         let embedding = image.and_then(|image| match together.as_mut().and_then(Iterator::next) {
@@ -154,7 +164,7 @@ fn read(encoder: &ImageEncoder, source: &Source) -> Result<RgbImage, InputError>
     Ok(decode(&source.read(&limits)?, &options)?)
 }
 
-fn numbers(values: &[f32]) -> String {
+pub(super) fn numbers(values: &[f32]) -> String {
     values
         .iter()
         .map(f32::to_string)

@@ -1,10 +1,13 @@
 //! One file a command.
 
 mod bench;
+mod caption;
 mod classify;
 mod doctor;
 mod embed;
+mod index;
 mod inputs;
+mod interrogate;
 mod metadata;
 mod models;
 mod predict;
@@ -16,7 +19,7 @@ use crate::{
     arguments::{Arguments, Command, Common, Device, Precision},
 };
 use anyhow::{Context, Result, bail};
-use unprompt::{Hub, HubOptions};
+use unprompt::{Compute, DeviceChoice, Dtype, Hub, HubOptions};
 
 /// Far more than help anywhere; tens of thousands would take minutes to start.
 const MOST_THREADS: usize = 1024;
@@ -34,11 +37,14 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
     let common = &arguments.common;
     match &arguments.command {
         Command::Predict(predict) => predict::run(common, predict),
+        Command::Caption(caption) => caption::run(common, caption),
+        Command::Interrogate(interrogate) => interrogate::run(common, interrogate),
         Command::Classify(classify) => classify::run(common, classify),
         Command::Embed { what } => embed::run(common, what),
         Command::Tokenize(tokenize) => tokenize::run(common, tokenize),
         Command::Metadata(metadata) => metadata::run(common, metadata),
         Command::Score(score) => score::run(common, score),
+        Command::Index { action } => index::run(common, action),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),
         Command::Doctor => doctor::run(common),
@@ -47,12 +53,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
 
 /// Checks what every command shares and sets the number of threads.
 fn prepare(common: &Common) -> Result<()> {
-    if common.device == Device::Cuda {
-        bail!("this build computes on the cpu only; leave out --device or pass --device cpu");
-    }
-    if !matches!(common.dtype, Precision::Auto | Precision::F32) {
-        bail!("the models of this version compute in f32; leave out --dtype or pass --dtype f32");
-    }
+    compute(common)?;
     if let Some(threads) = common.threads {
         if threads == 0 || threads > MOST_THREADS {
             bail!("--threads {threads}: from 1 to {MOST_THREADS} can be asked for");
@@ -63,6 +64,29 @@ fn prepare(common: &Common) -> Result<()> {
             .with_context(|| format!("cannot start {threads} threads"))?;
     }
     Ok(())
+}
+
+/// Where to compute, and in which numbers.
+fn compute(common: &Common) -> Result<Compute> {
+    let device = match common.device {
+        Device::Auto => DeviceChoice::Auto,
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Cuda => DeviceChoice::Cuda,
+    };
+    let dtype = match common.dtype {
+        Precision::Auto => None,
+        Precision::F32 => Some(Dtype::F32),
+        Precision::F16 => Some(Dtype::F16),
+        Precision::Bf16 => Some(Dtype::Bf16),
+        Precision::Int8 => Some(Dtype::Int8),
+    };
+    let Common {
+        device: asked,
+        dtype: numbers,
+        ..
+    } = common;
+    let flags = || format!("--device {asked:?} --dtype {numbers:?}").to_lowercase();
+    Compute::new(device, dtype).with_context(flags)
 }
 
 /// The hub as the flags ask for it.

@@ -3,7 +3,7 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Predict},
-    commands::{hub, inputs},
+    commands::{compute, hub, inputs},
     output::Output,
     progress::DownloadProgress,
     records::{RecordWriter, one_line},
@@ -32,7 +32,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     }
     let output = Output::open(common.out.as_deref())?;
     let progress = DownloadProgress::new(common.quiet);
-    let predictor = Predictor::load(&hub(common)?, preset, &progress)?;
+    let predictor = Predictor::load(&hub(common)?, preset, &compute(common)?, &progress)?;
     let options = PredictOptions {
         metadata: !arguments.no_metadata,
         ..PredictOptions::default()

@@ -3,7 +3,7 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Score as Arguments},
-    commands::hub,
+    commands::{compute, hub},
     output::{Output, describe},
     progress::DownloadProgress,
     records::RecordWriter,
@@ -30,7 +30,9 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             empty => {
                 let progress = DownloadProgress::new(common.quiet);
                 let hub = hub(common).map_err(|error| describe(&error))?;
-                empty.insert(load_sentence_encoder(&hub, &arguments.model, &progress)?.1)
+                let compute = compute(common).map_err(|error| describe(&error))?;
+                let loaded = load_sentence_encoder(&hub, &arguments.model, &compute, &progress)?;
+                empty.insert(loaded.1)
             }
         };
         Ok(encoder.embed(texts)?)

@@ -29,6 +29,24 @@ fn a_model_of_another_kind_is_refused_by_name() {
 }
 
 #[test]
+fn a_network_of_convolutions_says_that_it_stays_in_f32() {
+    let place = Place::new();
+    let picture = workspace("examples/pictures/cat.png");
+    let model = workspace("fixtures/models/tiny-efficientnet-lite");
+    let copy = place.copy(&model.join("model.safetensors"), "lite/model.safetensors");
+    place.copy(&model.join("config.json"), "lite/config.json");
+    let (picture, model) = (picture.to_str().unwrap(), copy.parent().unwrap());
+    let model = model.to_str().unwrap();
+    let exact = place.run(&["classify", picture, "--model", model]);
+    let arguments = ["classify", picture, "--model", model, "--dtype", "int8"];
+    let int8 = place.run(&arguments);
+    assert_eq!((int8.code, &*int8.stdout), (0, exact.output()));
+    assert!(int8.stderr.contains("always computes in f32"), "{int8:?}");
+    let quiet = place.run(&[&arguments[..], &["--quiet"]].concat());
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
 fn labels_are_spelt_as_the_configuration_has_them() {
     let place = Place::new();
     let picture = workspace("examples/pictures/cat.png");

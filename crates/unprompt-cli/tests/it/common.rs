@@ -2,8 +2,19 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 9] = [
-    "predict", "classify", "embed", "tokenize", "metadata", "score", "models", "bench", "doctor",
+const COMMANDS: [&str; 12] = [
+    "predict",
+    "caption",
+    "interrogate",
+    "classify",
+    "embed",
+    "tokenize",
+    "metadata",
+    "score",
+    "index",
+    "models",
+    "bench",
+    "doctor",
 ];
 
 #[test]
@@ -73,7 +84,7 @@ fn variables_stand_in_for_flags() {
     let place = Place::new();
     for (variable, value, named) in [
         ("UNPROMPT_DEVICE", "cuda", "--device"),
-        ("UNPROMPT_DTYPE", "int8", "--dtype"),
+        ("UNPROMPT_DTYPE", "f16", "--dtype"),
         ("UNPROMPT_THREADS", "0", "--threads 0"),
         ("UNPROMPT_BATCH_SIZE", "0", "--batch-size"),
         ("UNPROMPT_PRESET", "heavy", "heavy"),
@@ -96,6 +107,9 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
         &["embed", "image", picture, "--model", "nosuch"],
         &["tokenize", "a cat", "--model", "nosuch"],
         &["score", "--pred", picture, "--truth", picture],
+        &["index", "build", picture, "--clip", "nosuch", "--out", "x"],
+        &["index", "search", "nosuch", picture],
+        &["index", "info", "nosuch"],
         &["models", "list"],
         &["bench"],
         &["doctor"],

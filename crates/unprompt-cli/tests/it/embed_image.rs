@@ -76,6 +76,60 @@ fn three_formats_tell_the_same() {
 }
 
 #[test]
+fn int8_weights_give_near_vectors_and_the_same_bits_in_any_batch() {
+    let place = Place::new();
+    let pictures = ["cat.png", "rocket.jpg", "coffee.webp"].map(example);
+    let pictures = pictures.each_ref().map(String::as_str);
+    for name in ["tiny-clip", "tiny-vit-timm"] {
+        let path = model(name);
+        let model = ["--format", "jsonl", "--model", &path];
+        let run = |more: &[&str]| {
+            let arguments = [&["embed", "image"], &pictures[..], &model, more].concat();
+            json_lines(place.run(&arguments).output())
+        };
+        let (exact, int8) = (run(&[]), run(&["--dtype", "int8"]));
+        assert_ne!(exact, int8, "{name}");
+        for (exact, int8) in exact.iter().zip(&int8) {
+            let (exact, int8) = (numbers(exact), numbers(int8));
+            let dot: f64 = exact.iter().zip(&int8).map(|(a, b)| a * b).sum();
+            assert!(
+                dot / (length(&exact) * length(&int8)) > 0.99,
+                "{name}: {dot}"
+            );
+        }
+        for more in [
+            ["--batch-size", "1"],
+            ["--batch-size", "2"],
+            ["--threads", "1"],
+        ] {
+            assert_eq!(
+                run(&[&more[..], &["--dtype", "int8"]].concat()),
+                int8,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_named_model_without_pictures_is_refused_before_it_is_fetched() {
+    let place = Place::new();
+    let cat = example("cat.png");
+    for (name, found) in [
+        ("all-MiniLM-L6-v2", "a sentence encoder"),
+        ("clip-bpe-vocabulary", "a vocabulary without a network"),
+    ] {
+        for arguments in [&["embed", "image"][..], &["classify"]] {
+            // Offline, the refusal of a fetch would come first.
+            let arguments = [arguments, &[&cat, "--offline", "--model", name]].concat();
+            let run = place.run(&arguments);
+            let expected = format!("unprompt: model `{name}`: {name}: {found}, where a ");
+            assert!(run.refusal().starts_with(&expected), "{run:?}");
+        }
+    }
+}
+
+#[test]
 fn raw_vectors_are_the_others_before_they_are_normalised() {
     let place = Place::new();
     let cat = example("cat.png");

@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod caption;
 mod classify;
 mod common;
 mod doctor;
@@ -10,6 +11,8 @@ mod embed;
 mod embed_image;
 mod end_to_end;
 mod fetching;
+mod index;
+mod interrogate;
 mod metadata;
 mod models;
 mod output;

@@ -22,7 +22,7 @@ fn a_preset_file_with_a_mistake_is_named_with_it() {
     let place = Place::new();
     place.copy(&picture(), "cat.png");
     let lite = std::fs::read_to_string(workspace("crates/unprompt-engine/presets/lite.toml"));
-    let wrong = lite.unwrap().replace("weight = 0.25", "weight = -1.0");
+    let wrong = lite.unwrap().replace("weight = 0.0", "weight = -1.0");
     place.write("own.toml", wrong);
     let run = place.run(&["predict", "cat.png", "--preset", "own.toml"]);
     let expected = "unprompt: preset `own.toml`: member `labels`: weight -1\n";

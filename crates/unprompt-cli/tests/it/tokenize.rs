@@ -71,6 +71,48 @@ fn a_sentence_encoder_gives_its_word_pieces() {
 }
 
 #[test]
+fn the_tokenizer_alone_is_enough() {
+    let place = Place::new();
+    let clip = texts("tiny-clip-tokenizer/expected.json");
+    // This folder never had a network.
+    let found = tokenize(&place, &model("tiny-clip-tokenizer"), &clip);
+    let folder = workspace("fixtures/models/tiny-clip-tokenizer");
+    for name in ["vocab.json", "merges.txt"] {
+        place.copy(&folder.join(name), &format!("pairs/{name}"));
+    }
+    // Without its configuration nothing cuts a text before CLIP's usual length.
+    let uncut = tokenize(&place, "./pairs", &clip);
+    for ((found, uncut), expected) in found.iter().zip(&uncut).zip(&clip) {
+        assert_eq!(found["ids"], expected["padded"], "{expected}");
+        assert_eq!(uncut["ids"].as_array().unwrap().len(), 77, "{expected}");
+    }
+
+    let bert = texts("tiny-sbert/expected.json");
+    let folder = workspace("fixtures/models/tiny-sbert");
+    for name in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "sentence_bert_config.json",
+    ] {
+        place.copy(&folder.join(name), &format!("words/{name}"));
+    }
+    // With the network's configuration, but without its weights.
+    for name in [
+        "tokenizer.json",
+        "sentence_bert_config.json",
+        "modules.json",
+        "config.json",
+    ] {
+        place.copy(&folder.join(name), &format!("weightless/{name}"));
+    }
+    for model in ["./words", "./weightless"] {
+        for (found, expected) in tokenize(&place, model, &bert).iter().zip(&bert) {
+            assert_eq!(found["ids"], expected["ids"], "{model}: {expected}");
+        }
+    }
+}
+
+#[test]
 fn three_formats_tell_the_same() {
     let place = Place::new();
     let path = model("tiny-clip");

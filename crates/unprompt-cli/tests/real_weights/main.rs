@@ -1,5 +1,5 @@
 //! What needs the real weights of the preset `lite`, all-MiniLM-L6-v2 and EfficientNet-Lite0, and
-//! CLIP's real vocabulary.
+//! CLIP's real vocabulary and the lists of clip-interrogator.
 //!
 //! They are fetched once, about 110 MB, into a cache that stays: the folder that `UNPROMPT_CACHE`
 //! names, else `model-cache` in cargo's target folder; never the user's own caches. Where they
@@ -19,6 +19,7 @@ mod classifier;
 mod clip_tokenizer;
 mod commands;
 mod inputs;
+mod interrogator;
 mod prediction;
 mod reference;
 mod sentence_encoder;
@@ -39,6 +40,7 @@ fn main() {
         clip_tokenizer::TESTS,
         prediction::TESTS,
         inputs::TESTS,
+        interrogator::TESTS,
         commands::TESTS,
     ]
     .concat();

@@ -3,7 +3,7 @@
 use crate::{
     Test,
     harness::{Place, json, json_lines, keys, workspace},
-    reference::{blend, embedding, embedding_f32, largest_difference},
+    reference::{blend, cosine, embedding, embedding_f32, largest_difference},
     weights::{CLASSIFIER, ENCODER, Weights},
 };
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 pub const TESTS: &[Test] = &[
     ("predict::the_record_has_what_is_promised", record),
     ("predict::the_embedding_equals_its_formula", formula),
+    ("predict::int8_is_near_and_says_so", int8),
     ("predict::five_formats_tell_the_same", formats),
     ("predict::a_prompt_in_the_file_is_no_prediction", metadata),
     ("predict::a_preset_of_ones_own", own_preset),
@@ -68,6 +69,7 @@ fn record(weights: &Weights) {
     let expected = [
         "elapsed_ms",
         "embedding",
+        "evidence",
         "members",
         "path",
         "preset",
@@ -82,37 +84,89 @@ fn record(weights: &Weights) {
     assert_unit(&embedding(record));
 
     let members = record["members"].as_array().unwrap();
-    assert_eq!(members.len(), 2);
-    assert_eq!(keys(&members[0]), ["embedding", "name", "text", "weight"]);
-    assert_eq!(keys(&members[1]), ["embedding", "name", "weight"]);
-    assert_eq!(members[0]["text"], record["prompt"]);
-    for (member, (name, weight)) in members.iter().zip([("labels", 0.25), ("conse", 0.75)]) {
-        assert_eq!(member["name"], name);
-        assert_eq!(member["weight"], weight);
-        assert_unit(&embedding(member));
-    }
+    let named: Vec<(&str, f64, bool)> = members
+        .iter()
+        .map(|m| {
+            assert_unit(&embedding(m));
+            let name = m["name"].as_str().unwrap();
+            (name, m["weight"].as_f64().unwrap(), m["text"].is_string())
+        })
+        .collect();
+    let expected = [
+        ("labels", 0.0, true),
+        ("conse", 0.0, false),
+        ("retrieval", 1.0, true),
+    ];
+    assert_eq!(named, expected);
+    let evidence = record["evidence"].as_array().unwrap();
+    assert_eq!(evidence.len(), 5);
+    assert_eq!(evidence[0]["prompt"], members[2]["text"]);
+    let similarity = |e: &Value| e["similarity"].as_f64().unwrap();
+    assert!(evidence.is_sorted_by(|a, b| similarity(a) >= similarity(b)));
+    let mut texts: Vec<&Value> = evidence.iter().map(|e| &e["prompt"]).collect();
+    texts.push(&members[0]["text"]);
+    assert!(texts.contains(&&record["prompt"]));
 
     let receipt = &record["receipt"];
-    assert_eq!(keys(receipt), ["models", "version"]);
+    assert_eq!(keys(receipt), ["dtype", "models", "version"]);
+    assert_eq!(receipt["dtype"], "f32");
     assert_eq!(receipt["version"], env!("CARGO_PKG_VERSION"));
     let models = receipt["models"].as_array().unwrap();
     let names: Vec<&str> = models.iter().filter_map(|m| m["name"].as_str()).collect();
     assert_eq!(names, [ENCODER, CLASSIFIER]);
     for model in models {
-        assert_eq!(keys(model), ["name", "revision", "sha256"]);
+        assert_eq!(keys(model), ["dtype", "name", "revision", "sha256"]);
+        assert_eq!(model["dtype"], "f32");
         let digest = model["sha256"].as_str().unwrap();
         assert!(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()));
         assert!(!model["revision"].as_str().unwrap().is_empty());
     }
 }
 
+/// The sentence encoder computes with int8 weights, the labeller in f32 as ever.
+fn int8(weights: &Weights) {
+    let place = place(weights);
+    let exact = predict(&place, &["in/cat.png"]);
+    let found = predict(&place, &["in/cat.png", "--dtype", "int8"]);
+    let receipt = &found[0]["receipt"];
+    assert_eq!(receipt["dtype"], "int8");
+    let dtypes: Vec<&Value> = [0, 1].map(|i| &receipt["models"][i]["dtype"]).into();
+    assert_eq!(dtypes, ["int8", "f32"]);
+    assert_eq!(found[0]["prompt"], exact[0]["prompt"]);
+    let near = cosine(&embedding(&found[0]), &embedding(&exact[0]));
+    assert!((0.999..0.999_999_9).contains(&near), "{near}");
+    for threads in ["1", "3"] {
+        let again = ["in/cat.png", "--dtype", "int8", "--threads", threads];
+        assert_eq!(predict(&place, &again), found);
+    }
+}
+
+/// A preset of two members over the same labels.
+const LABELS_ALONE: &str = r#"
+name = "own"
+encoder = "all-MiniLM-L6-v2"
+[[member]]
+name = "labels"
+kind = "label-text"
+model = "efficientnet-lite0"
+top = 5
+weight = 0.25
+[[member]]
+name = "conse"
+kind = "label-mean"
+model = "efficientnet-lite0"
+top = 10
+weight = 0.75
+"#;
+
 /// `normalise(0.25 * E(text) + 0.75 * normalise(sum of p * E(label)))`, of the outputs of
 /// `classify` and `embed text`.
 fn formula(weights: &Weights) {
     let place = place(weights);
+    place.write("own.toml", LABELS_ALONE);
     for name in PICTURES {
         let path = format!("in/{name}");
-        let record = &predict(&place, &[&path])[0];
+        let record = &predict(&place, &[&path, "--preset", "own.toml"])[0];
         let arguments = ["classify", "--offline", "--top", "10", "--format", "json"];
         let labels = json(place.run(&[&arguments[..], &[&path]].concat()).output());
         let labels = labels[0]["labels"].as_array().unwrap().clone();
@@ -215,7 +269,7 @@ fn metadata(weights: &Weights) {
     let guessed = predict(&place, &["carries.png", "in/cat.png", "--no-metadata"]);
     assert_eq!(guessed[0]["source"], "predicted");
     assert_ne!(guessed[0]["prompt"], CARRIED);
-    assert_eq!(guessed[0]["members"].as_array().unwrap().len(), 2);
+    assert_eq!(guessed[0]["members"].as_array().unwrap().len(), 3);
     assert_eq!(guessed[1], found[1]);
 
     // One picture alone shows its prompt as it is; in a list each has one line.
@@ -242,7 +296,7 @@ fn own_preset(weights: &Weights) {
     let difference = largest_difference(&embedding(record), &expected[0]);
     assert!(difference < 1e-6, "{difference}");
     let full = &predict(&place, &["in/cat.png"])[0];
-    let labels = full["prompt"].as_str().unwrap();
+    let labels = full["members"][0]["text"].as_str().unwrap();
     assert!(
         labels.starts_with(&format!("{prompt}, ")),
         "{prompt} {labels}"

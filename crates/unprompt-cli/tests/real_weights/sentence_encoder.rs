@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("sbert::token_ids_equal_the_reference", token_ids),
     ("sbert::embeddings_equal_the_reference", embeddings),
     ("sbert::neighbours_and_threads_change_no_bit", no_bit),
+    ("sbert::int8_weights_are_near_and_change_no_bit", int8),
     ("sbert::table_1_of_the_paper", table_1),
     ("sbert::the_command_equals_the_library", command),
     ("sbert::raw_vectors_are_not_normalised", raw),
@@ -94,6 +95,42 @@ fn no_bit(weights: &Weights) {
     }
 }
 
+fn int8(weights: &Weights) {
+    let texts = only_texts();
+    let exact = weights.encoder.embed(&texts).unwrap();
+    let found = weights.int8_encoder.embed(&texts).unwrap();
+    let cosines = exact.iter().zip(&found).map(|(exact, found)| {
+        let [exact, found] = [exact, found].map(|row| doubles(row));
+        cosine(&exact, &found)
+    });
+    let least = cosines.fold(f64::INFINITY, f64::min);
+    eprintln!("sbert: smallest cosine of int8 weights to f32 {least:.6}");
+    // Texts of a token or none are the farthest; prompts lie between 0.9985 and 0.9994.
+    assert!((0.993..0.999_999).contains(&least), "{least}");
+    for (text, found) in texts.iter().zip(&found) {
+        let alone = weights.int8_encoder.embed(&[text]).unwrap();
+        assert!(
+            bits(&alone) == bits(std::slice::from_ref(found)),
+            "{text:?}"
+        );
+    }
+    let place = weights.place();
+    for threads in ["1", "3"] {
+        let arguments = "embed text --offline --format json --dtype int8 --threads";
+        let arguments: Vec<&str> = arguments.split(' ').chain([threads]).collect();
+        let run = place.run(&[&arguments[..], &SPOKEN].concat());
+        let records = json(run.output());
+        let expected = weights.int8_encoder.embed(&SPOKEN).unwrap();
+        for (record, expected) in records.as_array().unwrap().iter().zip(&expected) {
+            assert!(embedding_f32(record) == *expected, "{threads} threads");
+        }
+    }
+}
+
+fn doubles(row: &[f32]) -> Vec<f64> {
+    row.iter().map(|x| f64::from(*x)).collect()
+}
+
 fn table_1(weights: &Weights) {
     let document = document("sbert.json");
     // As measured with the published weights; the third digit is what the paper's order rests on.
@@ -104,10 +141,7 @@ fn table_1(weights: &Weights) {
         let prompt = &document["prompts"][row["prompt"].as_str().unwrap()];
         let pair = [&row["caption"], prompt].map(|text| text.as_str().unwrap());
         let rows = weights.encoder.embed(&pair).unwrap();
-        let rows: Vec<Vec<f64>> = rows
-            .iter()
-            .map(|row| row.iter().map(|x| f64::from(*x)).collect())
-            .collect();
+        let rows: Vec<Vec<f64>> = rows.iter().map(|row| doubles(row)).collect();
         let found = cosine(&rows[0], &rows[1]);
         let reference = row["cosine"].as_f64().unwrap();
         assert!((found - known).abs() < 1e-3, "{found} {row}");

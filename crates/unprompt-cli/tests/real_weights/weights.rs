@@ -3,7 +3,8 @@
 use crate::harness::Place;
 use std::path::{Path, PathBuf};
 use unprompt::{
-    Classifier, Hub, HubOptions, NoProgress, SentenceEncoder, Tokenizer,
+    Classifier, Compute, DeviceChoice, Dtype, Hub, HubOptions, NoProgress, SentenceEncoder,
+    Tokenizer,
     hub::{Environment, Manifest},
     load_sentence_encoder,
 };
@@ -11,13 +12,17 @@ use unprompt::{
 pub const ENCODER: &str = "all-MiniLM-L6-v2";
 pub const CLASSIFIER: &str = "efficientnet-lite0";
 pub const VOCABULARY: &str = "clip-bpe-vocabulary";
+pub const LABELS: &str = "clip-interrogator-labels";
 
 /// The models, and the cache they are in.
 pub struct Weights {
     caches: PathBuf,
     pub encoder: SentenceEncoder,
+    pub int8_encoder: SentenceEncoder,
     pub classifier: Classifier,
     pub clip_tokenizer: Tokenizer,
+    /// The folder of clip-interrogator's lists.
+    pub labels: PathBuf,
 }
 
 impl Weights {
@@ -33,20 +38,29 @@ impl Weights {
         environment.hub_cache = caches.join("huggingface/hub");
         let manifest = Manifest::builtin().unwrap().clone();
         let hub = Hub::new(environment, HubOptions::default(), manifest);
-        for name in [ENCODER, CLASSIFIER, VOCABULARY] {
+        for name in [ENCODER, CLASSIFIER, VOCABULARY, LABELS] {
             let model = name.parse().unwrap();
             hub.pull(&model, &NoProgress)
                 .map_err(|error| one_line(&error.to_string()))?;
         }
         // The weights are here: whatever is wrong from now on is a failure.
-        let (_, encoder) = load_sentence_encoder(&hub, ENCODER, &NoProgress).unwrap();
-        let (_, classifier) = Classifier::load(&hub, CLASSIFIER, &NoProgress).unwrap();
+        let compute = Compute::default();
+        let (_, encoder) = load_sentence_encoder(&hub, ENCODER, &compute, &NoProgress).unwrap();
+        let int8 = Compute::new(DeviceChoice::Cpu, Some(Dtype::Int8)).unwrap();
+        let (_, int8_encoder) = load_sentence_encoder(&hub, ENCODER, &int8, &NoProgress).unwrap();
+        let (_, classifier) = Classifier::load(&hub, CLASSIFIER, &compute, &NoProgress).unwrap();
         let clip_tokenizer = Tokenizer::load(&hub, VOCABULARY, &NoProgress).unwrap();
+        let labels = hub
+            .resolve(&LABELS.parse().unwrap(), &NoProgress)
+            .unwrap()
+            .dir;
         Ok(Self {
             caches,
             encoder,
+            int8_encoder,
             classifier,
             clip_tokenizer,
+            labels,
         })
     }
 

@@ -13,10 +13,10 @@ mod text;
 
 pub use image::ClipImageTower;
 pub use known::{KnownClip, known_clip, known_clips};
-pub use text::ClipTextTower;
+pub use text::{ClipTextPrefix, ClipTextTower};
 
 use crate::{
-    ClipTokenizer, ModelError, Result,
+    ClipTokenizer, Compute, LoadOptions, ModelError, Result,
     configuration::{read_json, read_json_optional},
     weights::Weights,
 };
@@ -37,6 +37,7 @@ pub struct ClipCheckpoint {
     // Of the folder's own tokenizer
     folder: PathBuf,
     checkpoint: Checkpoint,
+    compute: Compute,
 }
 
 impl ClipCheckpoint {
@@ -46,7 +47,8 @@ impl ClipCheckpoint {
     /// # Errors
     /// Names the file and the setting that is not built: towers of timm (MobileCLIP, SigLIP, EVA,
     /// ConvNeXt), ResNets, text towers of transformers, CoCa.
-    pub fn open(folder: &Path, pickle: Pickle) -> Result<Self> {
+    pub fn open(folder: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
+        let options = options.into();
         let open_clip_path = folder.join("open_clip_config.json");
         let transformers_path = folder.join("config.json");
         let open_clip: Option<Map<String, Value>> = read_json_optional(&open_clip_path)?;
@@ -56,7 +58,7 @@ impl ClipCheckpoint {
             .into_iter()
             .find(|path| {
                 let readable = path.extension().is_some_and(|kind| kind == "safetensors")
-                    || pickle == Pickle::Allow
+                    || options.pickle == Pickle::Allow
                     || !has_transformers;
                 path.is_file() && readable
             });
@@ -65,13 +67,13 @@ impl ClipCheckpoint {
                 let config = config::parse_open_clip(&config)
                     .map_err(|message| ModelError::configuration(&open_clip_path, message))?;
                 let weights = weights.as_deref().unwrap_or(folder);
-                Self::new(config, open_clip_path, folder, weights, pickle)
+                Self::new(config, open_clip_path, folder, weights, options)
             }
             _ => {
                 let config: Map<String, Value> = read_json(&transformers_path)?;
                 let config = config::parse_transformers(&config)
                     .map_err(|message| ModelError::configuration(&transformers_path, message))?;
-                Self::new(config, transformers_path, folder, folder, pickle)
+                Self::new(config, transformers_path, folder, folder, options)
             }
         }
     }
@@ -81,10 +83,15 @@ impl ClipCheckpoint {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_as(known: &KnownClip, weights: &Path, pickle: Pickle) -> Result<Self> {
+    pub fn open_as(
+        known: &KnownClip,
+        weights: &Path,
+        options: impl Into<LoadOptions>,
+    ) -> Result<Self> {
+        let options = options.into();
         let refuse = |message: String| ModelError::configuration(weights, message);
         let config = config::parse_open_clip(&known.config().map_err(refuse)?).map_err(refuse)?;
-        Self::new(config, weights.to_owned(), weights, weights, pickle)
+        Self::new(config, weights.to_owned(), weights, weights, options)
     }
 
     fn new(
@@ -92,14 +99,15 @@ impl ClipCheckpoint {
         config_path: PathBuf,
         folder: &Path,
         weights: &Path,
-        pickle: Pickle,
+        options: LoadOptions,
     ) -> Result<Self> {
-        let checkpoint = Checkpoint::open(weights, pickle)?;
+        let checkpoint = Checkpoint::open(weights, options.pickle)?;
         Ok(Self {
             config,
             config_path,
             folder: folder.to_owned(),
             checkpoint,
+            compute: options.compute,
         })
     }
 
@@ -175,7 +183,7 @@ impl ClipCheckpoint {
         build: impl Fn(&Weights) -> Result<(T, &'static [&'static str])>,
     ) -> Result<T> {
         let used = RefCell::default();
-        let root = Weights::new(&self.checkpoint, &used);
+        let root = Weights::new(&self.checkpoint, &used).computed(&self.compute);
         let (tower, others) = build(&root)?;
         root.check_all_used(|name| {
             others.iter().any(|prefix| name.starts_with(prefix))

@@ -1,5 +1,9 @@
 //! CLIP's text tower.
 
+mod prefix;
+
+pub use prefix::ClipTextPrefix;
+
 use super::config::{ClipLayout, Projection, TextConfig, TextPooling};
 use crate::{
     ModelError, Result,
@@ -151,11 +155,7 @@ impl ClipTextTower {
     /// The ids up to the one that stands for the text.
     fn real_tokens<'t>(&self, ids: &'t [u32]) -> Result<&'t [u32]> {
         if ids.is_empty() || ids.len() > self.context_length {
-            return Err(ModelError::Tokenizer(format!(
-                "a text of {} ids where 1 to {} are needed",
-                ids.len(),
-                self.context_length
-            )));
+            return Err(self.too_long(ids.len()));
         }
         let wanted = match self.pooling {
             TextPooling::LargestId => ids.iter().copied().max().unwrap_or(0),
@@ -163,6 +163,13 @@ impl ClipTextTower {
         };
         let last = ids.iter().position(|id| *id == wanted).unwrap_or(0);
         Ok(&ids[..=last])
+    }
+
+    fn too_long(&self, ids: usize) -> ModelError {
+        ModelError::Tokenizer(format!(
+            "a text of {ids} ids where 1 to {} are needed",
+            self.context_length
+        ))
     }
 
     /// (texts, width)
@@ -182,7 +189,12 @@ impl ClipTextTower {
             })
             .collect();
         let last = Tensor::new(last, hidden.device())?;
-        let pooled = self.norm.forward(&hidden.index_select(&last, 0)?)?;
+        self.finished(&hidden.index_select(&last, 0)?)
+    }
+
+    /// The texts' vectors from their tokens after the last block.
+    fn finished(&self, last: &Tensor) -> Result<Tensor> {
+        let pooled = self.norm.forward(last)?;
         Ok(match &self.projection {
             Some(projection) => projection.forward(&pooled)?,
             None => pooled,

@@ -50,8 +50,16 @@ pub struct ClipTokenizer {
 
 #[derive(Debug)]
 enum Kind {
-    OpenClip { words: Regex, byte_pairs: BytePairs },
-    Folder(Box<Tokenizer>),
+    OpenClip {
+        words: Regex,
+        byte_pairs: BytePairs,
+    },
+    Folder {
+        /// Cuts a text at the context length.
+        tokenizer: Box<Tokenizer>,
+        /// Does not, for counting.
+        uncut: Box<Tokenizer>,
+    },
 }
 
 impl ClipTokenizer {
@@ -93,6 +101,11 @@ impl ClipTokenizer {
                 .map_err(|error| ModelError::configuration(&path, error.to_string()))?,
             None => from_vocabulary_and_merges(folder)?,
         };
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| ModelError::configuration(&path, error.to_string()))?;
+        tokenizer.with_padding(None);
+        let uncut = Box::new(tokenizer.clone());
         let truncation = TruncationParams {
             max_length: limit,
             ..TruncationParams::default()
@@ -100,7 +113,6 @@ impl ClipTokenizer {
         tokenizer
             .with_truncation(Some(truncation))
             .map_err(|error| ModelError::configuration(&path, error.to_string()))?;
-        tokenizer.with_padding(None);
         // A text, or an object with the text in it.
         let padding = match config.get("pad_token") {
             Some(Value::String(token)) => token.as_str(),
@@ -117,7 +129,10 @@ impl ClipTokenizer {
             )
         })?;
         Ok(Self {
-            kind: Kind::Folder(Box::new(tokenizer)),
+            kind: Kind::Folder {
+                tokenizer: Box::new(tokenizer),
+                uncut,
+            },
             context_length: limit,
             padding_id,
         })
@@ -134,6 +149,10 @@ impl ClipTokenizer {
     /// # Errors
     /// When the text is longer than a megabyte, or the folder's tokenizer cannot take it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.ids(text, true)
+    }
+
+    fn ids(&self, text: &str, cut: bool) -> Result<Vec<u32>> {
         if text.len() > LONGEST_TEXT {
             return Err(ModelError::Tokenizer(format!(
                 "a text of {} bytes where at most {LONGEST_TEXT} are taken",
@@ -151,21 +170,40 @@ impl ClipTokenizer {
                         "<end_of_text>" => ids.push(end),
                         word => byte_pairs.encode(word.as_bytes(), &mut ids),
                     }
-                    if ids.len() >= self.context_length {
+                    if cut && ids.len() >= self.context_length {
                         break;
                     }
                 }
-                ids.truncate(self.context_length.saturating_sub(1));
+                if cut {
+                    ids.truncate(self.context_length.saturating_sub(1));
+                }
                 ids.push(end);
                 Ok(ids)
             }
-            Kind::Folder(tokenizer) => {
+            Kind::Folder { tokenizer, uncut } => {
+                let tokenizer = if cut { tokenizer } else { uncut };
                 let encoding = tokenizer
                     .encode_fast(text, true)
                     .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
                 Ok(encoding.get_ids().to_vec())
             }
         }
+    }
+
+    /// Whether the ids of this text are the same whatever stands before and after it, as long as a
+    /// blank is between: so for open_clip's tokenizer where no repair and no HTML reference can
+    /// reach across the blank. `false` says only that it is not known.
+    pub fn stands_alone(&self, text: &str) -> bool {
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'&' && byte != b'<';
+        matches!(self.kind, Kind::OpenClip { .. }) && text.bytes().all(plain)
+    }
+
+    /// How many ids a text has, start and end included, if it is not cut.
+    ///
+    /// # Errors
+    /// As `encode`.
+    pub fn count(&self, text: &str) -> Result<usize> {
+        Ok(self.ids(text, false)?.len())
     }
 
     /// As [`encode`](Self::encode), padded to [`context_length`](Self::context_length) as the

@@ -9,13 +9,13 @@ mod timm;
 mod transformers;
 
 use crate::{
-    ModelError, Result, configuration::read_json_optional, patch_embedding::PatchEmbedding,
-    transformer::Transformer, weights::Weights,
+    LoadOptions, ModelError, Result, configuration::read_json_optional,
+    patch_embedding::PatchEmbedding, transformer::Transformer, weights::Weights,
 };
 use candle_core::Tensor;
 use serde_json::{Map, Value};
 use std::{cell::RefCell, path::Path};
-use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_checkpoint::Checkpoint;
 use unprompt_nn::{Activation, LayerNorm, Linear};
 
 /// Pictures that go through the network at once; bounds the memory of a long list.
@@ -57,7 +57,8 @@ impl Vit {
     /// # Errors
     /// Names the file and the setting that is not built, or the tensor with the expected and the
     /// found shape.
-    pub fn load(path: &Path, pickle: Pickle) -> Result<Self> {
+    pub fn load(path: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
+        let options = options.into();
         let config_path = path.join("config.json");
         let config: Option<Map<String, Value>> = if path.is_dir() {
             read_json_optional(&config_path)?
@@ -79,9 +80,9 @@ impl Vit {
                 ));
             }
         };
-        let checkpoint = Checkpoint::open(path, pickle)?;
+        let checkpoint = Checkpoint::open(path, options.pickle)?;
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint, &used);
+        let root = Weights::new(&checkpoint, &used).computed(&options.compute);
         let refuse = |message: String| {
             let path = if config.is_some() { &config_path } else { path };
             ModelError::configuration(path, message)

@@ -35,6 +35,14 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
     }) / largest
 }
 
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
 /// A copy of a fixture in which one file is edited.
 pub fn edited(
     name: &str,

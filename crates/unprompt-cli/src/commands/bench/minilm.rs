@@ -2,8 +2,8 @@
 
 use super::{
     ENCODER,
-    peer::{answer_of_peer, largest_difference, median, output_of},
-    row::Row,
+    peer::{answer_of_peer, largest_difference, least_cosine, median, output_of},
+    row::{INT8, Row},
 };
 use crate::{
     arguments::{Bench, Common},
@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, process::Command, time::Instant};
-use unprompt::{Hub, SentenceEncoder, load_sentence_encoder};
+use unprompt::{Compute, DeviceChoice, Dtype, Hub, SentenceEncoder, load_sentence_encoder};
 
 const SCRIPT: &str = include_str!("../../../bench/minilm_throughput.py");
 
@@ -23,7 +23,10 @@ pub(super) fn minilm_throughput(
     folder: &Path,
 ) -> Result<Vec<Row>> {
     const NAME: &str = "MiniLM, 32 texts x 32 tokens";
-    let (model, encoder) = load_sentence_encoder(hub, ENCODER, &unprompt::NoProgress)?;
+    let (model, encoder) =
+        load_sentence_encoder(hub, ENCODER, &Compute::default(), &unprompt::NoProgress)?;
+    let int8 = Compute::new(DeviceChoice::Cpu, Some(Dtype::Int8))?;
+    let (_, int8) = load_sentence_encoder(hub, ENCODER, &int8, &unprompt::NoProgress)?;
     let texts = thirty_two_texts(&encoder)?;
     let texts_file = folder.join("texts.txt");
     fs::write(&texts_file, texts.join("\n"))?;
@@ -32,13 +35,18 @@ pub(super) fn minilm_throughput(
 
     // Before, between and after the peers, so that a slow minute of the machine hits all alike.
     let runs = usize::from(arguments.runs);
-    let mut our_times = Vec::new();
-    let first = encoder.embed(&texts)?.swap_remove(0);
+    let (mut our_times, mut int8_times) = (Vec::new(), Vec::new());
+    let mut exact = encoder.embed(&texts)?;
+    let cosine = least_cosine(&exact, &int8.embed(&texts)?);
+    let first = exact.swap_remove(0);
     let mut measure_ours = || -> Result<()> {
         for _ in 0..runs {
             let start = Instant::now();
             encoder.embed(&texts)?;
             our_times.push(start.elapsed().as_secs_f64() * 1e3);
+            let start = Instant::now();
+            int8.embed(&texts)?;
+            int8_times.push(start.elapsed().as_secs_f64() * 1e3);
         }
         Ok(())
     };
@@ -63,7 +71,15 @@ pub(super) fn minilm_throughput(
         measure_ours()?;
     }
     let our_median = median(&mut our_times);
-    let mut rows = vec![Row::measured(NAME, "unprompt", our_median)];
+    let int8_median = median(&mut int8_times);
+    let mut rows = vec![
+        Row::measured(NAME, "unprompt", our_median),
+        Row {
+            int8_to_f32: Some(int8_median / our_median),
+            cosine_to_f32: cosine,
+            ..Row::measured(NAME, INT8, int8_median)
+        },
+    ];
     for (peer, answer) in peers {
         let answer = answer.and_then(|answer| answer_of_peer(&answer["peers"][0]));
         rows.push(match answer {

@@ -1,7 +1,10 @@
 //! `unprompt bench`: the project's own measurements, each with its Python peers beside it in the
 //! same run. Machines are noisy: what counts are the medians and the ratios.
 
+mod caption;
 mod first_prediction;
+mod index;
+mod interrogate;
 mod minilm;
 mod peer;
 mod row;
@@ -30,9 +33,11 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let mut records = RecordWriter::new(output, common.format, &formats)?;
     let hub = hub(common)?;
     let progress = DownloadProgress::new(common.quiet);
-    // Everything is fetched before anything is timed.
-    for name in [ENCODER, "efficientnet-lite0"] {
-        hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
+    // Everything is fetched before anything is timed. Neither of these needs any of it.
+    if !matches!(arguments.what, Some(BenchKind::Caption | BenchKind::Index)) {
+        for name in [ENCODER, "efficientnet-lite0"] {
+            hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
+        }
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let rows = match arguments.what {
@@ -41,6 +46,11 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             let mut rows = first_prediction::first_prediction(common, arguments, &hub, folder)?;
             rows.extend(minilm::minilm_throughput(common, arguments, &hub, folder)?);
             rows
+        }
+        Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
+        Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
+        Some(BenchKind::Interrogate) => {
+            interrogate::interrogate(common, arguments, &hub, folder.path())?
         }
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };

@@ -43,6 +43,16 @@ pub(super) fn largest_difference(ours: &Value, theirs: &Value) -> Option<f32> {
         })
 }
 
+/// The smallest cosine between a row and the same row of the other list; none for no rows.
+pub(super) fn least_cosine(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> Option<f64> {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let cosine = |(a, b): (&Vec<f32>, &Vec<f32>)| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+    ours.iter().zip(theirs).map(cosine).reduce(f64::min)
+}
+
 pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {

@@ -4,6 +4,9 @@ use anyhow::Result;
 use serde::Serialize;
 use std::io::Write;
 
+/// How our rows with int8 weights are named.
+pub(super) const INT8: &str = "unprompt int8";
+
 /// One line of the result.
 #[derive(Serialize)]
 pub(super) struct Row {
@@ -15,12 +18,24 @@ pub(super) struct Row {
     /// Largest resident memory in MB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) peak_mb: Option<f64>,
-    /// Our median divided by this one: below 1 we are faster.
+    /// Our median in f32 divided by this one: below 1 we are faster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ours_to_this: Option<f64>,
+    /// Our median with int8 weights divided by ours in f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) int8_to_f32: Option<f64>,
     /// Largest difference of its first embedding to ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) largest_difference: Option<f32>,
+    /// Smallest cosine of its embeddings to those in f32, on the example pictures or texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cosine_to_f32: Option<f64>,
+    /// Which part of its neighbours are ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) recall: Option<f64>,
+    /// Whether its text is the peer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) same_text: Option<bool>,
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missing: Option<String>,
@@ -39,7 +54,11 @@ impl Row {
             median_ms: Some(median_ms),
             peak_mb: None,
             ours_to_this: None,
+            int8_to_f32: None,
             largest_difference: None,
+            cosine_to_f32: None,
+            recall: None,
+            same_text: None,
             missing: None,
         }
     }
@@ -90,8 +109,25 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     if let Some(ratio) = row.ours_to_this {
         write!(output, "   ours / this {ratio:.3}")?;
     }
+    if let Some(ratio) = row.int8_to_f32 {
+        write!(output, "   int8 / f32 {ratio:.3}")?;
+    }
+    if let Some(same) = row.same_text {
+        let same = if same {
+            "the same text"
+        } else {
+            "another text"
+        };
+        write!(output, "   {same}")?;
+    }
     if let Some(difference) = row.largest_difference {
         write!(output, "   differs by {difference:.1e}")?;
+    }
+    if let Some(cosine) = row.cosine_to_f32 {
+        write!(output, "   cosine to f32 {cosine:.6}")?;
+    }
+    if let Some(recall) = row.recall {
+        write!(output, "   same neighbours {:.3} %", recall * 100.0)?;
     }
     Ok(writeln!(output)?)
 }

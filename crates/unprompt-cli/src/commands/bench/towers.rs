@@ -3,8 +3,8 @@
 use super::{
     PICTURE,
     minilm::minilm_throughput,
-    peer::{largest_difference, median},
-    row::Row,
+    peer::{largest_difference, least_cosine, median},
+    row::{INT8, Row},
 };
 use crate::{
     arguments::{Bench, Common},
@@ -21,19 +21,31 @@ use std::{
     time::{Duration, Instant},
 };
 use unprompt::{
-    Hub, ModelRef, NoProgress,
-    models::{Checkpoint, ClipCheckpoint, Pickle, Vit},
+    Compute, DeviceChoice, Dtype, Hub, ImageEncoder, ModelRef, NoProgress, Views,
+    image::{DecodeOptions, RgbImage, decode},
+    models::{Checkpoint, ClipCheckpoint, LoadOptions, Pickle, Vit},
 };
 
 const SCRIPT: &str = include_str!("../../../bench/towers.py");
 /// Phrases of the length that CLIP Interrogator ranks.
 const PHRASES: &str = "clip-interrogator-labels";
 const PHRASE_COUNT: usize = 256;
+/// The folders that the peer writes.
+const VIT: &str = "vit_base_patch16_224";
+const CLIP: &str = "ViT-L-14";
+/// Real pictures, on which int8 weights are compared with f32.
+const PICTURES: [&[u8]; 5] = [
+    PICTURE,
+    include_bytes!("../../../../../examples/pictures/astronaut.jpg"),
+    include_bytes!("../../../../../examples/pictures/cat.png"),
+    include_bytes!("../../../../../examples/pictures/coffee.webp"),
+    include_bytes!("../../../../../examples/pictures/photographer.png"),
+];
 /// Threads of the engine that ran before may still be spinning.
-const SETTLE: Duration = Duration::from_millis(100);
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
-/// Our side of one case: a forward pass, giving the first row of its output.
-type Forward = Box<dyn Fn() -> Result<Vec<f32>>>;
+/// Our side of one case: a forward pass, giving the rows of its output.
+type Forward = Box<dyn Fn() -> Result<Vec<Vec<f32>>>>;
 
 /// Measures every network, and from process start to the first embedding.
 pub(super) fn towers(
@@ -75,7 +87,17 @@ pub(super) fn towers(
             .arg(rayon::current_num_threads().to_string())
             .arg(&texts);
         match Peers::start(command) {
-            Ok(peers) => rows.extend(measure(name, arguments, peers, &|| load(case, folder))?),
+            Ok(peers) => {
+                let int8 = Compute::new(DeviceChoice::Cpu, Some(Dtype::Int8))?;
+                let ours = [Compute::default(), int8].map(|compute| load(case, folder, compute));
+                let [exact, int8] = ours;
+                let forwards = [exact?, int8?];
+                rows.extend(measure(name, arguments, peers, &forwards)?);
+                // Random noise is no picture.
+                if let (Some(model), Some(row)) = (folder_of(case), int8_row(&mut rows, name)) {
+                    row.cosine_to_f32 = least_cosine_of_pictures(hub, &folder.join(model))?;
+                }
+            }
             Err(error) => rows.push(Row::missing(name, "peers", describe(&error))),
         }
     }
@@ -85,7 +107,11 @@ pub(super) fn towers(
 }
 
 /// Builds a case's network from the folder that the peer wrote.
-fn load(case: &str, folder: &Path) -> Result<Forward> {
+fn load(case: &str, folder: &Path, compute: Compute) -> Result<Forward> {
+    let options = LoadOptions {
+        pickle: Pickle::Deny,
+        compute,
+    };
     let input = Checkpoint::open(folder.join("input.safetensors"), Pickle::Deny)?;
     let values = |name: &str| -> Result<(Vec<usize>, Vec<f32>)> {
         let shape = input
@@ -99,28 +125,27 @@ fn load(case: &str, folder: &Path) -> Result<Forward> {
         let size = shape.iter().skip(1).product::<usize>();
         Ok(pixels.chunks_exact(size).map(<[f32]>::to_vec).collect())
     };
-    let first = |rows: Vec<Vec<f32>>| rows.into_iter().next().context("no output");
     Ok(match case {
         "vit-b-16" => {
-            let vit = Vit::load(&folder.join("vit_base_patch16_224"), Pickle::Deny)?;
+            let vit = Vit::load(&folder.join(VIT), options)?;
             let pictures = pictures()?;
-            Box::new(move || first(vit.forward(&pictures)?))
+            Box::new(move || Ok(vit.forward(&pictures)?))
         }
         "clip-l-14-image" => {
-            let clip = ClipCheckpoint::open(&folder.join("ViT-L-14"), Pickle::Deny)?;
+            let clip = ClipCheckpoint::open(&folder.join(CLIP), options)?;
             let tower = clip.image_tower()?;
             let pictures = pictures()?;
-            Box::new(move || first(tower.forward(&pictures)?))
+            Box::new(move || Ok(tower.forward(&pictures)?))
         }
         "clip-l-14-text" => {
-            let clip = ClipCheckpoint::open(&folder.join("ViT-L-14"), Pickle::Deny)?;
+            let clip = ClipCheckpoint::open(&folder.join(CLIP), options)?;
             let tower = clip.text_tower()?;
             let (shape, ids) = values("ids")?;
             let ids: Vec<Vec<u32>> = ids
                 .chunks_exact(shape[1])
                 .map(|row| row.iter().map(|id| *id as u32).collect())
                 .collect();
-            Box::new(move || first(tower.forward(&ids)?))
+            Box::new(move || Ok(tower.forward(&ids)?))
         }
         other => bail!("no case `{other}`"),
     })
@@ -131,18 +156,18 @@ fn measure(
     name: &'static str,
     arguments: &Bench,
     mut peers: Peers,
-    load: &dyn Fn() -> Result<Forward>,
+    [exact, int8]: &[Forward; 2],
 ) -> Result<Vec<Row>> {
-    let forward = load()?;
-    let mut our_times = Vec::new();
+    let (mut our_times, mut int8_times) = (Vec::new(), Vec::new());
+    let mut cosine = None;
     let mut peer_times = vec![Vec::new(); peers.names.len()];
     let mut differences = vec![None; peers.names.len()];
     // The first round warms everything and is not counted.
     for round in 0..=arguments.runs {
-        thread::sleep(SETTLE);
-        let start = Instant::now();
-        let ours = serde_json::to_value(forward()?)?;
-        let our_time = start.elapsed().as_secs_f64() * 1e3;
+        let (ours, our_time) = timed(exact)?;
+        let (rounded, int8_time) = timed(int8)?;
+        cosine = least_cosine(&ours, &rounded);
+        let ours = serde_json::to_value(ours.first().context("no output")?)?;
         for index in 0..peers.names.len() {
             thread::sleep(SETTLE);
             let answer = peers.ask(index)?;
@@ -153,10 +178,19 @@ fn measure(
         }
         if round > 0 {
             our_times.push(our_time);
+            int8_times.push(int8_time);
         }
     }
     let our_median = median(&mut our_times);
-    let mut rows = vec![Row::measured(name, "unprompt f32", our_median)];
+    let int8_median = median(&mut int8_times);
+    let mut rows = vec![
+        Row::measured(name, "unprompt f32", our_median),
+        Row {
+            int8_to_f32: Some(int8_median / our_median),
+            cosine_to_f32: cosine,
+            ..Row::measured(name, INT8, int8_median)
+        },
+    ];
     for (index, program) in peers.names.iter().enumerate() {
         let peer_median = median(&mut peer_times[index]);
         rows.push(Row {
@@ -166,6 +200,43 @@ fn measure(
         });
     }
     Ok(rows)
+}
+
+/// A forward pass and its milliseconds.
+fn timed(forward: &Forward) -> Result<(Vec<Vec<f32>>, f64)> {
+    thread::sleep(SETTLE);
+    let start = Instant::now();
+    let rows = forward()?;
+    Ok((rows, start.elapsed().as_secs_f64() * 1e3))
+}
+
+/// The model that a case shows pictures to.
+fn folder_of(case: &str) -> Option<&'static str> {
+    match case {
+        "vit-b-16" => Some(VIT),
+        "clip-l-14-image" => Some(CLIP),
+        _ => None,
+    }
+}
+
+fn int8_row<'r>(rows: &'r mut [Row], name: &str) -> Option<&'r mut Row> {
+    rows.iter_mut()
+        .find(|row| row.measurement == name && row.program == INT8)
+}
+
+/// The smallest cosine between int8 weights and f32 over the example pictures.
+fn least_cosine_of_pictures(hub: &Hub, model: &Path) -> Result<Option<f64>> {
+    let images: Vec<RgbImage> = PICTURES
+        .iter()
+        .map(|bytes| decode(bytes, &DecodeOptions::default()))
+        .collect::<Result<_, _>>()?;
+    let embed = |dtype| -> Result<Vec<Vec<f32>>> {
+        let compute = Compute::new(DeviceChoice::Cpu, Some(dtype))?;
+        let name = model.to_string_lossy();
+        let (_, encoder) = ImageEncoder::load(hub, &name, &compute, &NoProgress)?;
+        Ok(encoder.embed(&images, Views::Plain, true)?)
+    };
+    Ok(least_cosine(&embed(Dtype::F32)?, &embed(Dtype::Int8)?))
 }
 
 /// From process start to the first embedding with ViT-L/14, and the largest memory meanwhile.
@@ -243,7 +314,7 @@ fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Ve
 
 /// Runs a command to its end: its answer, milliseconds, and its largest resident memory in MB (0
 /// where the system does not tell).
-fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
+pub(super) fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
     let start = Instant::now();
     let child = command
         .stdin(Stdio::null())
@@ -281,7 +352,7 @@ fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
 }
 
 /// A Python process that times its peers on demand.
-struct Peers {
+pub(super) struct Peers {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -289,7 +360,7 @@ struct Peers {
 }
 
 impl Peers {
-    fn start(mut command: Command) -> Result<Self> {
+    pub(super) fn start(mut command: Command) -> Result<Self> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -317,7 +388,12 @@ impl Peers {
         Ok(peers)
     }
 
-    fn ask(&mut self, index: usize) -> Result<Value> {
+    /// What the peer of this number is.
+    pub(super) fn name(&self, index: usize) -> &str {
+        self.names.get(index).map_or("peer", String::as_str)
+    }
+
+    pub(super) fn ask(&mut self, index: usize) -> Result<Value> {
         writeln!(self.input, "{}", self.names[index])?;
         self.input.flush()?;
         self.read()

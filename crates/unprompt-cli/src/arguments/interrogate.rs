@@ -1,0 +1,139 @@
+//! The arguments of `unprompt interrogate`.
+
+use clap::{Args, ValueEnum};
+use std::{path::PathBuf, time::Duration};
+use unprompt::interrogate::Mode;
+
+#[derive(Args, Debug)]
+pub(crate) struct Interrogate {
+    /// Pictures, folders, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// CLIP: a name such as `ViT-L-14/openai`, a hub id or a path
+    #[arg(long, value_name = "M")]
+    pub(crate) clip: String,
+    /// Which prompt is made
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: InterrogateMode,
+    /// What the prompt begins with
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) caption: Option<String>,
+    /// BLIP or OFA that writes what the prompt begins with: a hub id or a path
+    #[arg(long, value_name = "M", conflicts_with = "caption")]
+    pub(crate) captioner: Option<String>,
+    /// Folder of label files, one label a line [default: the lists of clip-interrogator]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Use no names of artists
+    #[arg(long)]
+    pub(crate) no_artists: bool,
+    /// Tables to leave out, as `trendings,movements`
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub(crate) without: Vec<String>,
+    /// File of words and phrases, one a line: only labels that contain one of them are used
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow: Option<PathBuf>,
+    /// File of words and phrases, one a line: labels that contain one of them are not used
+    #[arg(long, value_name = "FILE")]
+    pub(crate) deny: Option<PathBuf>,
+    /// Phrases that best and negative append even if they do not help
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) min_flavors: usize,
+    /// Most labels of a prompt [default: 32; 3 flavors in classic and competition]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_flavors: Option<usize>,
+    /// Labels that best and negative choose from; fewer are faster
+    #[arg(long, value_name = "N", default_value_t = 2048,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) candidates: u32,
+    /// Most tokens of a prompt, start and end included [default: what the CLIP reads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..))]
+    pub(crate) max_tokens: Option<u32>,
+    /// Model whose tokenizer counts for --max-tokens [default: the CLIP]
+    #[arg(long, value_name = "M", requires = "max_tokens")]
+    pub(crate) tokenizer: Option<String>,
+    /// Time for each picture, as `5s` or `800ms`; best and negative then give the best so far
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
+    /// Tell what each phrase adds to the similarity
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Labels of each table in analyze
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) top: usize,
+    /// Repeat this version of clip-interrogator to the letter
+    #[arg(long, value_name = "VERSION", value_parser = ["0.6.0"],
+          conflicts_with_all = ["no_artists", "without", "allow", "deny", "max_tokens", "budget"])]
+    pub(crate) compat: Option<String>,
+    /// Labels that 0.6.0 ranks at once
+    #[arg(long, value_name = "N", default_value_t = 2048, requires = "compat",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) chunk_size: u32,
+    /// Folder of label embeddings, that of clip-interrogator too [default: the program's cache]
+    #[arg(long, value_name = "DIR", env = "UNPROMPT_LABEL_CACHE")]
+    pub(crate) label_cache: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InterrogateMode {
+    /// Caption, the first medium, artist, site and movement, three flavors
+    Classic,
+    /// Caption, then the first labels of all tables
+    Fast,
+    /// Caption, then labels one by one, each the one that helps most
+    #[default]
+    Best,
+    /// Labels that lead away from the picture
+    Negative,
+    /// Caption, the first medium and movement, three flavors
+    Competition,
+    /// The first labels of each table, and no prompt
+    Analyze,
+}
+
+impl InterrogateMode {
+    pub(crate) fn mode(self) -> Mode {
+        match self {
+            Self::Classic => Mode::Classic,
+            Self::Fast => Mode::Fast,
+            Self::Best => Mode::Best,
+            Self::Negative => Mode::Negative,
+            Self::Competition => Mode::Competition,
+            Self::Analyze => Mode::Analyze,
+        }
+    }
+
+    /// As the command line spells it.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
+/// A number with its unit: ms, s, m or h; without one, seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[number.len()..] {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a number with ms, s, m or h is needed, as `5s`".into()),
+    };
+    let number: f64 = number.parse().map_err(|_| "a number is needed, as `5s`")?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let found = ["5s", "800ms", "1.5", "2m", "1h"].map(|text| duration(text).unwrap());
+        let expected = [5000, 800, 1500, 120_000, 3_600_000].map(Duration::from_millis);
+        assert_eq!(found, expected);
+        for text in ["", "s", "5 s", "-1s", "5d", "nans", "1e300h", "5é"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

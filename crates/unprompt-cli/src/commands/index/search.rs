@@ -1,0 +1,191 @@
+//! `unprompt index search`.
+
+use super::FORMATS;
+use crate::{
+    Finished,
+    arguments::{Common, IndexSearch as Arguments},
+    commands::{
+        compute,
+        embed::{self, ImageRecord},
+        hub, inputs,
+    },
+    output::Output,
+    progress::{Bar, DownloadProgress},
+    records::{RecordWriter, one_line},
+};
+use anyhow::Result;
+use serde::Serialize;
+use std::io::Write;
+use unprompt::{
+    FailureRecord, ImageEncoder, Source, Views,
+    index::{IndexError, IndexSearch, Match, NegativeDistance, Regressed, Regression, Space},
+    sources,
+};
+
+#[derive(Serialize)]
+struct Record {
+    #[serde(flatten)]
+    query: Query,
+    matches: Vec<Found>,
+    embedding: Vec<f32>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Query {
+    Path(String),
+    Text(String),
+}
+
+#[derive(Serialize)]
+struct Found {
+    prompt: String,
+    similarity: f32,
+}
+
+/// The prompts that are averaged, and those that are shown.
+struct Searcher {
+    search: IndexSearch,
+    regression: Regression,
+    top: usize,
+}
+
+pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
+    let output = Output::open(common.out.as_deref())?;
+    let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let found = sources(&arguments.paths)?;
+    let negative = match arguments.as_published {
+        true => NegativeDistance::AsPublished,
+        false => NegativeDistance::Zero,
+    };
+    let searcher = Searcher {
+        search: IndexSearch::open(&arguments.index)?,
+        regression: Regression {
+            negative,
+            ..Regression::default()
+        },
+        top: arguments.top,
+    };
+    let (hub, compute) = (hub(common)?, compute(common)?);
+    let progress = DownloadProgress::new(common.quiet);
+    if !arguments.texts.is_empty() {
+        let name = arguments.sentence.as_deref();
+        let encoder = searcher
+            .search
+            .sentence_encoder(&hub, name, &compute, &progress)?;
+        let mut bar = Bar::count("texts", arguments.texts.len(), common.quiet);
+        for batch in arguments.texts.chunks(common.batch_size.into()) {
+            let found = searcher.search(Space::Sentence, &encoder.embed(batch)?)?;
+            for (text, found) in batch.iter().zip(found) {
+                let record = searcher.record(Query::Text(text.clone()), found);
+                write(&mut records, &record)?;
+                bar.advance(1);
+            }
+            records.flush()?;
+        }
+        bar.finish();
+        records.finish()?;
+        return Ok(Finished::Whole);
+    }
+    let encoder =
+        searcher
+            .search
+            .image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
+    let work = |batch: &[Source]| searcher.pictures(&encoder, batch);
+    let finished = inputs::for_each(common, &found, work, |_, result| {
+        match result {
+            // A broken index is no fault of the picture: nothing more can be done.
+            Ok(record) => write(&mut records, &record?)?,
+            Err(failure) => {
+                records.write_json(&failure)?;
+            }
+        }
+        records.flush()
+    })?;
+    records.finish()?;
+    Ok(finished)
+}
+
+impl Searcher {
+    /// The nearest prompts, as many as are shown or averaged.
+    fn search(
+        &self,
+        space: Space,
+        queries: &[Vec<f32>],
+    ) -> std::result::Result<Vec<Regressed>, IndexError> {
+        let averaged = self.regression.neighbours;
+        let wide = Regression {
+            neighbours: averaged.max(self.top),
+            ..self.regression
+        };
+        let mut found = wide.predict(self.search.index(), space, queries)?;
+        if wide.neighbours > averaged {
+            for found in &mut found {
+                let nearest = &found.matches[..found.matches.len().min(averaged)];
+                found.embedding = self.regression.combine(nearest);
+            }
+        }
+        Ok(found)
+    }
+
+    fn pictures(
+        &self,
+        encoder: &ImageEncoder,
+        batch: &[Source],
+    ) -> Vec<Result<std::result::Result<Record, IndexError>, FailureRecord>> {
+        let embedded = embed::embed(encoder, batch, Views::Plain, false);
+        let queries: Vec<Vec<f32>> = embedded
+            .iter()
+            .flatten()
+            .map(|record| record.embedding.clone())
+            .collect();
+        let mut found = match self.search(Space::Clip, &queries) {
+            Ok(found) => found.into_iter(),
+            Err(error) => return vec![Ok(Err(error))],
+        };
+        let one = |ImageRecord { path, .. }| {
+            found
+                .next()
+                .map(|found| Ok(self.record(Query::Path(path), found)))
+        };
+        let mut one = one;
+        embedded
+            .into_iter()
+            .filter_map(|embedded| match embedded {
+                Ok(record) => one(record).map(Ok),
+                Err(failure) => Some(Err(failure)),
+            })
+            .collect()
+    }
+
+    fn record(&self, query: Query, found: Regressed) -> Record {
+        let shown = found.matches.into_iter().take(self.top);
+        let shown = shown.map(
+            |Match {
+                 prompt, similarity, ..
+             }| Found { prompt, similarity },
+        );
+        Record {
+            query,
+            matches: shown.collect(),
+            embedding: found.embedding,
+        }
+    }
+}
+
+fn write(records: &mut RecordWriter, record: &Record) -> Result<()> {
+    if !records.write_json(record)? {
+        let (Query::Path(name) | Query::Text(name)) = &record.query;
+        let output = records.raw();
+        writeln!(output, "== {}", one_line(name))?;
+        for found in &record.matches {
+            writeln!(
+                output,
+                "{:.4}  {}",
+                found.similarity,
+                one_line(&found.prompt)
+            )?;
+        }
+    }
+    Ok(())
+}

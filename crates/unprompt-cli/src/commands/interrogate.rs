@@ -1,0 +1,290 @@
+//! `unprompt interrogate`: a prompt of labels for each picture.
+
+use crate::{
+    Finished,
+    arguments::{Common, Format, Interrogate},
+    commands::{compute, hub, inputs},
+    output::Output,
+    progress::{DownloadProgress, TableBars},
+    records::{RecordWriter, one_line},
+};
+use anyhow::Result;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::{collections::BTreeMap, io::Write};
+use unprompt::{
+    CaptionOptions, Captioner, FailureRecord, Hub, InputError, LabelChoice, PictureInterrogator,
+    Source,
+    image::{Limits, RgbImage, decode},
+    interrogate::{
+        Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, RankedLabel,
+        TokenBudget,
+    },
+    sources, token_counter,
+};
+
+const FORMATS: [Format; 4] = [Format::Text, Format::Json, Format::Jsonl, Format::Csv];
+
+#[derive(Serialize)]
+struct Record {
+    path: String,
+    mode: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caption: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    similarity: Option<f32>,
+    /// What each phrase adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<Vec<Contribution>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tables: Option<BTreeMap<String, Vec<RankedLabel>>>,
+    /// Whether a search went to its end; only where it had a time limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+}
+
+pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> {
+    let sources = sources(&arguments.paths)?;
+    let output = Output::open(common.out.as_deref())?;
+    let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let hub = hub(common)?;
+    let progress = DownloadProgress::new(common.quiet);
+    let compute = compute(common)?;
+    let captions = arguments.mode.mode().takes_caption();
+    let captioner = match &arguments.captioner {
+        Some(model) if captions => Some(Captioner::load(&hub, model, &compute, &progress)?.1),
+        _ => None,
+    };
+    let (_, interrogator) = PictureInterrogator::load(
+        &hub,
+        &arguments.clip,
+        &labels(arguments)?,
+        options(&hub, arguments, &progress)?,
+        &compute,
+        &progress,
+        &TableBars::new(common.quiet),
+    )?;
+    let single = inputs::is_single(&arguments.paths);
+    if records.format() == Format::Csv {
+        csv_row(&mut records, &["path", "prompt"])?;
+    }
+    let models = Models {
+        interrogator,
+        captioner,
+    };
+    let work = |batch: &[Source]| interrogate(&models, batch, arguments);
+    let finished = inputs::for_each(common, &sources, work, |_, result| {
+        match result {
+            Ok(record) if records.format() == Format::Csv => {
+                let prompt = record.prompt.as_deref().unwrap_or_default();
+                csv_row(&mut records, &[&record.path, prompt])?;
+            }
+            Ok(record) => {
+                if !records.write_json(&record)? {
+                    write_text(&mut records, &record, single)?;
+                }
+            }
+            Err(failure) => {
+                records.write_json(&failure)?;
+            }
+        }
+        records.flush()
+    })?;
+    records.finish()?;
+    Ok(finished)
+}
+
+fn labels(arguments: &Interrogate) -> Result<LabelChoice> {
+    let mut policy = LabelPolicy::default();
+    if let Some(file) = &arguments.allow {
+        policy = policy.allow(file)?;
+    }
+    if let Some(file) = &arguments.deny {
+        policy = policy.deny(file)?;
+    }
+    let mut without = arguments.without.clone();
+    if arguments.no_artists {
+        without.push("artists".into());
+    }
+    Ok(LabelChoice {
+        folder: arguments.labels.clone(),
+        without,
+        policy,
+        cache: arguments.label_cache.clone(),
+    })
+}
+
+fn options(
+    hub: &Hub,
+    arguments: &Interrogate,
+    progress: &DownloadProgress,
+) -> Result<InterrogateOptions> {
+    let behaviour = match arguments.compat {
+        Some(_) => Behaviour::Compat060,
+        None => Behaviour::Fixed,
+    };
+    let budget = match (arguments.max_tokens, &arguments.tokenizer) {
+        (None, _) => TokenBudget::of_context(),
+        (Some(limit), None) => TokenBudget::of_tokens(limit as usize),
+        (Some(limit), Some(model)) => {
+            let limit = limit as usize;
+            TokenBudget::counted_by(limit, token_counter(hub, model, limit, progress)?)
+        }
+    };
+    Ok(InterrogateOptions {
+        min_flavors: arguments.min_flavors,
+        max_flavors: arguments.max_flavors,
+        candidates: arguments.candidates as usize,
+        budget,
+        time: arguments.budget,
+        explain: arguments.explain,
+        top: arguments.top,
+        chunk_size: arguments.chunk_size as usize,
+        ..InterrogateOptions::new(arguments.mode.mode(), behaviour)
+    })
+}
+
+/// What a picture goes through.
+struct Models {
+    interrogator: PictureInterrogator,
+    captioner: Option<Captioner>,
+}
+
+/// A picture, with what its prompt begins with.
+struct Captioned {
+    image: RgbImage,
+    caption: Option<String>,
+}
+
+/// Interrogates the pictures that can be read together. When that fails as a whole, each is done
+/// alone, so that only the one at fault fails.
+fn interrogate(
+    models: &Models,
+    batch: &[Source],
+    arguments: &Interrogate,
+) -> Vec<Result<Record, FailureRecord>> {
+    let pictures = captioned(models, batch, arguments);
+    let (mut good, mut captions) = (Vec::new(), Vec::new());
+    for picture in pictures.iter().flatten() {
+        good.push(picture.image.clone());
+        captions.push(picture.caption.as_deref());
+    }
+    let interrogator = &models.interrogator;
+    let together = interrogator.interrogate(&good, &captions);
+    let mut together = together.ok().map(Vec::into_iter);
+    let one = |(source, picture): (&Source, &Result<Captioned, InputError>)| {
+        let found = match picture {
+            Err(error) => return Err(inputs::failure(source, error)),
+            Ok(Captioned { image, caption }) => match together.as_mut().and_then(Iterator::next) {
+                Some(found) => found,
+                None => interrogator
+                    .interrogate(std::slice::from_ref(image), &[caption.as_deref()])
+                    .and_then(|mut found| found.swap_remove(0)),
+            }
+            .map(|found| (found, caption)),
+        };
+        match found {
+            Ok((found, caption)) => Ok(record(source, found, caption.clone(), arguments)),
+            Err(error) => Err(inputs::failure(source, &error)),
+        }
+    };
+    batch.iter().zip(&pictures).map(one).collect()
+}
+
+/// Reads the pictures and captions them, together where that succeeds.
+fn captioned(
+    models: &Models,
+    batch: &[Source],
+    arguments: &Interrogate,
+) -> Vec<Result<Captioned, InputError>> {
+    let limits = Limits::default();
+    let preprocessor = models.interrogator.pictures().preprocessor();
+    let pixels = preprocessor.decode_options(limits);
+    let Some(captioner) = &models.captioner else {
+        let read = |source: &Source| {
+            let image = decode(&source.read(&limits)?, &pixels)?;
+            let caption = arguments.caption.clone();
+            Ok(Captioned { image, caption })
+        };
+        return batch.par_iter().map(read).collect();
+    };
+    let options = CaptionOptions::default();
+    // Each model says for itself what becomes of transparency.
+    let pixels_for_captioner = captioner.preprocessor().decode_options(limits);
+    let read = |source: &Source| {
+        let bytes = source.read(&limits)?;
+        Ok((
+            decode(&bytes, &pixels)?,
+            decode(&bytes, &pixels_for_captioner)?,
+        ))
+    };
+    let read: Vec<Result<(RgbImage, RgbImage), InputError>> = batch.par_iter().map(read).collect();
+    let good: Vec<RgbImage> = read.iter().flatten().map(|both| both.1.clone()).collect();
+    let together = captioner.caption(&good, &options);
+    let mut together = together.ok().map(Vec::into_iter);
+    let one = |both: Result<(RgbImage, RgbImage), InputError>| {
+        let (image, for_captioner) = both?;
+        let caption = match together.as_mut().and_then(Iterator::next) {
+            Some(caption) => caption,
+            None => captioner
+                .caption(&[for_captioner], &options)?
+                .swap_remove(0),
+        };
+        let caption = Some(caption.text.trim().to_owned());
+        Ok(Captioned { image, caption })
+    };
+    read.into_iter().map(one).collect()
+}
+
+fn record(
+    source: &Source,
+    found: Interrogation,
+    caption: Option<String>,
+    arguments: &Interrogate,
+) -> Record {
+    let captioned = arguments.mode.mode().takes_caption();
+    Record {
+        path: source.path().to_string_lossy().into_owned(),
+        mode: arguments.mode.name(),
+        prompt: found.prompt,
+        caption: caption.filter(|_| captioned),
+        similarity: found.similarity,
+        explain: found.contributions,
+        tables: found.tables.map(|tables| tables.into_iter().collect()),
+        complete: arguments.budget.map(|_| found.complete),
+    }
+}
+
+fn csv_row(records: &mut RecordWriter, fields: &[&str]) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(records.raw());
+    writer.write_record(fields)?;
+    Ok(writer.flush()?)
+}
+
+/// The prompt on one line, or the labels of the tables; then what each phrase adds.
+fn write_text(records: &mut RecordWriter, record: &Record, single: bool) -> Result<()> {
+    let out = records.raw();
+    let path = if single {
+        String::new()
+    } else {
+        format!("{}\t", one_line(&record.path))
+    };
+    if let Some(prompt) = &record.prompt {
+        writeln!(out, "{path}{}", one_line(prompt))?;
+    }
+    for (table, labels) in record.tables.iter().flatten() {
+        for RankedLabel { label, similarity } in labels {
+            writeln!(out, "{path}{table}\t{similarity:.4}\t{}", one_line(label))?;
+        }
+    }
+    for Contribution {
+        phrase,
+        contribution,
+    } in record.explain.iter().flatten()
+    {
+        writeln!(out, "{path}{contribution:+.4}\t{}", one_line(phrase))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Pictures to prompts by a CLIP and lists of labels.
+
+use crate::{
+    EngineError, ImageEncoder, InputError, Result, Tokenizer, Views,
+    loading::{Kind, Located},
+    text_encoder::clip_tokenizer,
+};
+use std::path::PathBuf;
+use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
+use unprompt_image::RgbImage;
+use unprompt_interrogate::{
+    InterrogateOptions, Interrogation, Interrogator, LabelPolicy, LabelSet, PhraseEncoder, Subject,
+    TableCache, TableProgress, TokenCounter,
+};
+use unprompt_models::Compute;
+
+/// The hub's name of clip-interrogator's lists.
+const LABELS: &str = "clip-interrogator-labels";
+/// The folder of label embeddings within this program's cache.
+const TABLES: &str = "label-embeddings";
+
+/// Which labels are used, and where their embeddings are kept.
+#[derive(Clone, Debug, Default)]
+pub struct LabelChoice {
+    /// A folder of `*.txt`; `None` is clip-interrogator's own lists.
+    pub folder: Option<PathBuf>,
+    /// Names of tables to leave out.
+    pub without: Vec<String>,
+    /// Words that labels must or must not contain.
+    pub policy: LabelPolicy,
+    /// Where embeddings are kept; `None` is this program's cache.
+    pub cache: Option<PathBuf>,
+}
+
+/// Both towers of a CLIP with the embeddings of its labels.
+#[derive(Debug)]
+pub struct PictureInterrogator {
+    pictures: ImageEncoder,
+    interrogator: Interrogator,
+}
+
+impl PictureInterrogator {
+    /// Resolves and builds a CLIP, and makes the tables that the mode needs if they are not there.
+    ///
+    /// # Errors
+    /// When a model cannot be had, it is no CLIP with both towers, or the labels or options are
+    /// wrong.
+    pub fn load(
+        hub: &Hub,
+        clip: &str,
+        labels: &LabelChoice,
+        options: InterrogateOptions,
+        compute: &Compute,
+        progress: &dyn Progress,
+        tables: &dyn TableProgress,
+    ) -> Result<(ResolvedModel, Self)> {
+        let folder = match &labels.folder {
+            Some(folder) => folder.clone(),
+            None => hub.resolve(&LABELS.parse::<ModelRef>()?, progress)?.dir,
+        };
+        let mut set = LabelSet::read(&folder, options.behaviour)?.without(&labels.without)?;
+        labels.policy.apply(&mut set);
+        if labels.folder.is_some() {
+            for note in set.lists().iter().filter_map(|list| list.note()) {
+                tables.note(note);
+            }
+        }
+        let located = Located::new(hub, clip, progress)?;
+        let kind = located.kind()?;
+        if kind != Kind::Clip {
+            return located.refuse(kind, "a CLIP");
+        }
+        let checkpoint = located.clip(compute)?;
+        let tower = located.named(checkpoint.text_tower())?;
+        let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
+        let encoder = PhraseEncoder::new(tokenizer, tower);
+        let (resolved, pictures) = ImageEncoder::load(hub, clip, compute, progress)?;
+        let cache = match &labels.cache {
+            Some(folder) => folder.clone(),
+            None => hub.environment().own_cache.join(TABLES),
+        };
+        let weights = format!("{} {}", resolved.sha256()?, compute.dtype());
+        let cache = TableCache::new(cache, clip, &weights);
+        let interrogator = Interrogator::load(encoder, set, Some(&cache), options, tables)?;
+        Ok((
+            resolved,
+            Self {
+                pictures,
+                interrogator,
+            },
+        ))
+    }
+
+    /// How a picture becomes the image tower's input.
+    pub fn pictures(&self) -> &ImageEncoder {
+        &self.pictures
+    }
+
+    /// What works on vectors: chains, tables, similarities.
+    pub fn interrogator(&self) -> &Interrogator {
+        &self.interrogator
+    }
+
+    /// Each picture's prompt or analysis; `captions` has one for each picture, or none of it.
+    ///
+    /// # Errors
+    /// The outer one concerns all pictures, the inner ones one each.
+    pub fn interrogate(
+        &self,
+        images: &[RgbImage],
+        captions: &[Option<&str>],
+    ) -> std::result::Result<Vec<std::result::Result<Interrogation, InputError>>, InputError> {
+        let vectors = self.pictures.embed(images, Views::Plain, false)?;
+        let subjects: Vec<Subject> = vectors
+            .iter()
+            .zip(captions)
+            .map(|(picture, caption)| Subject {
+                picture,
+                caption: *caption,
+            })
+            .collect();
+        let found = self.interrogator.interrogate(&subjects)?;
+        let found = found.into_iter().map(|one| one.map_err(InputError::from));
+        Ok(found.collect())
+    }
+}
+
+/// Counts tokens by the tokenizer of a model, for a budget.
+///
+/// # Errors
+/// When the model cannot be had, takes no texts, or cuts them before `limit` tokens.
+pub fn token_counter(
+    hub: &Hub,
+    model: &str,
+    limit: usize,
+    progress: &dyn Progress,
+) -> Result<TokenCounter> {
+    let tokenizer = Tokenizer::load(hub, model, progress)?;
+    let most = tokenizer.longest();
+    if most.is_some_and(|most| limit >= most) {
+        let most = most.unwrap_or_default();
+        let message =
+            format!("its tokenizer cuts texts to {most} tokens, so that {limit} cannot be counted");
+        return Err(EngineError::Interrogate(
+            unprompt_interrogate::InterrogateError::Options(format!("model `{model}`: {message}")),
+        ));
+    }
+    Ok(Box::new(move |text| {
+        tokenizer.count(text).map_err(|error| error.to_string())
+    }))
+}

@@ -1,0 +1,171 @@
+//! One member of a preset: its name, its weight, and the fields of its kind.
+
+use crate::Views;
+use serde::Deserialize;
+
+/// One member of a preset.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub struct MemberSpec {
+    /// Its name, as records show it and other members refer to it.
+    pub name: String,
+    /// Its weight in the blend, not negative. With 0 it is still computed: its text may become the
+    /// prompt, and others may build upon it.
+    pub weight: f64,
+    /// What it does.
+    pub kind: MemberKind,
+}
+
+/// What a member does with a picture.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum MemberKind {
+    /// The classifier's top labels joined by ", ", and that text's embedding.
+    LabelText {
+        /// The classifier: a name, a hub id or a path.
+        model: String,
+        /// How many labels.
+        top: usize,
+    },
+    /// The mean of the labels' embeddings, weighted by their probabilities (ConSE).
+    LabelMean {
+        /// The classifier.
+        model: String,
+        /// How many labels, the most probable ones; without it all of them.
+        #[serde(default)]
+        top: Option<usize>,
+        /// What the logits are divided by before the soft-max over these labels.
+        #[serde(default = "one")]
+        temperature: f64,
+        /// Whether the mean embedding of all labels is subtracted.
+        #[serde(default)]
+        centred: bool,
+    },
+    /// A Vision Transformer whose outputs are the embedding.
+    Regressor {
+        /// The network.
+        model: String,
+        /// Which views of the picture are averaged.
+        #[serde(default)]
+        tta: Views,
+    },
+    /// The mean embedding of a list of prompts, whatever the picture.
+    Prior {
+        /// A shipped list (`parti`) or a text file with one prompt a line.
+        prompts: String,
+    },
+    /// The mean of a list's embeddings, weighted by how near they are to another member's.
+    Retrieval {
+        /// The name of that member, which stands before this one.
+        query: String,
+        /// A shipped list (`parti`) or a text file with one prompt a line.
+        prompts: String,
+        /// What the cosines are divided by before the soft-max over all prompts.
+        temperature: f64,
+        /// Whether the mean embedding of the list is subtracted from each before it is compared.
+        #[serde(default)]
+        centred: bool,
+        /// How many of the nearest prompts are shown.
+        #[serde(default = "five")]
+        evidence: usize,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn five() -> usize {
+    5
+}
+
+impl TryFrom<toml::Table> for MemberSpec {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, String> {
+        let name = match table.remove("name") {
+            Some(toml::Value::String(name)) => name,
+            _ => return Err("a member has no `name`".into()),
+        };
+        let weight = match table.remove("weight") {
+            Some(toml::Value::Float(weight)) => weight,
+            Some(toml::Value::Integer(weight)) => weight as f64,
+            _ => return Err(format!("member `{name}`: `weight` is not a number")),
+        };
+        let kind = MemberKind::deserialize(table);
+        let kind = kind.map_err(|error| format!("member `{name}`: {}", error.message()))?;
+        Ok(Self { name, weight, kind })
+    }
+}
+
+impl MemberSpec {
+    /// What is wrong with it, given the members that stand before it.
+    pub(crate) fn check(&self, before: &[Self]) -> Result<(), String> {
+        if !(self.weight >= 0.0 && self.weight.is_finite()) {
+            return Err(format!("weight {}", self.weight));
+        }
+        let usable = |temperature: f64| {
+            if temperature > 0.0 && temperature.is_finite() {
+                Ok(())
+            } else {
+                Err(format!("temperature {temperature}, which must be above 0"))
+            }
+        };
+        match &self.kind {
+            MemberKind::LabelText { top: 0, .. } | MemberKind::LabelMean { top: Some(0), .. } => {
+                Err("top must be at least 1".into())
+            }
+            MemberKind::LabelMean { temperature, .. } => usable(*temperature),
+            MemberKind::Retrieval {
+                query,
+                temperature,
+                evidence,
+                ..
+            } => {
+                usable(*temperature)?;
+                if *evidence == 0 {
+                    return Err("evidence must be at least 1".into());
+                }
+                let queries = before.iter().filter(|member| {
+                    matches!(
+                        member.kind,
+                        MemberKind::LabelMean { .. } | MemberKind::Regressor { .. }
+                    )
+                });
+                match queries.into_iter().find(|member| member.name == *query) {
+                    Some(_) => Ok(()),
+                    None => Err(format!(
+                        "query `{query}`: no member of kind `label-mean` or `regressor` of this \
+                         name stands before"
+                    )),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl MemberKind {
+    /// The model it runs, if any.
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::LabelText { model, .. }
+            | Self::LabelMean { model, .. }
+            | Self::Regressor { model, .. } => Some(model),
+            Self::Prior { .. } | Self::Retrieval { .. } => None,
+        }
+    }
+
+    /// The list of prompts it needs, if any.
+    pub fn prompts(&self) -> Option<&str> {
+        match self {
+            Self::Prior { prompts } | Self::Retrieval { prompts, .. } => Some(prompts),
+            _ => None,
+        }
+    }
+
+    /// Whether it gives texts.
+    pub fn has_text(&self) -> bool {
+        matches!(self, Self::LabelText { .. } | Self::Retrieval { .. })
+    }
+}

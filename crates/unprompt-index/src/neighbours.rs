@@ -1,0 +1,36 @@
+//! The one thing that whoever stores the prompts has to do.
+
+use crate::Result;
+
+/// The two spaces in which prompts have a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// CLIP's, in which a picture is looked up.
+    Clip,
+    /// The sentence encoder's, in which another prediction is.
+    Sentence,
+}
+
+/// A prompt that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    /// Its row: the order of first appearance in the list.
+    pub row: u64,
+    /// The prompt.
+    pub prompt: String,
+    /// Cosine of the query and its embedding in the space that was searched.
+    pub similarity: f32,
+    /// Its sentence embedding, of unit length up to the rounding of the store.
+    pub embedding: Vec<f32>,
+}
+
+/// A store of prompts that finds the nearest ones. What builds on it ([`crate::Regression`]) does not
+/// know how it does so.
+pub trait NearestPrompts: Sync {
+    /// The `count` prompts nearest to each query, or all where there are fewer: the largest cosine
+    /// first, equal ones by row. Queries need not be of unit length.
+    ///
+    /// # Errors
+    /// When a query is of another width or has no direction, or the store cannot be read.
+    fn nearest(&self, space: Space, queries: &[Vec<f32>], count: usize) -> Result<Vec<Vec<Match>>>;
+}

@@ -1,0 +1,165 @@
+//! Files of label embeddings, in the form of clip-interrogator: one file a model and table, with
+//! `embeds` (labels, width) in half precision and `hash`, the 64 characters of the list's SHA-256.
+//!
+//! Ours say in the file's metadata, which clip-interrogator ignores, which weights they are of.
+
+use crate::{InterrogateError, LabelList, Result};
+use half::f16;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
+use unprompt_checkpoint::{Checkpoint, DType, Pickle};
+
+/// The entry of the metadata that names the weights.
+const WEIGHTS: &str = "unprompt_weights";
+const EMBEDDINGS: &str = "embeds";
+const HASH: &str = "hash";
+/// A header of two tensors and one entry is far shorter.
+const LONGEST_HEADER: u64 = 1 << 16;
+/// A longer file name is cut, and told apart by its hash.
+const LONGEST_NAME: usize = 120;
+
+/// Where the embeddings of labels are kept.
+#[derive(Clone, Debug)]
+pub struct TableCache {
+    folder: PathBuf,
+    model: String,
+    weights: String,
+}
+
+/// What a file says about itself.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing there.
+    Absent,
+    /// Of these weights and this list.
+    Ours(Checkpoint),
+    /// Of this list, by a program that does not say of which weights.
+    Foreign(Checkpoint),
+    /// Broken, or of something else; the reason.
+    Unusable(String),
+}
+
+impl TableCache {
+    /// A folder that need not exist yet. `model` is the name that clip-interrogator would use, as
+    /// `ViT-L-14/openai`; `weights` identifies what embeds: the hash of the weights and the
+    /// precision.
+    pub fn new(folder: PathBuf, model: &str, weights: &str) -> Self {
+        let mut model = model.replace(['/', '\\', '@', ':'], "_");
+        if model.len() > LONGEST_NAME {
+            let whole = LabelList::new("", vec![model.clone()]).sha256();
+            let start = (0..=LONGEST_NAME)
+                .rev()
+                .find(|at| model.is_char_boundary(*at));
+            model.truncate(start.unwrap_or(0));
+            model.push_str(&whole[..16]);
+        }
+        Self {
+            folder,
+            model,
+            weights: weights.to_owned(),
+        }
+    }
+
+    /// The file of a table.
+    pub fn path(&self, table: &str) -> PathBuf {
+        self.folder
+            .join(format!("{}_{table}.safetensors", self.model))
+    }
+
+    /// Opens the file of a list whose embeddings are `width` wide.
+    pub(crate) fn find(&self, list: &LabelList, width: usize) -> Found {
+        let path = self.path(list.name());
+        if !path.exists() {
+            return Found::Absent;
+        }
+        let checkpoint = match Checkpoint::open(&path, Pickle::Deny) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => return Found::Unusable(error.to_string()),
+        };
+        let other = |message: &str| Found::Unusable(format!("{}: {message}", path.display()));
+        let (Some(rows), Some(hash)) = (checkpoint.tensor(EMBEDDINGS), checkpoint.tensor(HASH))
+        else {
+            return other("no `embeds` and `hash`");
+        };
+        let hash = match (hash.dtype, hash.data()) {
+            (DType::I8, Ok(hash)) => hash,
+            _ => return other("`hash` is not 64 characters"),
+        };
+        if *hash != *list.sha256().as_bytes() {
+            return other("of another list of labels");
+        }
+        if rows.dtype != DType::F16 || rows.shape != [list.labels().len(), width] {
+            return other("of a model of another width");
+        }
+        match self.weights_of(&path) {
+            Err(error) => other(&error.to_string()),
+            Ok(Some(weights)) if weights == self.weights => Found::Ours(checkpoint),
+            Ok(Some(_)) => other("of other weights"),
+            Ok(None) => Found::Foreign(checkpoint),
+        }
+    }
+
+    /// The weights that a file says it is of.
+    fn weights_of(&self, path: &Path) -> std::io::Result<Option<String>> {
+        let mut file = File::open(path)?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER {
+            return Ok(None);
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header)?;
+        let header: Value = serde_json::from_slice(&header)?;
+        let weights = header["__metadata__"][WEIGHTS].as_str();
+        Ok(weights.map(str::to_owned))
+    }
+
+    /// Writes the file of a list in one step, and opens it.
+    pub(crate) fn write(&self, list: &LabelList, rows: &[f16], width: usize) -> Result<Checkpoint> {
+        let path = self.path(list.name());
+        let failed =
+            |error: &dyn std::fmt::Display| InterrogateError::cache(&path, error.to_string());
+        fs::create_dir_all(&self.folder).map_err(|error| failed(&error))?;
+        let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let hash = list.sha256();
+        let shape = vec![list.labels().len(), width];
+        let view = |dtype, shape, bytes| TensorView::new(dtype, shape, bytes);
+        let tensors = [
+            (EMBEDDINGS, view(Dtype::F16, shape, &bytes)),
+            (HASH, view(Dtype::I8, vec![hash.len()], hash.as_bytes())),
+        ];
+        let mut views = Vec::new();
+        for (name, tensor) in tensors {
+            views.push((name, tensor.map_err(|error| failed(&error))?));
+        }
+        let metadata = HashMap::from([(WEIGHTS.to_owned(), self.weights.clone())]);
+        let file = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(&error))?;
+        let write = || -> std::io::Result<()> {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(".unprompt-").suffix(".tmp");
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt as _;
+                builder.permissions(fs::Permissions::from_mode(0o666));
+            }
+            let mut temporary = builder.tempfile_in(&self.folder)?;
+            temporary.write_all(&file)?;
+            temporary.as_file().sync_all()?;
+            temporary.persist(&path)?;
+            // A file system that cannot sync a folder still has the rename.
+            if let Ok(folder) = File::open(&self.folder) {
+                let _ = folder.sync_all();
+            }
+            Ok(())
+        };
+        write().map_err(|error| failed(&error))?;
+        Checkpoint::open(&path, Pickle::Deny).map_err(|error| failed(&error))
+    }
+}

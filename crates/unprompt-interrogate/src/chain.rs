@@ -1,0 +1,194 @@
+//! The flavor chain: a prompt that grows by the phrase that brings it nearest to the picture.
+
+use crate::{
+    Behaviour, PhraseEncoder, Result, TokenBudget,
+    budget::is_full,
+    prompt_scorer::{Candidate, PromptScorer},
+    ranking::{End, top},
+};
+use std::{collections::HashSet, time::Instant};
+
+/// Phrases that are tried between two looks at the clock. The likeliest come first.
+const TRIED_AT_ONCE: usize = 128;
+
+/// How a chain grows.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainOptions {
+    /// Phrases that are appended even if they make the prompt less similar.
+    pub min_count: usize,
+    /// Phrases that are appended at most.
+    pub max_count: usize,
+    /// Away from the picture: the least similar prompt is looked for.
+    pub reverse: bool,
+    /// When to stop and give the best so far. Results then depend on the machine.
+    pub deadline: Option<Instant>,
+}
+
+/// What a chain found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    /// The start, if there was one, and the phrases in order.
+    pub phrases: Vec<String>,
+    /// Whether the search went to its end and not to its deadline.
+    pub complete: bool,
+}
+
+/// Grows a prompt from `start`, or from the best phrase alone.
+pub(crate) fn chain(
+    encoder: &PhraseEncoder,
+    budget: &TokenBudget,
+    behaviour: Behaviour,
+    picture: &[f32],
+    phrases: Vec<String>,
+    start: Option<&str>,
+    options: &ChainOptions,
+) -> Result<Chain> {
+    let compat = behaviour == Behaviour::Compat060;
+    let sign = if options.reverse { -1.0 } else { 1.0 };
+    let mut seen = HashSet::new();
+    let phrases: Vec<String> = phrases
+        .into_iter()
+        .filter(|phrase| seen.insert(phrase.clone()))
+        .collect();
+    let mut search = Search {
+        encoder,
+        budget,
+        compat,
+        scorer: PromptScorer::new(encoder, picture),
+        candidates: Candidate::all(encoder, phrases)?,
+        sign,
+        deadline: options.deadline,
+        complete: true,
+    };
+    let mut current: Vec<String> = Vec::new();
+    let mut current_similarity;
+    match start {
+        Some(start) => {
+            current.push(start.to_owned());
+            current_similarity = sign * encoder.similarities(picture, &[start])?[0];
+        }
+        None => {
+            let Some((phrase, similarity)) = search.first(picture)? else {
+                return Ok(search.ends_with(current));
+            };
+            // 0.6.0 compares later ones with the similarity itself, whichever way it goes.
+            current_similarity = if compat {
+                sign * similarity
+            } else {
+                similarity
+            };
+            current.push(phrase);
+        }
+    }
+    let (mut best, mut best_similarity) = (current.clone(), current_similarity);
+    for index in 0..options.max_count {
+        let Some((phrase, similarity)) = search.next(&current.join(", "))? else {
+            break;
+        };
+        let mut longer = current.clone();
+        longer.push(phrase);
+        if similarity > best_similarity {
+            (best, best_similarity) = (longer.clone(), similarity);
+        }
+        if similarity <= current_similarity && index >= options.min_count {
+            break;
+        }
+        (current, current_similarity) = (longer, similarity);
+        if !search.complete || compat && is_full(&current.join(", "), encoder)? {
+            break;
+        }
+    }
+    Ok(search.ends_with(best))
+}
+
+struct Search<'a> {
+    encoder: &'a PhraseEncoder,
+    budget: &'a TokenBudget,
+    compat: bool,
+    scorer: PromptScorer<'a>,
+    /// Those that are not in the prompt yet.
+    candidates: Vec<Candidate>,
+    sign: f32,
+    deadline: Option<Instant>,
+    complete: bool,
+}
+
+impl Search<'_> {
+    fn ends_with(&self, phrases: Vec<String>) -> Chain {
+        Chain {
+            phrases,
+            complete: self.complete,
+        }
+    }
+
+    /// The best phrase by itself, with its similarity times the sign.
+    fn first(&mut self, picture: &[f32]) -> Result<Option<(String, f32)>> {
+        let phrases: Vec<&str> = self.candidates.iter().map(|c| c.phrase.as_str()).collect();
+        let similarities = self.encoder.similarities(picture, &phrases)?;
+        self.take(None, similarities)
+    }
+
+    /// The phrase that is best behind `prompt`, with the similarity of both times the sign.
+    fn next(&mut self, prompt: &str) -> Result<Option<(String, f32)>> {
+        let at_once = match self.deadline {
+            Some(_) => TRIED_AT_ONCE,
+            None => self.candidates.len().max(1),
+        };
+        let mut similarities = Vec::new();
+        let all: Vec<&Candidate> = self.candidates.iter().collect();
+        for candidates in all.chunks(at_once) {
+            if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+            {
+                self.complete = false;
+                break;
+            }
+            similarities.extend(self.scorer.similarities(prompt, candidates)?);
+        }
+        self.take(Some(prompt), similarities)
+    }
+
+    /// Takes the best of the first candidates out, one that fits behind `prompt`.
+    fn take(
+        &mut self,
+        prompt: Option<&str>,
+        mut similarities: Vec<f32>,
+    ) -> Result<Option<(String, f32)>> {
+        for similarity in &mut similarities {
+            *similarity *= self.sign;
+        }
+        // Few do not fit, so that the best are looked for a few at a time.
+        let mut tried = HashSet::new();
+        for count in (0..).map(|power| 1usize << (3 * power)) {
+            let places = top(&similarities, 0..similarities.len(), count, End::Largest);
+            for place in &places {
+                if !tried.insert(*place) {
+                    continue;
+                }
+                let phrase = &self.candidates[*place].phrase;
+                let fits = match prompt {
+                    _ if self.compat => true,
+                    Some(prompt) => {
+                        let text = format!("{prompt}, {phrase}");
+                        self.reads(&text)? && self.budget.admits(&text, self.encoder)?
+                    }
+                    None => self.reads(phrase)? && self.budget.admits(phrase, self.encoder)?,
+                };
+                if fits {
+                    let taken = self.candidates.remove(*place);
+                    return Ok(Some((taken.phrase, similarities[*place])));
+                }
+            }
+            if places.len() == similarities.len() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the text tower reads a text to its end: what it does not read has no similarity.
+    fn reads(&self, text: &str) -> Result<bool> {
+        Ok(self.encoder.tokenizer().count(text)? <= self.encoder.context_length())
+    }
+}

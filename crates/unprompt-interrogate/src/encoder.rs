@@ -1,0 +1,89 @@
+//! Phrases to unit vectors in the space shared with pictures.
+
+use crate::{
+    Result,
+    prompt_scorer::{Candidate, PromptScorer},
+    ranking::dot,
+};
+use rayon::prelude::*;
+use unprompt_models::{ClipTextTower, ClipTokenizer, to_unit_length};
+
+/// A CLIP's text tower with its tokenizer.
+#[derive(Debug)]
+pub struct PhraseEncoder {
+    tokenizer: ClipTokenizer,
+    tower: ClipTextTower,
+}
+
+impl PhraseEncoder {
+    /// Joins a tower with the tokenizer that it was trained with.
+    pub fn new(tokenizer: ClipTokenizer, tower: ClipTextTower) -> Self {
+        Self { tokenizer, tower }
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &ClipTokenizer {
+        &self.tokenizer
+    }
+
+    /// The tower.
+    pub fn tower(&self) -> &ClipTextTower {
+        &self.tower
+    }
+
+    /// Most ids of a text that is not cut.
+    pub fn context_length(&self) -> usize {
+        let tower = self.tower.context_length();
+        self.tokenizer.context_length().min(tower)
+    }
+
+    /// One vector of unit length for each text. Texts that begin alike share the work for it.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenised or the weights give no finite number.
+    pub fn embed<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Vec<f32>>> {
+        let ids = texts
+            .par_iter()
+            .map(|text| self.tokenizer.encode(text.as_ref()))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let none = self.tower.empty_prefix();
+        let mut features = self.tower.forward_after(&none, &ids)?;
+        features
+            .iter_mut()
+            .for_each(|feature| to_unit_length(feature));
+        Ok(features)
+    }
+
+    /// The cosine of each text with a picture's unit vector.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn similarities<T: AsRef<str> + Sync>(
+        &self,
+        picture: &[f32],
+        texts: &[T],
+    ) -> Result<Vec<f32>> {
+        let features = self.embed(texts)?;
+        Ok(features
+            .iter()
+            .map(|feature| dot(feature, picture))
+            .collect())
+    }
+
+    /// The cosine of "`prompt`, phrase" with a picture's unit vector, for each phrase: the same
+    /// bits as of the whole texts, though the prompt is computed once.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn similarities_after<T: Into<String> + Clone>(
+        &self,
+        picture: &[f32],
+        prompt: &str,
+        phrases: &[T],
+    ) -> Result<Vec<f32>> {
+        let phrases = phrases.iter().cloned().map(Into::into).collect();
+        let candidates = Candidate::all(self, phrases)?;
+        let candidates: Vec<&Candidate> = candidates.iter().collect();
+        PromptScorer::new(self, picture).similarities(prompt, &candidates)
+    }
+}

@@ -1,0 +1,345 @@
+//! How each mode makes a prompt of one picture.
+
+use crate::{
+    Behaviour, InterrogateError, Interrogator, Result,
+    budget::joined,
+    chain::{ChainOptions, chain},
+    interrogator::RankedLabel,
+    labels::{ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, NEGATIVE, TRENDINGS},
+    ranking::{End, top},
+};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Which prompt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The caption, then the first medium, artist, site and movement, and some flavors.
+    Classic,
+    /// The caption, then the first labels of all tables.
+    Fast,
+    /// The caption, then labels one by one, each the one that helps most.
+    Best,
+    /// Labels that lead away from the picture, one by one.
+    Negative,
+    /// The caption, the first medium and movement and three flavors: the variant of the paper.
+    Competition,
+    /// No prompt: the first labels of each table.
+    Analyze,
+}
+
+impl Mode {
+    /// Whether a prompt of this mode begins with a caption.
+    pub fn takes_caption(self) -> bool {
+        !matches!(self, Self::Negative | Self::Analyze)
+    }
+
+    pub(crate) fn ranks(self, table: &str) -> bool {
+        match self {
+            Self::Classic => [ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, TRENDINGS].contains(&table),
+            Self::Competition => [FLAVORS, MEDIUMS, MOVEMENTS].contains(&table),
+            Self::Fast | Self::Best => table != NEGATIVE,
+            Self::Negative => table == FLAVORS,
+            Self::Analyze => true,
+        }
+    }
+}
+
+/// What a phrase of a prompt is worth.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Contribution {
+    /// The phrase.
+    pub phrase: String,
+    /// The prompt's cosine less that of the prompt without the phrase.
+    pub contribution: f32,
+}
+
+/// One picture, ranked.
+pub(crate) struct Picture<'a> {
+    pub(crate) interrogator: &'a Interrogator,
+    /// Unit vector.
+    pub(crate) vector: &'a [f32],
+    pub(crate) caption: Option<&'a str>,
+    /// By table of the interrogator.
+    pub(crate) similarities: Vec<&'a [f32]>,
+}
+
+impl Picture<'_> {
+    /// The prompt's phrases, and whether the search went to its end.
+    pub(crate) fn phrases(&self, mode: Mode, started: Instant) -> Result<(Vec<String>, bool)> {
+        let flavors = self.interrogator.options.max_flavors;
+        let whole = |phrases: Result<Vec<String>>| Ok((phrases?, true));
+        match mode {
+            Mode::Classic => whole(self.classic(flavors.unwrap_or(3))),
+            Mode::Fast => whole(self.fast(flavors.unwrap_or(32))),
+            Mode::Competition => whole(self.competition(flavors.unwrap_or(3))),
+            Mode::Best => self.best(flavors.unwrap_or(32), started),
+            Mode::Negative => self.negative(flavors.unwrap_or(32), started),
+            Mode::Analyze => Ok((Vec::new(), true)),
+        }
+    }
+
+    fn is_compat(&self) -> bool {
+        self.interrogator.options.behaviour == Behaviour::Compat060
+    }
+
+    fn joined(&self, phrases: &[String]) -> Result<Vec<String>> {
+        let Interrogator {
+            options, encoder, ..
+        } = self.interrogator;
+        joined(phrases, options.behaviour, &options.budget, encoder)
+    }
+
+    /// The caption and what follows it where it is not said by it already.
+    fn opened_with(&self, medium: Option<String>) -> Vec<String> {
+        let said = |medium: &String| self.caption.is_some_and(|c| c.starts_with(medium.as_str()));
+        let medium = medium.filter(|medium| !said(medium));
+        self.caption
+            .map(str::to_owned)
+            .into_iter()
+            .chain(medium)
+            .collect()
+    }
+
+    fn classic(&self, flavors: usize) -> Result<Vec<String>> {
+        let medium = self.first(MEDIUMS)?;
+        let artist = self.first(ARTISTS)?;
+        let mut phrases = self.opened_with(medium);
+        // No comma between them.
+        if let (Some(last), Some(artist)) = (phrases.last_mut(), &artist) {
+            *last = format!("{last} {artist}");
+        } else {
+            phrases.extend(artist);
+        }
+        phrases.extend(self.first(TRENDINGS)?);
+        phrases.extend(self.first(MOVEMENTS)?);
+        self.with_flavors(phrases, flavors)
+    }
+
+    fn competition(&self, flavors: usize) -> Result<Vec<String>> {
+        let mut phrases = self.opened_with(self.first(MEDIUMS)?);
+        phrases.extend(self.first(MOVEMENTS)?);
+        self.with_flavors(phrases, flavors)
+    }
+
+    fn with_flavors(&self, mut phrases: Vec<String>, count: usize) -> Result<Vec<String>> {
+        match self.ranked(FLAVORS, count, End::Largest)? {
+            // Joined to nothing, with a comma before it.
+            flavors if flavors.is_empty() && self.is_compat() => phrases.push(String::new()),
+            flavors => phrases.extend(flavors),
+        }
+        self.joined(&phrases)
+    }
+
+    fn fast(&self, flavors: usize) -> Result<Vec<String>> {
+        let mut phrases: Vec<String> = self.caption.map(str::to_owned).into_iter().collect();
+        match self.merged(flavors)? {
+            labels if labels.is_empty() && self.is_compat() => phrases.push(String::new()),
+            labels => phrases.extend(labels),
+        }
+        self.joined(&phrases)
+    }
+
+    fn best(&self, flavors: usize, started: Instant) -> Result<(Vec<String>, bool)> {
+        let Interrogator {
+            options, encoder, ..
+        } = self.interrogator;
+        let (fast, classic) = (self.fast(flavors)?, self.classic(flavors)?);
+        let chained = chain(
+            encoder,
+            &options.budget,
+            options.behaviour,
+            self.vector,
+            self.merged(options.candidates)?,
+            self.caption,
+            &ChainOptions {
+                min_count: options.min_flavors,
+                max_count: flavors,
+                reverse: false,
+                deadline: options.time.map(|time| started + time),
+            },
+        )?;
+        // The first of the most similar, in the order of 0.6.0.
+        let caption: Vec<String> = self.caption.map(str::to_owned).into_iter().collect();
+        let mut candidates = vec![caption, classic, fast, chained.phrases];
+        if !self.is_compat() {
+            // A caption that is too long is cut.
+            candidates[0] = self.joined(&candidates[0])?;
+            candidates.retain(|phrases| !phrases.is_empty());
+        }
+        let texts: Vec<String> = candidates
+            .iter()
+            .map(|phrases| phrases.join(", "))
+            .collect();
+        let similarities = encoder.similarities(self.vector, &texts)?;
+        let best = top(&similarities, 0..texts.len(), 1, End::Largest);
+        let best = best.first().map(|best| candidates.swap_remove(*best));
+        Ok((best.unwrap_or_default(), chained.complete))
+    }
+
+    fn negative(&self, flavors: usize, started: Instant) -> Result<(Vec<String>, bool)> {
+        let options = &self.interrogator.options;
+        let mut phrases = self.ranked(FLAVORS, options.candidates, End::Smallest)?;
+        phrases.extend(self.interrogator.negative.iter().cloned());
+        let options = &self.interrogator.options;
+        let chained = chain(
+            &self.interrogator.encoder,
+            &options.budget,
+            options.behaviour,
+            self.vector,
+            phrases,
+            None,
+            &ChainOptions {
+                min_count: options.min_flavors,
+                max_count: flavors,
+                reverse: true,
+                deadline: options.time.map(|time| started + time),
+            },
+        )?;
+        Ok((chained.phrases, chained.complete))
+    }
+
+    /// The first labels of each table, with the cosines of their whole embeddings.
+    pub(crate) fn analysis(&self) -> Result<Vec<(String, Vec<RankedLabel>)>> {
+        let mut tables = Vec::new();
+        for table in &self.interrogator.tables {
+            let labels = self.ranked(table.name(), self.interrogator.options.top, End::Largest)?;
+            let similarities = self
+                .interrogator
+                .encoder
+                .similarities(self.vector, &labels)?;
+            let ranked = labels.into_iter().zip(similarities);
+            let ranked = ranked.map(|(label, similarity)| RankedLabel { label, similarity });
+            tables.push((table.name().to_owned(), ranked.collect()));
+        }
+        Ok(tables)
+    }
+
+    /// How much each phrase adds to a prompt's similarity.
+    pub(crate) fn contributions(
+        &self,
+        phrases: &[String],
+        similarity: f32,
+    ) -> Result<Vec<Contribution>> {
+        let without = |left_out: usize| {
+            let mut kept = phrases.to_vec();
+            kept.remove(left_out);
+            kept.join(", ")
+        };
+        let texts: Vec<String> = (0..phrases.len()).map(without).collect();
+        let similarities = self
+            .interrogator
+            .encoder
+            .similarities(self.vector, &texts)?;
+        let pairs = phrases.iter().zip(similarities);
+        Ok(pairs
+            .map(|(phrase, without)| Contribution {
+                phrase: phrase.clone(),
+                contribution: similarity - without,
+            })
+            .collect())
+    }
+
+    fn first(&self, table: &str) -> Result<Option<String>> {
+        Ok(self.ranked(table, 1, End::Largest)?.pop())
+    }
+
+    /// The first labels of a table; none where there is no such table.
+    fn ranked(&self, name: &str, count: usize, end: End) -> Result<Vec<String>> {
+        let Interrogator {
+            tables, options, ..
+        } = self.interrogator;
+        let Some(index) = tables.iter().position(|table| table.name() == name) else {
+            return Ok(Vec::new());
+        };
+        let (list, similarities) = (tables[index].list(), self.similarities[index]);
+        let used = (0..similarities.len()).filter(|place| list.is_used(*place));
+        let places = if self.is_compat() {
+            rank_as_060(similarities, used, count, end, options.chunk_size)?
+        } else {
+            top(similarities, used, count, end)
+        };
+        let label = |place: usize| list.labels()[place].clone();
+        Ok(places.into_iter().map(label).collect())
+    }
+
+    /// The first labels of all tables that are ranked together.
+    fn merged(&self, count: usize) -> Result<Vec<String>> {
+        let Interrogator {
+            tables,
+            merged,
+            options,
+            ..
+        } = self.interrogator;
+        let mut similarities = Vec::new();
+        let mut labels: Vec<&String> = Vec::new();
+        for (table, values) in tables.iter().zip(&self.similarities) {
+            if table.name() != NEGATIVE {
+                similarities.extend_from_slice(values);
+                labels.extend(table.list().labels());
+            }
+        }
+        let used = merged.iter().copied();
+        let places = if self.is_compat() {
+            rank_as_060(&similarities, used, count, End::Largest, options.chunk_size)?
+        } else {
+            top(&similarities, used, count, End::Largest)
+        };
+        Ok(places
+            .into_iter()
+            .map(|place| labels[place].clone())
+            .collect())
+    }
+}
+
+/// As 0.6.0 ranks a table that is larger than its chunks: a few from each chunk, then the most
+/// similar of those, even where the least similar are asked for.
+fn rank_as_060(
+    similarities: &[f32],
+    used: impl Iterator<Item = usize>,
+    count: usize,
+    end: End,
+    chunk_size: usize,
+) -> Result<Vec<usize>> {
+    let labels = similarities.len();
+    if labels <= chunk_size {
+        return Ok(top(similarities, used, count, end));
+    }
+    let chunks = labels.div_ceil(chunk_size);
+    let kept = chunk_size / chunks;
+    if kept == 0 {
+        let message = format!(
+            "0.6.0 keeps no label of {labels} in chunks of {chunk_size}; larger chunks are needed"
+        );
+        return Err(InterrogateError::Options(message));
+    }
+    let mut by_chunk = vec![Vec::new(); chunks];
+    for place in used {
+        by_chunk[place / chunk_size].push(place);
+    }
+    let survivors = by_chunk
+        .into_iter()
+        .flat_map(|places| top(similarities, places.into_iter(), kept, end));
+    Ok(top(similarities, survivors, count, End::Largest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_lose_labels_and_the_last_stage_goes_the_wrong_way_as_in_060() -> Result<()> {
+        let values = [0.9, 0.8, 0.7, 0.1, 0.2, 0.3, -0.5];
+        let all = || 0..values.len();
+        // Three chunks of 3, one label kept of each.
+        let found = rank_as_060(&values, all(), 5, End::Largest, 3)?;
+        assert_eq!(found, [0, 5, 6]);
+        assert_eq!(top(&values, all(), 3, End::Largest), [0, 1, 2]);
+        let found = rank_as_060(&values, all(), 1, End::Smallest, 3)?;
+        assert_eq!(found, [2]);
+        assert_eq!(top(&values, all(), 1, End::Smallest), [6]);
+        assert_eq!(rank_as_060(&values, all(), 2, End::Smallest, 7)?, [6, 3]);
+        assert!(rank_as_060(&values, all(), 2, End::Largest, 2).is_err());
+        Ok(())
+    }
+}

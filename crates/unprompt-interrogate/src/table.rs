@@ -1,0 +1,213 @@
+//! A list of labels with its embeddings.
+
+use crate::{
+    InterrogateError, LabelList, PhraseEncoder, RankedLabel, Result, TableCache,
+    cache::Found,
+    ranking::{End, dot, row_products, top},
+};
+use half::f16;
+use std::borrow::Cow;
+use unprompt_checkpoint::Checkpoint;
+use unprompt_models::to_unit_length;
+
+/// Labels that are embedded between two signs of progress.
+const LABELS_AT_ONCE: usize = 2048;
+/// Labels of a foreign file that are embedded anew to see whether the weights are the same.
+const PROBES: usize = 8;
+/// Least cosine of a foreign embedding with ours: rounding to half precision, and half-precision
+/// arithmetic, stay far above it; other weights far below.
+const SAME_WEIGHTS: f32 = 0.995;
+
+/// Hears of tables being made, which may take minutes.
+pub trait TableProgress {
+    /// A table of so many labels is embedded.
+    fn start(&self, table: &str, labels: usize);
+    /// So many more labels are done.
+    fn advance(&self, labels: usize);
+    /// The table is done.
+    fn finish(&self);
+    /// Something that a user may want to know.
+    fn note(&self, message: &str);
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTableProgress;
+
+impl TableProgress for NoTableProgress {
+    fn start(&self, _: &str, _: usize) {}
+    fn advance(&self, _: usize) {}
+    fn finish(&self) {}
+    fn note(&self, _: &str) {}
+}
+
+/// Labels with one embedding each, of unit length and rounded to half precision.
+#[derive(Debug)]
+pub struct LabelTable {
+    list: LabelList,
+    rows: Rows,
+    width: usize,
+}
+
+#[derive(Debug)]
+enum Rows {
+    /// In a cache file, mapped.
+    Stored(Checkpoint),
+    /// Little-endian.
+    Owned(Vec<u8>),
+}
+
+impl LabelTable {
+    /// Takes a table from the cache; if it is not there, broken or of something else, it is made
+    /// and, where that is possible, kept.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn load(
+        list: LabelList,
+        encoder: &PhraseEncoder,
+        cache: Option<&TableCache>,
+        progress: &dyn TableProgress,
+    ) -> Result<Self> {
+        let width = encoder.tower().width();
+        let table = |list, rows| Self { list, rows, width };
+        let Some(cache) = cache else {
+            let rows = make(&list, encoder, progress)?;
+            return Ok(table(list, Rows::Owned(bytes(&rows))));
+        };
+        match cache.find(&list, width) {
+            Found::Ours(stored) => return Ok(table(list, Rows::Stored(stored))),
+            Found::Foreign(stored) => {
+                let found = table(list.clone(), Rows::Stored(stored));
+                if found.is_of(encoder)? {
+                    return Ok(found);
+                }
+                let path = cache.path(list.name());
+                progress.note(&format!(
+                    "{}: not of these weights; it is made again",
+                    path.display()
+                ));
+            }
+            Found::Unusable(why) => progress.note(&format!("{why}; it is made again")),
+            Found::Absent => {}
+        }
+        let rows = make(&list, encoder, progress)?;
+        match cache.write(&list, &rows, width) {
+            Ok(stored) => Ok(table(list, Rows::Stored(stored))),
+            Err(error) => {
+                progress.note(&format!("{error}; the next run embeds these labels again"));
+                Ok(table(list, Rows::Owned(bytes(&rows))))
+            }
+        }
+    }
+
+    /// The labels.
+    pub fn list(&self) -> &LabelList {
+        &self.list
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        self.list.name()
+    }
+
+    /// The cosine of every label with each of some pictures' unit vectors: for each picture one
+    /// number a label.
+    ///
+    /// # Errors
+    /// When the cache file cannot be read any more.
+    pub fn similarities(&self, pictures: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        Ok(row_products(&self.rows()?, self.width, pictures))
+    }
+
+    /// The `count` labels that are most similar to a picture's unit vector, the most similar first,
+    /// equal ones in the order of the list.
+    ///
+    /// # Errors
+    /// As [`similarities`](Self::similarities).
+    pub fn rank(&self, picture: &[f32], count: usize) -> Result<Vec<RankedLabel>> {
+        let similarities = self.similarities(&[picture])?.swap_remove(0);
+        let used = (0..similarities.len()).filter(|place| self.list.is_used(*place));
+        let places = top(&similarities, used, count, End::Largest);
+        Ok(places
+            .into_iter()
+            .map(|place| RankedLabel {
+                label: self.list.labels()[place].clone(),
+                similarity: similarities[place],
+            })
+            .collect())
+    }
+
+    fn rows(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.rows {
+            Rows::Owned(bytes) => Ok(Cow::Borrowed(bytes)),
+            Rows::Stored(stored) => {
+                let lost = || InterrogateError::cache(stored.path(), "no `embeds` any more");
+                let rows = stored.tensor("embeds").ok_or_else(lost)?;
+                rows.data()
+                    .map_err(|error| InterrogateError::cache(stored.path(), error))
+            }
+        }
+    }
+
+    /// Whether embeddings of unknown origin are those of this encoder, by a few of them.
+    fn is_of(&self, encoder: &PhraseEncoder) -> Result<bool> {
+        let count = self.list.labels().len();
+        let places: Vec<usize> = match count {
+            0 => return Ok(true),
+            1..=PROBES => (0..count).collect(),
+            _ => (0..PROBES)
+                .map(|at| at * (count - 1) / (PROBES - 1))
+                .collect(),
+        };
+        let labels: Vec<&str> = places
+            .iter()
+            .map(|place| text(&self.list, *place))
+            .collect();
+        let ours = encoder.embed(&labels)?;
+        let rows = self.rows()?;
+        Ok(places.iter().zip(ours).all(|(place, ours)| {
+            let row = &rows[place * 2 * self.width..(place + 1) * 2 * self.width];
+            let halves = row.as_chunks::<2>().0.iter();
+            let mut row: Vec<f32> = halves.map(|x| f16::from_le_bytes(*x).to_f32()).collect();
+            to_unit_length(&mut row);
+            dot(&row, &ours) > SAME_WEIGHTS
+        }))
+    }
+}
+
+/// What is embedded for a label: nothing for one that no tokenizer takes.
+fn text(list: &LabelList, index: usize) -> &str {
+    let label = &list.labels()[index];
+    if label.len() > 1 << 20 { "" } else { label }
+}
+
+fn make(
+    list: &LabelList,
+    encoder: &PhraseEncoder,
+    progress: &dyn TableProgress,
+) -> Result<Vec<f16>> {
+    let count = list.labels().len();
+    progress.start(list.name(), count);
+    // Neighbours in this order begin alike, and share the work for it.
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|index| text(list, *index).to_lowercase());
+    let width = encoder.tower().width();
+    let mut rows = vec![f16::ZERO; count * width];
+    for places in order.chunks(LABELS_AT_ONCE) {
+        let texts: Vec<&str> = places.iter().map(|place| text(list, *place)).collect();
+        for (place, embedding) in places.iter().zip(encoder.embed(&texts)?) {
+            let row = &mut rows[place * width..(place + 1) * width];
+            for (half, single) in row.iter_mut().zip(embedding) {
+                *half = f16::from_f32(single);
+            }
+        }
+        progress.advance(places.len());
+    }
+    progress.finish();
+    Ok(rows)
+}
+
+fn bytes(rows: &[f16]) -> Vec<u8> {
+    rows.iter().flat_map(|value| value.to_le_bytes()).collect()
+}

@@ -1,0 +1,169 @@
+//! Files of label embeddings: those of clip-interrogator, our own, and broken ones.
+
+mod common;
+
+use common::{fixture, model};
+use std::{cell::RefCell, fs, path::Path};
+use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_interrogate::{Behaviour, LabelList, LabelSet, LabelTable, TableCache, TableProgress};
+
+/// Remembers what was made and said.
+#[derive(Default)]
+struct Heard {
+    made: RefCell<Vec<String>>,
+    labels: RefCell<usize>,
+    notes: RefCell<Vec<String>>,
+}
+
+impl TableProgress for Heard {
+    fn start(&self, table: &str, _: usize) {
+        self.made.borrow_mut().push(table.to_owned());
+    }
+    fn advance(&self, labels: usize) {
+        *self.labels.borrow_mut() += labels;
+    }
+    fn finish(&self) {}
+    fn note(&self, message: &str) {
+        self.notes.borrow_mut().push(message.to_owned());
+    }
+}
+
+fn flavors() -> LabelList {
+    let set = LabelSet::read(&fixture("labels"), Behaviour::Fixed).unwrap();
+    let flavors = set.lists().iter().find(|list| list.name() == "flavors");
+    flavors.unwrap().clone()
+}
+
+fn cache(folder: &Path) -> TableCache {
+    TableCache::new(folder.to_owned(), "ViT-B-32/tiny", "these weights")
+}
+
+/// The similarities of the table with a picture, whether it was made, and what was said.
+fn load(list: LabelList, cache: Option<&TableCache>) -> (Vec<f32>, bool, Vec<String>) {
+    let heard = Heard::default();
+    let count = list.labels().len();
+    let table = LabelTable::load(list, &model().encoder(), cache, &heard).unwrap();
+    let picture = model().pictures(&["cat.png"]).swap_remove(0);
+    let similarities = table.similarities(&[&picture]).unwrap().swap_remove(0);
+    assert_eq!(similarities.len(), count);
+    let made = !heard.made.borrow().is_empty();
+    assert_eq!(*heard.labels.borrow(), if made { count } else { 0 });
+    (similarities, made, heard.notes.take())
+}
+
+#[test]
+fn a_file_of_the_package_is_used_and_one_of_ours_is_like_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = cache(folder.path());
+    let path = cache.path("flavors");
+    assert!(path.ends_with("ViT-B-32_tiny_flavors.safetensors"));
+    let (ours, made, notes) = load(flavors(), Some(&cache));
+    assert_eq!((made, notes), (true, vec![]));
+    // A second run finds it.
+    assert_eq!(load(flavors(), Some(&cache)), (ours.clone(), false, vec![]));
+    // The tensors are those of the package, up to the last bit of half precision.
+    let [own, package] = [&path, &fixture("flavors.safetensors")]
+        .map(|path| Checkpoint::open(path, Pickle::Deny).unwrap());
+    let hash = |file: &Checkpoint| file.tensor("hash").unwrap().data().unwrap().into_owned();
+    assert_eq!(hash(&own), hash(&package));
+    assert_eq!(hash(&own), flavors().sha256().into_bytes());
+    let shape = package.tensor("embeds").unwrap().shape;
+    let rows = |file: &Checkpoint| file.tensor_f32("embeds", shape).unwrap();
+    for (ours, theirs) in rows(&own).iter().zip(rows(&package)) {
+        assert!((ours - theirs).abs() < 1e-3, "{ours}, {theirs}");
+    }
+    // The package's own file, which does not name its weights.
+    fs::copy(fixture("flavors.safetensors"), &path).unwrap();
+    let (theirs, made, notes) = load(flavors(), Some(&cache));
+    assert_eq!((made, notes), (false, vec![]));
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        assert!((ours - theirs).abs() < 2e-3, "{ours}, {theirs}");
+    }
+    // Without a cache it is the same.
+    assert_eq!(load(flavors(), None), (ours, true, vec![]));
+}
+
+#[test]
+fn what_is_broken_or_of_something_else_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = cache(folder.path());
+    let path = cache.path("flavors");
+    let (expected, _, _) = load(flavors(), Some(&cache));
+    let good = fs::read(&path).unwrap();
+    let package = fs::read(fixture("flavors.safetensors")).unwrap();
+    let mut scrambled = package.clone();
+    // The hash is at the end.
+    let end = scrambled.len() - 64;
+    scrambled[end - 8000..end].reverse();
+    let other_weights = {
+        let cache = TableCache::new(folder.path().to_owned(), "ViT-B-32/tiny", "other weights");
+        fs::remove_file(&path).unwrap();
+        load(flavors(), Some(&cache));
+        fs::read(&path).unwrap()
+    };
+    let fewer = {
+        let list = LabelList::new("flavors", flavors().labels()[1..].to_vec());
+        load(list, Some(&cache));
+        fs::read(&path).unwrap()
+    };
+    let mut cases = vec![
+        ("empty", Vec::new()),
+        ("no header", b"not a file of tensors".to_vec()),
+        ("cut short", good[..good.len() - 1].to_vec()),
+        ("scrambled", scrambled),
+        ("other weights", other_weights),
+        ("another list", fewer),
+    ];
+    cases.extend((1..6).map(|part| ("cut", good[..good.len() * part / 6].to_vec())));
+    for (what, bytes) in cases {
+        fs::write(&path, &bytes).unwrap();
+        let (found, made, notes) = load(flavors(), Some(&cache));
+        assert_eq!((found, made), (expected.clone(), true), "{what}");
+        assert_eq!(notes.len(), 1, "{what}: {notes:?}");
+        assert!(notes[0].contains("it is made again"), "{what}: {notes:?}");
+        assert_eq!(fs::read(&path).unwrap(), good, "{what}");
+    }
+    // Nothing else is left behind.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn where_nothing_can_be_kept_the_labels_are_embedded_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let (found, made, notes) = load(flavors(), Some(&cache(&file.join("below"))));
+    assert!(made && notes.len() == 1, "{notes:?}");
+    assert_eq!(found, load(flavors(), None).0);
+}
+
+#[test]
+fn hostile_label_files_are_handled() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.txt");
+    let long = "word ".repeat(2000);
+    let endless = "x".repeat((1 << 20) + 1);
+    let text = [
+        b"glass\n\n\nglass\n\xff\xfe\n",
+        long.as_bytes(),
+        b"\n",
+        endless.as_bytes(),
+        b"\nfire",
+    ]
+    .concat();
+    fs::write(&path, text).unwrap();
+    for behaviour in [Behaviour::Fixed, Behaviour::Compat060] {
+        let list = LabelList::read(&path, behaviour).unwrap();
+        assert_eq!(list.labels().len(), 8);
+        assert!(list.note().is_some());
+        let (similarities, _, _) = load(list.clone(), None);
+        assert!(similarities.iter().all(|value| value.is_finite()));
+        let table = LabelTable::load(list, &model().encoder(), None, &Heard::default()).unwrap();
+        let picture = model().pictures(&["cat.png"]).swap_remove(0);
+        let ranked = table.rank(&picture, 100).unwrap();
+        assert_eq!(
+            ranked.len(),
+            if behaviour == Behaviour::Fixed { 2 } else { 7 }
+        );
+    }
+}

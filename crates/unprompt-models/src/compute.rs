@@ -1,0 +1,167 @@
+//! Where a network computes, and in which numbers.
+
+use crate::{ModelError, Result};
+use candle_core::{DType, Device};
+use std::fmt;
+use unprompt_checkpoint::Pickle;
+use unprompt_nn::Precision;
+
+/// The numbers that a network computes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtype {
+    /// Single precision: the reference.
+    #[default]
+    F32,
+    /// Half precision; on CUDA only.
+    F16,
+    /// Half precision with the range of f32; on CUDA only.
+    Bf16,
+    /// The linear layers of every block with weights of eight bits and a scale for each output,
+    /// the rest in f32; on the CPU only. Heads, projections, patches and token tables stay f32.
+    Int8,
+}
+
+impl Dtype {
+    /// Its name, as records and the command line spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Which device is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The fastest there is.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// An NVIDIA graphics card.
+    Cuda,
+}
+
+/// Where a network computes, and in which numbers; by default on the CPU in f32.
+#[derive(Clone, Debug)]
+pub struct Compute {
+    device: Device,
+    dtype: Dtype,
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self {
+            device: Device::Cpu,
+            dtype: Dtype::F32,
+        }
+    }
+}
+
+impl Compute {
+    /// The device asked for with a number type it computes in; without one, f32.
+    ///
+    /// # Errors
+    /// When there is no such device, or it does not compute in this type; says what to ask for.
+    pub fn new(device: DeviceChoice, dtype: Option<Dtype>) -> Result<Self> {
+        let dtype = dtype.unwrap_or_default();
+        let device = match device {
+            DeviceChoice::Auto | DeviceChoice::Cpu => Device::Cpu,
+            DeviceChoice::Cuda => {
+                return Err(ModelError::Device(
+                    "this build computes on the cpu only; ask for the device cpu or auto".into(),
+                ));
+            }
+        };
+        match dtype {
+            Dtype::F16 | Dtype::Bf16 if device.is_cpu() => Err(ModelError::Device(format!(
+                "{dtype} is not computed on the cpu; ask for f32, the reference, or int8, which \
+                 is faster there"
+            ))),
+            _ => Ok(Self { device, dtype }),
+        }
+    }
+
+    /// The number type.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The type of the tensors between the layers.
+    pub(crate) fn tensor_dtype(&self) -> DType {
+        match self.dtype {
+            Dtype::F32 | Dtype::Int8 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::Bf16 => DType::BF16,
+        }
+    }
+
+    /// How the blocks' linear layers hold their weights.
+    pub(crate) fn precision(&self) -> Precision {
+        match self.dtype {
+            Dtype::Int8 => Precision::Int8,
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Precision::F32,
+        }
+    }
+}
+
+/// How a model's files are read and what becomes of them; by default no pickles, on the CPU in f32.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Whether weights may be read from pickles.
+    pub pickle: Pickle,
+    /// Where and in which numbers the network computes.
+    pub compute: Compute,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Pickle::Deny.into()
+    }
+}
+
+impl From<Pickle> for LoadOptions {
+    fn from(pickle: Pickle) -> Self {
+        Self {
+            pickle,
+            compute: Compute::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_computes_in_its_own_types_only() {
+        for dtype in [None, Some(Dtype::F32), Some(Dtype::Int8)] {
+            for device in [DeviceChoice::Auto, DeviceChoice::Cpu] {
+                let compute = Compute::new(device, dtype).unwrap();
+                assert_eq!(compute.dtype(), dtype.unwrap_or(Dtype::F32));
+            }
+        }
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let message = Compute::new(DeviceChoice::Cpu, Some(dtype)).unwrap_err();
+            let message = message.to_string();
+            assert!(message.starts_with(dtype.name()), "{message}");
+            assert!(
+                message.contains("f32") && message.contains("int8"),
+                "{message}"
+            );
+        }
+    }
+}
