@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use std::{collections::HashMap, time::Instant};
 use unprompt_hub::{Hub, Progress};
 use unprompt_image::Limits;
+use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
 
 /// What a caller may ask of a prediction.
@@ -53,7 +54,8 @@ enum Found {
 }
 
 impl Predictor {
-    /// Loads a preset's models, fetching those that are not here.
+    /// Loads a preset's models, fetching those that are not here; `progress` is told of what is
+    /// fetched, `tables` of label tables that are embedded for the first time.
     ///
     /// # Errors
     /// When a model cannot be had or is not of the kind that the preset needs.
@@ -62,6 +64,7 @@ impl Predictor {
         preset: Preset,
         compute: &Compute,
         progress: &dyn Progress,
+        tables: &dyn TableProgress,
     ) -> Result<Self> {
         let mut receipts = Vec::new();
         let (resolved, encoder) = load_sentence_encoder(hub, &preset.encoder, compute, progress)?;
@@ -76,6 +79,7 @@ impl Predictor {
             compute,
             &mut receipts,
             progress,
+            tables,
         )?;
         let receipt = Receipt {
             version: env!("CARGO_PKG_VERSION").into(),
