@@ -213,9 +213,9 @@ impl Block {
 impl Block {
     /// What follows attention, from the tokens before the block and what they attended to.
     fn after_attention(&self, hidden: &Tensor, attended: &Tensor) -> Result<Tensor> {
-        let hidden = (hidden + self.attention_output.forward(attended)?)?;
+        let hidden = self.attention_output.forward_residual(attended, hidden)?;
         let inner = self.inner.forward(&self.inner_norm.forward(&hidden)?)?;
-        Ok((hidden + self.output.forward(&inner)?)?)
+        Ok(self.output.forward_residual(&inner, &hidden)?)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::{
     activation::exp,
-    cpu::{contiguous, zeros},
-    matmul::{Product, accumulate_columns, accumulate_tile, write},
-    panels::{PANEL, Panels, TILE_ROWS, Tiles, tile_rows},
+    cpu::contiguous,
+    matmul::{Product, Sides, accumulate_tile, tile_height},
+    output::{Unwritten, written},
+    panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles},
+    reduction::{CHAINS, join},
 };
 use candle_core::{CpuStorage, CustomOp1, D, IndexOp, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -97,12 +99,9 @@ impl CustomOp1 for SelfAttention<'_> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = contiguous(self.name(), storage, layout)?;
-        let mut out = zeros(layout.dims()[0] * self.width);
-        if !out.is_empty() {
-            self.heads(qkv, &mut out)
-                .into_par_iter()
-                .for_each(Head::run);
-        }
+        let out = written(layout.dims()[0] * self.width, |out| {
+            self.heads(qkv, out).into_par_iter().for_each(Head::run);
+        })?;
         Ok((CpuStorage::F32(out), (layout.dims()[0], self.width).into()))
     }
 }
@@ -117,16 +116,15 @@ struct Head<'a> {
     scale: f32,
     mask: Mask,
     /// This head's part of each token's output.
-    rows: Vec<&'a mut [f32]>,
+    rows: Vec<Unwritten<'a>>,
 }
 
 impl SelfAttention<'_> {
-    fn heads<'a>(&self, qkv: &'a [f32], out: &'a mut [f32]) -> Vec<Head<'a>> {
+    fn heads<'a>(&self, qkv: &'a [f32], mut out: Unwritten<'a>) -> Vec<Head<'a>> {
         let (width, stride) = (self.width, 3 * self.width);
         let head_width = width / self.heads;
         let mut heads = Vec::with_capacity(self.lengths.len() * self.heads);
         let mut start = 0;
-        let mut rows = out.chunks_exact_mut(width);
         for &length in self.lengths.iter().filter(|length| **length > 0) {
             let first = heads.len();
             heads.extend((0..self.heads).map(|head| {
@@ -141,9 +139,10 @@ impl SelfAttention<'_> {
                     rows: Vec::with_capacity(length),
                 }
             }));
-            for row in rows.by_ref().take(length) {
-                for (head, part) in heads[first..].iter_mut().zip(row.chunks_mut(head_width)) {
-                    head.rows.push(part);
+            for _ in 0..length {
+                let mut row = out.take(width);
+                for head in &mut heads[first..] {
+                    head.rows.push(row.take(head_width));
                 }
             }
             start += length;
@@ -155,110 +154,151 @@ impl SelfAttention<'_> {
 impl Head<'_> {
     fn run(self) {
         let (length, head_width) = (self.rows.len(), self.rows[0].len());
-        let keys = Tiles::new(self.key, length, head_width, self.stride);
-        let values = Panels::from_columns(self.value, head_width, length, self.stride);
-        let queries = Panels::from_rows(self.query, length, head_width, self.stride);
-        let mut rows = self.rows;
         let arch = Arch::new();
-        rows.par_chunks_mut(PANEL)
-            .enumerate()
-            .for_each(|(panel, rows)| {
-                arch.dispatch(QueryPanel {
-                    first: panel * PANEL,
-                    queries: queries.panel(panel),
-                    keys: &keys,
-                    values: &values,
-                    scale: self.scale,
-                    mask: self.mask,
-                    rows,
-                });
+        let shape = (length, head_width);
+        let queries = Tiles::new(self.query, shape, self.stride, tile_height(arch));
+        let keys = Panels::from_rows(self.key, length, head_width, self.stride);
+        let values = Panels::from_columns(self.value, head_width, length, self.stride);
+        let mut rest = self.rows.into_iter();
+        let tiles: Vec<_> = queries
+            .starts()
+            .windows(2)
+            .map(|tile| rest.by_ref().take(tile[1] - tile[0]).collect())
+            .collect();
+        tiles.into_par_iter().enumerate().for_each(|(tile, rows)| {
+            arch.dispatch(QueryTile {
+                queries: queries.tile(tile).0,
+                first: queries.starts()[tile],
+                keys: &keys,
+                values: &values,
+                scale: self.scale,
+                mask: self.mask,
+                rows,
             });
+        });
     }
 }
 
-/// As many queries as a panel holds, from `first` on.
-///
-/// Keys are rows and queries are columns of the scores: soft-max then runs down the columns, in
-/// whole vectors, and the scores are at once the left-hand tiles of their product with the values.
-struct QueryPanel<'a, 'b> {
+/// One tile of queries, from `first` on.
+struct QueryTile<'a, 'b> {
+    queries: &'a [[f32; CHUNK]],
     first: usize,
-    queries: &'a [f32],
-    keys: &'a Tiles,
+    keys: &'a Panels,
     values: &'a Panels,
     scale: f32,
     mask: Mask,
-    rows: &'a mut [&'b mut [f32]],
+    rows: Vec<Unwritten<'b>>,
 }
 
-impl WithSimd for QueryPanel<'_, '_> {
+impl WithSimd for QueryTile<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let height = self.rows.len();
         let length = self.values.k();
         let seen = match self.mask {
             Mask::None => length,
-            Mask::Causal => length.min(self.first + PANEL),
+            Mask::Causal => length.min(self.first + height),
         };
-        // One more, so that a row's later columns are followed by as many values as its first.
-        let tiles = seen.div_ceil(TILE_ROWS);
-        let mut scores = vec![0.0; (tiles + 1) * TILE_ROWS * PANEL];
-        let scores: &mut [Product] = scores.as_chunks_mut().0.as_chunks_mut().0;
-        for (tile, scores) in scores[..tiles].iter_mut().enumerate() {
-            let (keys, rows, _) = self.keys.tile(tile);
-            accumulate_tile(simd, keys, rows, self.queries, scores);
+        let mut scores = vec![[0.0; CHUNK]; score_chunks(seen) * height];
+        score_tile(simd, self.queries, self.keys, seen, height, &mut scores);
+        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+        let mut factors = [0.0; TILE_ROWS];
+        for r in 0..height {
+            let seen = match self.mask {
+                Mask::None => seen,
+                Mask::Causal => self.first + r + 1,
+            };
+            factors[r] = exponentials(&mut scores[r..], height, seen, self.scale).recip();
         }
-        let scores = scores.as_flattened_mut();
-        let masked = match self.mask {
-            Mask::None => seen,
-            Mask::Causal => self.first,
-        };
-        softmax(&mut scores[..seen], self.scale, masked);
-        let scores = scores.as_flattened();
-        for (tile, rows) in self.rows.chunks_mut(TILE_ROWS).enumerate() {
-            // 12, 12 and 8 of the panel's queries at most.
-            let queries = &scores[tile * TILE_ROWS..];
-            for panel in 0..self.values.count() {
-                let values = &self.values.panel(panel)[..seen * PANEL];
-                let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
-                accumulate_columns(simd, queries, tile_rows(rows.len()), values, &mut product);
-                for (row, product) in rows.iter_mut().zip(&product) {
-                    write(&mut row[panel * PANEL..], product);
+        for panel in 0..self.values.count() {
+            let sides = Sides {
+                x: &scores[..seen.div_ceil(CHUNK) * height],
+                panel: &self.values.panel(panel)[..seen],
+                next: &[],
+            };
+            accumulate_tile(simd, sides, height, &mut product, false);
+            for ((product, factor), row) in product.iter_mut().zip(&factors).zip(&mut self.rows) {
+                for value in product.iter_mut() {
+                    *value *= factor;
                 }
+                row.push(product);
             }
         }
     }
 }
 
-/// Soft-max of `scale * scores` down each column, in place. From row `masked` on, the mask is
-/// causal: row `masked + i` does not exist for the first `i` columns.
+/// Chunks of the scores of `seen` keys, in whole panels.
+pub(crate) fn score_chunks(seen: usize) -> usize {
+    seen.div_ceil(PANEL) * (PANEL / CHUNK)
+}
+
+/// The scores of one tile of queries with the first `seen` keys, as a left-hand tile of their
+/// product with the values: by chunks of keys, then by query. A panel of keys is two chunks.
 #[inline(always)]
-fn softmax(scores: &mut [[f32; PANEL]], scale: f32, masked: usize) {
-    for (hidden, row) in scores[masked..].iter_mut().enumerate() {
-        row[..hidden].fill(f32::NEG_INFINITY);
-    }
-    let mut largest = [f32::NEG_INFINITY; PANEL];
-    for row in scores.iter() {
-        for (largest, value) in largest.iter_mut().zip(row) {
-            *largest = largest.max(*value);
+pub(crate) fn score_tile<S: Simd>(
+    simd: S,
+    queries: &[[f32; CHUNK]],
+    keys: &Panels,
+    seen: usize,
+    height: usize,
+    scores: &mut [[f32; CHUNK]],
+) {
+    let chunks = scores.chunks_exact_mut(PANEL / CHUNK * height);
+    for (panel, scores) in chunks.enumerate().take(seen.div_ceil(PANEL)) {
+        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+        let sides = Sides {
+            x: queries,
+            panel: keys.panel(panel),
+            next: &[],
+        };
+        accumulate_tile(simd, sides, height, &mut product, false);
+        for (r, product) in product[..height].iter().enumerate() {
+            for (half, values) in product.as_chunks().0.iter().enumerate() {
+                scores[half * height + r] = *values;
+            }
         }
     }
-    // Row by row, whatever the vectors' width: the same bits on every machine.
-    let mut total = [0.0f32; PANEL];
-    for (index, row) in scores.iter_mut().enumerate() {
-        for (value, largest) in row.iter_mut().zip(&largest) {
-            *value = exp((*value - largest) * scale);
-        }
-        row[..index.saturating_sub(masked)].fill(0.0);
-        for (total, value) in total.iter_mut().zip(row.iter()) {
-            *total += value;
+}
+
+/// Turns scores, the first `seen` of the chunks that are `step` apart, into `exp(scale * (score -
+/// largest))`, those after them into zeros, and returns the sum. It runs in as many chains as a
+/// chunk has values, joined in a fixed order: the same bits on every machine.
+#[inline(always)]
+pub(crate) fn exponentials(
+    scores: &mut [[f32; CHUNK]],
+    step: usize,
+    seen: usize,
+    scale: f32,
+) -> f32 {
+    let mut largest = [f32::NEG_INFINITY; CHUNK];
+    for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
+        hide(scores, chunk, seen, f32::NEG_INFINITY);
+        for (largest, score) in largest.iter_mut().zip(scores) {
+            *largest = largest.max(*score);
         }
     }
-    let factors = total.map(|total| 1.0 / total);
-    for row in scores.iter_mut() {
-        for (value, factor) in row.iter_mut().zip(&factors) {
-            *value *= factor;
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut total = [0.0f32; CHAINS];
+    for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
+        for score in scores.iter_mut() {
+            *score = exp((*score - largest) * scale);
         }
+        hide(scores, chunk, seen, 0.0);
+        for (total, score) in total.iter_mut().zip(scores) {
+            *total += *score;
+        }
+    }
+    join(total)
+}
+
+/// Replaces what a chunk holds beyond the first `seen` values of its row.
+#[inline(always)]
+fn hide(scores: &mut [f32; CHUNK], chunk: usize, seen: usize, value: f32) {
+    let left = seen.saturating_sub(chunk * CHUNK);
+    if left < CHUNK {
+        scores[left..].fill(value);
     }
 }
 

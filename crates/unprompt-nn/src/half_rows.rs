@@ -4,11 +4,16 @@
 //! memory or in a mapped file, and are widened to f32 a tile at a time on their way.
 
 use crate::{
-    matmul::Product,
-    panels::{PANEL, Panels, TILE_ROWS},
+    panels::{PANEL, Panels},
     prefetch::prefetch,
 };
 use pulp::{Arch, Simd, WithSimd};
+
+/// Rows in a tile.
+const TILE_ROWS: usize = 12;
+
+/// One tile's sums: rows by vectors.
+type Product = [[f32; PANEL]; TILE_ROWS];
 
 /// Tiles of rows that wait, widened, in the second-level cache while the panels pass.
 const BLOCK_TILES: usize = 8;
@@ -126,8 +131,7 @@ impl Multiply<'_> {
                     widen(&row[start..end], &mut target[..end - start]);
                 }
                 for (part, sums) in sums.chunks_exact_mut(BLOCK_TILES).enumerate() {
-                    let panel = &panels.panel(part)[start * PANEL..end * PANEL];
-                    let panel = panel.as_chunks::<PANEL>().0;
+                    let panel = &panels.panel(part)[start..end];
                     for (index, (tile, sums)) in tiles[..count].iter().zip(sums).enumerate() {
                         if part == 0 {
                             // Brought nearer while this tile is busy: a third less time.

@@ -1,7 +1,8 @@
 //! Layer normalisation over the last dimension, with the residual addition before it fused in.
 
 use crate::{
-    cpu::{contiguous, parameter, zeros},
+    cpu::{contiguous, parameter},
+    output::{Unwritten, written},
     reduction::{CHAINS, join},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
@@ -67,6 +68,25 @@ impl LayerNorm {
         }
     }
 
+    /// Normalises all rows of `x`, of `x + residual` where there is one.
+    fn rows(&self, x: &[f32], residual: Option<&[f32]>) -> Result<Vec<f32>> {
+        let width = self.values.len();
+        let arch = Arch::new();
+        written(x.len(), |mut out| {
+            let rows: Vec<_> = (0..x.len() / width).map(|_| out.take(width)).collect();
+            let normalise = |buffer: &mut Vec<f32>, (index, mut out): (usize, Unwritten<'_>)| {
+                let place = index * width..(index + 1) * width;
+                let residual = residual.map(|residual| &residual[place.clone()]);
+                arch.dispatch(Row(self, buffer, &x[place], residual));
+                out.extend(buffer);
+            };
+            rows.into_par_iter()
+                .with_min_len(32)
+                .enumerate()
+                .for_each_init(|| vec![0.0; width], normalise);
+        })
+    }
+
     fn composed(&self, x: &Tensor) -> Result<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
@@ -91,13 +111,7 @@ impl CustomOp1 for LayerNorm {
             );
         }
         let x = contiguous("layer norm", x, layout)?;
-        let mut out = zeros(x.len());
-        let arch = Arch::new();
-        out.par_chunks_mut(width)
-            .zip(x.par_chunks(width))
-            .with_min_len(32)
-            .for_each(|(out, x)| arch.dispatch(Row(self, out, x, None)));
-        Ok((CpuStorage::F32(out), layout.shape().clone()))
+        Ok((CpuStorage::F32(self.rows(x, None)?), layout.shape().clone()))
     }
 }
 
@@ -123,16 +137,10 @@ impl CustomOp2 for LayerNorm {
         }
         let x = contiguous("layer norm", x, x_layout)?;
         let residual = contiguous("layer norm", residual, residual_layout)?;
-        let mut out = zeros(x.len());
-        let arch = Arch::new();
-        out.par_chunks_mut(width)
-            .zip(x.par_chunks(width))
-            .zip(residual.par_chunks(width))
-            .with_min_len(32)
-            .for_each(|((out, x), residual)| {
-                arch.dispatch(Row(self, out, x, Some(residual)));
-            });
-        Ok((CpuStorage::F32(out), x_layout.shape().clone()))
+        Ok((
+            CpuStorage::F32(self.rows(x, Some(residual))?),
+            x_layout.shape().clone(),
+        ))
     }
 }
 

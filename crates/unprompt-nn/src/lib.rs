@@ -11,7 +11,8 @@
 //! alone, in a batch and on any machine.
 //!
 //! Invariant: what needs `unsafe` is in `quantised/kernel.rs`, which calls the byte instructions
-//! that it has found on the machine, and in `prefetch.rs`, a hint.
+//! that it has found on the machine, in `prefetch.rs`, a hint, and in `output.rs`, which counts what
+//! is written to memory that nobody cleared.
 
 mod activation;
 mod attention;
@@ -25,6 +26,7 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod memory_attention;
+mod output;
 mod panels;
 mod prefetch;
 mod prefix_attention;

@@ -2,8 +2,9 @@
 
 use crate::{
     Activation,
-    cpu::{contiguous, parameter, with_parameter, zeros},
+    cpu::{contiguous, parameter, with_parameter},
     matmul::{Epilogue, multiply},
+    output::written,
     panels::{PANEL, Panels},
     quantised::{self, QuantisedPanels},
 };
@@ -167,22 +168,19 @@ impl Linear {
         };
         let x = contiguous("linear", x.0, x.1)?;
         let rows = x.len().checked_div(k).unwrap_or(0);
-        let mut out = zeros(rows * n);
         let finish = Finish {
             bias: bias.as_deref(),
             activation: self.activation,
             residual,
             n,
         };
-        match &self.weights {
-            Weights::Packed { weight, arch, .. } => {
-                multiply(*arch, x, rows, weight, &mut out, &finish);
-            }
+        let out = written(rows * n, |out| match &self.weights {
+            Weights::Packed { weight, arch, .. } => multiply(*arch, x, rows, weight, out, &finish),
             Weights::Quantised { weight, .. } => {
-                quantised::multiply(x, rows, weight, &mut out, &finish);
+                quantised::multiply(x, rows, weight, out, &finish);
             }
             Weights::Stored { .. } => {}
-        }
+        })?;
         Ok((CpuStorage::F32(out), dims.into()))
     }
 }

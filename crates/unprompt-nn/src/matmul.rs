@@ -7,7 +7,8 @@
 //! that fit the first-level cache; between two blocks the sum waits in the output.
 
 use crate::{
-    panels::{PANEL, Panels, TILE_ROWS, Tiles},
+    output::Unwritten,
+    panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles, tile_starts},
     prefetch::prefetch,
 };
 use pulp::{Arch, Simd, WithSimd};
@@ -17,15 +18,30 @@ use rayon::prelude::*;
 /// between threads.
 const PARALLEL_WORK: usize = 1 << 20;
 
-/// Tiles in a block of rows: with a block of their inner dimension they stay in the second-level
-/// cache while panels pass.
-const BLOCK_TILES: usize = 36;
+/// Values of `x` in a block of rows by a block of k: they stay in the second-level cache while
+/// panels pass.
+const BLOCK_VALUES: usize = 9 << 15;
 
-/// Panels in a piece of work at most: its sums stay in the second-level cache.
-const MOST_PANELS: usize = 4;
+/// Panels in a piece of work at most: where k has several blocks, the piece's sums wait in the
+/// second-level cache.
+const MOST_PANELS: usize = 12;
 
 /// Pieces of work for each thread, so that a slow one can be helped.
 const PIECES: usize = 4;
+
+/// Tiles from which on a piece's share of the weights is worth fetching for it alone.
+const LEAST_TILES: usize = 8;
+
+/// Tiles in such a piece at most: with its sums they stay in the second-level cache.
+const MOST_TILES: usize = 10;
+
+/// Values of k in a block where vectors have sixteen lanes: they read a panel from the second-level
+/// cache as fast as they compute.
+const DEEP: usize = 1024;
+
+/// The same where vectors are shorter: a panel's and a tile's part of a block fit the first-level
+/// cache.
+const SHALLOW: usize = 128;
 
 /// One tile's outputs: rows by output features.
 pub(crate) type Product = [[f32; PANEL]; TILE_ROWS];
@@ -44,79 +60,152 @@ pub(crate) fn multiply(
     x: &[f32],
     m: usize,
     weight: &Panels,
-    out: &mut [f32],
+    out: Unwritten<'_>,
     epilogue: &impl Epilogue,
 ) {
     let (n, k) = (weight.n(), weight.k());
-    if out.is_empty() {
+    if out.len() == 0 {
         return;
     }
-    let tiles = Tiles::new(x, m, k, k);
-    share(m, n, k, out, |piece| {
+    let run = |left: Left<'_>, piece: Piece<'_>| {
         arch.dispatch(Block {
-            tiles: &tiles,
+            left,
             weight,
             piece,
             epilogue,
         });
-    });
+    };
+    let starts = tile_starts(m, tile_height(arch));
+    let cut = Cut::new(starts.len() - 1, (m, n, k));
+    // With a block of rows for each piece, the rows are packed where they are used, in memory that
+    // the thread's cache still holds.
+    if tile_height(arch) == TILE_ROWS && cut.has_rows_for_each_piece((n, k)) {
+        let cut = cut.by_rows();
+        share(&starts, n, cut, out, |piece| run(Left::Rows(x), piece));
+    } else {
+        let tiles = Tiles::in_parallel(x, (m, k), k, tile_height(arch));
+        share(&starts, n, cut, out, |piece| {
+            run(Left::Packed(&tiles), piece);
+        });
+    }
+}
+
+/// Rows of the largest tile whose sums fit the machine's registers, the smaller ones two at once.
+pub(crate) fn tile_height(arch: Arch) -> usize {
+    match arch {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => 14,
+        _ => 12,
+    }
 }
 
 /// What one thread does at a time: a block of the outputs.
 pub(crate) struct Piece<'a> {
-    /// The first tile and the first panel.
+    /// The first row, tile and panel.
+    pub(crate) row: usize,
     pub(crate) tile: usize,
     pub(crate) panel: usize,
     /// The block's part of each of its rows.
-    pub(crate) rows: Vec<&'a mut [f32]>,
+    pub(crate) rows: Vec<Unwritten<'a>>,
 }
 
-/// Divides `out`, (m, n), into blocks of whole tiles and panels and hands each to a thread.
+/// How a product is divided between threads.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    threads: usize,
+    tiles: usize,
+    row_blocks: usize,
+    panels: usize,
+    /// Groups of panels.
+    groups: usize,
+}
+
+impl Cut {
+    /// For `m` rows in so many tiles, `n` output features and an inner dimension of `k`.
+    pub(crate) fn new(tiles: usize, (m, n, k): (usize, usize, usize)) -> Self {
+        let threads = if m * n * k < PARALLEL_WORK {
+            1
+        } else {
+            rayon::current_num_threads()
+        };
+        let panels = n.div_ceil(PANEL);
+        let row_blocks = (m * k.min(DEEP)).div_ceil(BLOCK_VALUES).clamp(1, tiles);
+        let groups = match threads {
+            1 => 1,
+            _ => (PIECES * threads).div_ceil(row_blocks),
+        };
+        Self {
+            threads,
+            tiles,
+            row_blocks,
+            panels,
+            groups: groups.max(panels.div_ceil(MOST_PANELS)).min(panels),
+        }
+    }
+
+    /// Whether there are enough rows to divide them only, and the sums between two blocks of k
+    /// fit the second-level cache.
+    fn has_rows_for_each_piece(self, (n, k): (usize, usize)) -> bool {
+        self.tiles >= LEAST_TILES * PIECES * self.threads && (k <= DEEP || n <= DEEP + DEEP / 4)
+    }
+
+    fn by_rows(self) -> Self {
+        let row_blocks = self.tiles.div_ceil(MOST_TILES);
+        Self {
+            row_blocks: row_blocks.max(PIECES * self.threads).min(self.tiles),
+            groups: 1,
+            ..self
+        }
+    }
+}
+
+/// Divides `out`, (rows, n), into blocks of whole tiles and panels and hands each to a thread.
+/// `starts` are those of the tiles, as [`tile_starts`].
 pub(crate) fn share(
-    m: usize,
+    starts: &[usize],
     n: usize,
-    k: usize,
-    out: &mut [f32],
+    cut: Cut,
+    mut out: Unwritten<'_>,
     work: impl Fn(Piece<'_>) + Sync,
 ) {
-    let threads = if m * n * k < PARALLEL_WORK {
-        1
-    } else {
-        rayon::current_num_threads()
-    };
-    let (tiles, panels) = (m.div_ceil(TILE_ROWS), n.div_ceil(PANEL));
-    let row_blocks = tiles.div_ceil(BLOCK_TILES);
-    let rows = tiles.div_ceil(row_blocks) * TILE_ROWS;
-    let groups = match threads {
-        1 => 1,
-        _ => (PIECES * threads).div_ceil(row_blocks),
-    };
-    let groups = groups.max(panels.div_ceil(MOST_PANELS)).min(panels);
-    let columns = panels.div_ceil(groups) * PANEL;
+    let columns = cut.panels.div_ceil(cut.groups) * PANEL;
     let groups = n.div_ceil(columns);
-    let mut pieces = Vec::with_capacity(row_blocks * groups);
-    for (block, out) in out.chunks_mut(rows * n).enumerate() {
+    let mut pieces = Vec::with_capacity(cut.row_blocks * groups);
+    for block in 0..cut.row_blocks {
+        let tile = block * cut.tiles / cut.row_blocks;
+        let rows = starts[tile]..starts[(block + 1) * cut.tiles / cut.row_blocks];
         let first = pieces.len();
         pieces.extend((0..groups).map(|group| Piece {
-            tile: block * rows / TILE_ROWS,
+            row: rows.start,
+            tile,
             panel: group * columns / PANEL,
-            rows: Vec::with_capacity(out.len() / n),
+            rows: Vec::with_capacity(rows.len()),
         }));
-        for row in out.chunks_exact_mut(n) {
-            for (piece, part) in pieces[first..].iter_mut().zip(row.chunks_mut(columns)) {
-                piece.rows.push(part);
+        for _ in rows {
+            let mut row = out.take(n);
+            for piece in &mut pieces[first..] {
+                piece.rows.push(row.take(columns));
             }
         }
     }
-    if threads == 1 {
+    if cut.threads == 1 {
         pieces.into_iter().for_each(work);
     } else {
         pieces.into_par_iter().with_max_len(1).for_each(&work);
     }
 }
 
+/// The left-hand side of a block.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    /// Packed once for all pieces.
+    Packed(&'a Tiles),
+    /// As it is: all rows, of k values.
+    Rows(&'a [f32]),
+}
+
 struct Block<'a, E> {
-    tiles: &'a Tiles,
+    left: Left<'a>,
     weight: &'a Panels,
     piece: Piece<'a>,
     epilogue: &'a E,
@@ -128,156 +217,178 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self {
-            tiles,
+            left,
             weight,
             mut piece,
             epilogue,
         } = self;
         let k = weight.k();
-        // A panel's and a tile's part of a block of k fit the first-level cache: 32 KiB where
-        // vectors have eight lanes, 48 KiB where they have sixteen.
-        let longest = if S::F32_LANES >= 16 { 256 } else { 128 };
-        let step = k.div_ceil(k.div_ceil(longest).max(1)).max(1);
+        let longest = if S::F32_LANES >= 16 { DEEP } else { SHALLOW };
+        let step = k
+            .div_ceil(k.div_ceil(longest).max(1))
+            .next_multiple_of(CHUNK)
+            .max(CHUNK);
         let panels = piece.rows[0].len().div_ceil(PANEL);
-        let count = piece.rows.len().div_ceil(TILE_ROWS);
+        let tiles = match left {
+            Left::Packed(tiles) => tiles.starts()[piece.tile..]
+                .iter()
+                .take_while(|start| **start < piece.row + piece.rows.len())
+                .count(),
+            Left::Rows(_) => piece.rows.len().div_ceil(TILE_ROWS),
+        };
         // Between two blocks of k the sums wait here, close together.
-        let mut products = vec![0.0; panels * count * TILE_ROWS * PANEL];
-        let products = products.as_chunks_mut().0.as_chunks_mut().0;
+        let waiting = if step < k { panels * tiles } else { 1 };
+        let mut products = vec![[[0.0; PANEL]; TILE_ROWS]; waiting];
         for start in (0..k.max(1)).step_by(step) {
             let end = k.min(start + step);
-            for (index, products) in products.chunks_exact_mut(count).enumerate() {
-                let panel = weight.panel(piece.panel + index);
-                let panel = &panel[start * PANEL..end * PANEL];
+            let packed = match left {
+                Left::Packed(_) => None,
+                Left::Rows(x) => Some(Tiles::new(
+                    &x[piece.row * k + start..],
+                    (piece.rows.len(), end - start),
+                    k,
+                    TILE_ROWS,
+                )),
+            };
+            for index in 0..panels {
+                let panel = &weight.panel(piece.panel + index)[start..end];
                 // What is multiplied next, brought nearer part by part while this one is busy.
-                let next = if index + 1 < panels {
-                    &weight.panel(piece.panel + index + 1)[start * PANEL..end * PANEL]
-                } else {
-                    &weight.panel(piece.panel)[end * PANEL..k.min(end + step) * PANEL]
+                let (next_panel, next_start) = match (index + 1 < panels, end < k) {
+                    (true, _) => (piece.panel + index + 1, start),
+                    (false, true) => (piece.panel, end),
+                    (false, false) => ((piece.panel + panels) % weight.count(), 0),
                 };
-                let mut next = next.chunks(next.len().div_ceil(count).max(1));
-                let rows = piece.rows.chunks_mut(TILE_ROWS);
-                for (tile, (product, targets)) in products.iter_mut().zip(rows).enumerate() {
-                    let (x, rows, _) = tiles.tile(piece.tile + tile);
-                    let x = &x[start * rows..end * rows];
-                    prefetch(next.next().unwrap_or_default());
-                    if end == k {
-                        for target in targets.iter() {
-                            prefetch(&target[index * PANEL..target.len().min((index + 1) * PANEL)]);
+                let next = &weight.panel(next_panel)[next_start..k.min(next_start + step)];
+                let mut next = next.chunks(next.len().div_ceil(tiles).max(1));
+                let mut row = 0;
+                for tile in 0..tiles {
+                    let (x, height) = match (&packed, left) {
+                        (None, Left::Packed(tiles)) => {
+                            let (x, height) = tiles.tile(piece.tile + tile);
+                            let chunks = start / CHUNK * height..end.div_ceil(CHUNK) * height;
+                            (&x[chunks], height)
                         }
-                    }
-                    accumulate_tile(simd, x, rows, panel, product);
+                        (Some(tiles), _) => tiles.tile(tile),
+                        (None, Left::Rows(_)) => continue,
+                    };
+                    let product = &mut products[(index * tiles + tile) % waiting];
+                    let sides = Sides {
+                        x,
+                        panel,
+                        next: next.next().unwrap_or_default(),
+                    };
+                    accumulate_tile(simd, sides, height, product, start > 0);
                     if end == k {
-                        let row = (piece.tile + tile) * TILE_ROWS;
+                        let targets = &mut piece.rows[row..row + height];
                         let column = (piece.panel + index) * PANEL;
                         for (r, (product, target)) in product.iter_mut().zip(targets).enumerate() {
-                            epilogue.finish(row + r, column, product);
-                            write(&mut target[index * PANEL..], product);
+                            epilogue.finish(piece.row + row + r, column, product);
+                            target.push(product);
                         }
                     }
+                    row += height;
                 }
             }
         }
     }
 }
 
-/// `values`, as many as `target` takes.
-#[inline(always)]
-pub(crate) fn write(target: &mut [f32], values: &[f32; PANEL]) {
-    // Nearly always a whole panel, which the compiler then copies as a few vectors.
-    match target.first_chunk_mut() {
-        Some(target) => *target = *values,
-        None => target.copy_from_slice(&values[..target.len()]),
-    }
+/// The two sides of a product of a tile and a panel, and what is prefetched meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct Sides<'a> {
+    /// (chunks, rows, CHUNK)
+    pub(crate) x: &'a [[f32; CHUNK]],
+    /// (k, PANEL)
+    pub(crate) panel: &'a [[f32; PANEL]],
+    /// As much as is multiplied next.
+    pub(crate) next: &'a [[f32; PANEL]],
 }
 
-/// Adds one tile of `x`, (k, rows), times one panel, (k, PANEL), to `product`. `rows` is one of
-/// [`crate::panels::tile_rows`].
+/// Multiplies a tile of `rows` rows by a panel and, if it is to `resume`, adds to `product`.
 #[inline(always)]
 pub(crate) fn accumulate_tile<S: Simd>(
     simd: S,
-    x: &[f32],
+    sides: Sides<'_>,
     rows: usize,
-    panel: &[f32],
     product: &mut Product,
+    resume: bool,
 ) {
-    match rows {
-        1 => accumulate::<S, 1, 1>(simd, x, panel, product),
-        2 => accumulate::<S, 2, 2>(simd, x, panel, product),
-        4 => accumulate::<S, 4, 4>(simd, x, panel, product),
-        6 => accumulate::<S, 6, 6>(simd, x, panel, product),
-        8 => accumulate::<S, 8, 8>(simd, x, panel, product),
-        _ => accumulate::<S, 12, 12>(simd, x, panel, product),
-    }
-}
-
-/// The same for a tile that is the beginning of each row of (k, PANEL).
-#[inline(always)]
-pub(crate) fn accumulate_columns<S: Simd>(
-    simd: S,
-    x: &[f32],
-    rows: usize,
-    panel: &[f32],
-    product: &mut Product,
-) {
-    match rows {
-        1 => accumulate::<S, 1, PANEL>(simd, x, panel, product),
-        2 => accumulate::<S, 2, PANEL>(simd, x, panel, product),
-        4 => accumulate::<S, 4, PANEL>(simd, x, panel, product),
-        6 => accumulate::<S, 6, PANEL>(simd, x, panel, product),
-        8 => accumulate::<S, 8, PANEL>(simd, x, panel, product),
-        _ => accumulate::<S, 12, PANEL>(simd, x, panel, product),
-    }
-}
-
-/// The first `ROWS` values of each `STRIDE` of `x`.
-#[inline(always)]
-fn accumulate<S: Simd, const ROWS: usize, const STRIDE: usize>(
-    simd: S,
-    x: &[f32],
-    panel: &[f32],
-    product: &mut Product,
-) {
-    let (x, panel) = (x.as_chunks::<STRIDE>().0, panel.as_chunks::<PANEL>().0);
-    // 16 lanes have 32 registers; 8 lanes have 16, so a large tile is done as two.
-    for vector in (0..PANEL / S::F32_LANES).step_by(2) {
-        match ROWS {
-            8 if S::F32_LANES < 16 => {
-                accumulate_rows::<S, 4, 0, STRIDE>(simd, x, panel, vector, product);
-                accumulate_rows::<S, 4, 4, STRIDE>(simd, x, panel, vector, product);
+    // 16 lanes have 32 registers; 8 lanes have 16, so a large tile is done in parts.
+    macro_rules! rows {
+        ($rows:literal, $($first:literal: $count:literal),+) => {{
+            if S::F32_LANES >= 16 {
+                accumulate::<S, $rows, 0, $rows>(simd, sides, 0, product, resume);
+            } else {
+                for vector in (0..PANEL / S::F32_LANES).step_by(2) {
+                    $(accumulate::<S, $count, $first, $rows>(simd, sides, vector, product, resume);)+
+                }
             }
-            12 if S::F32_LANES < 16 => {
-                accumulate_rows::<S, 6, 0, STRIDE>(simd, x, panel, vector, product);
-                accumulate_rows::<S, 6, 6, STRIDE>(simd, x, panel, vector, product);
-            }
-            _ => accumulate_rows::<S, ROWS, 0, STRIDE>(simd, x, panel, vector, product),
-        }
+        }};
+    }
+    match rows {
+        1 => rows!(1, 0: 1),
+        2 => rows!(2, 0: 2),
+        3 => rows!(3, 0: 3),
+        4 => rows!(4, 0: 4),
+        5 => rows!(5, 0: 5),
+        6 => rows!(6, 0: 6),
+        7 => rows!(7, 0: 4, 4: 3),
+        8 => rows!(8, 0: 4, 4: 4),
+        9 => rows!(9, 0: 5, 5: 4),
+        10 => rows!(10, 0: 5, 5: 5),
+        11 => rows!(11, 0: 6, 6: 5),
+        12 => rows!(12, 0: 6, 6: 6),
+        13 => rows!(13, 0: 5, 5: 4, 9: 4),
+        _ => rows!(14, 0: 5, 5: 5, 10: 4),
     }
 }
 
-/// `ROWS` rows from `FIRST` on, by two vectors.
+/// `ROWS` rows from `FIRST` on of a tile of `HEIGHT`, by two vectors.
 #[inline(always)]
-fn accumulate_rows<S: Simd, const ROWS: usize, const FIRST: usize, const STRIDE: usize>(
+fn accumulate<S: Simd, const ROWS: usize, const FIRST: usize, const HEIGHT: usize>(
     simd: S,
-    x: &[[f32; STRIDE]],
-    panel: &[[f32; PANEL]],
+    sides: Sides<'_>,
     vector: usize,
     product: &mut Product,
+    resume: bool,
 ) {
     // Loops, no closures: a closure may stay a function of its own, without the instructions of
     // `S`. And nothing but the products in the inner loop: any other instruction may take one of
     // the two ports that they need.
     let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
-    for r in 0..ROWS {
-        let (product, _) = S::as_simd_f32s(&product[FIRST + r]);
-        sums[r] = [product[vector], product[vector + 1]];
-    }
-    for (x, weights) in x.iter().zip(panel) {
-        let (weights, _) = S::as_simd_f32s(weights);
-        let weights = [weights[vector], weights[vector + 1]];
+    if resume {
         for r in 0..ROWS {
-            let value = simd.splat_f32s(x[FIRST + r]);
-            sums[r][0] = simd.mul_add_f32s(value, weights[0], sums[r][0]);
-            sums[r][1] = simd.mul_add_f32s(value, weights[1], sums[r][1]);
+            let (product, _) = S::as_simd_f32s(&product[FIRST + r]);
+            sums[r] = [product[vector], product[vector + 1]];
+        }
+    }
+    let (tile, _) = sides.x.as_chunks::<HEIGHT>();
+    let (chunks, rest) = sides.panel.as_chunks::<CHUNK>();
+    // A few lines at a time: more would hold up the loads that the sums wait for.
+    let ahead = (sides.next.len() * CHUNK).div_ceil(sides.panel.len().max(1));
+    let mut next = sides.next.chunks(ahead.max(1));
+    macro_rules! step {
+        ($x:expr, $k:expr, $weights:expr) => {
+            let (weights, _) = S::as_simd_f32s($weights);
+            let weights = [weights[vector], weights[vector + 1]];
+            for r in 0..ROWS {
+                let value = simd.splat_f32s($x[FIRST + r][$k]);
+                sums[r][0] = simd.mul_add_f32s(value, weights[0], sums[r][0]);
+                sums[r][1] = simd.mul_add_f32s(value, weights[1], sums[r][1]);
+            }
+        };
+    }
+    for (x, weights) in tile.iter().zip(chunks) {
+        if FIRST == 0 && vector == 0 {
+            prefetch(next.next().unwrap_or_default().as_flattened());
+        }
+        for k in 0..CHUNK {
+            step!(x, k, &weights[k]);
+        }
+    }
+    if let Some(x) = tile.get(chunks.len()) {
+        for (k, weights) in rest.iter().enumerate() {
+            step!(x, k, weights);
         }
     }
     for r in 0..ROWS {

@@ -2,9 +2,10 @@
 //! picture, or of an encoder to itself where positions are added to the scores.
 
 use crate::{
-    cpu::{with_parameter, zeros},
-    matmul::{Product, accumulate_tile, write},
-    panels::{PANEL, Panels, TILE_ROWS, Tiles, tile_rows},
+    cpu::with_parameter,
+    matmul::{Product, Sides, accumulate_tile, tile_height},
+    output::{Unwritten, written},
+    panels::{PANEL, Panels, TILE_ROWS, Tiles},
     row_softmax::softmax,
 };
 use candle_core::{Device, Result, Tensor, bail};
@@ -119,15 +120,15 @@ pub fn memory_attention(
             );
         }
     }
-    let mut out = zeros(count * width);
-    with_parameter(queries, |queries| {
+    let arch = Arch::new();
+    let height = tile_height(arch);
+    let compute = |queries: &[f32], mut out: Unwritten<'_>| {
         let mut pieces = Vec::new();
         let mut start = 0;
-        let mut rows = out.chunks_exact_mut(width);
         for (memory, count) in memories.iter().filter(|(_, count)| *count > 0) {
             let head_width = width / memory.heads.len();
-            for first in (0..*count).step_by(TILE_ROWS) {
-                let real = TILE_ROWS.min(count - first);
+            for first in (0..*count).step_by(height) {
+                let real = height.min(count - first);
                 let begin = pieces.len();
                 pieces.extend(memory.heads.iter().enumerate().map(|(index, head)| Piece {
                     head,
@@ -140,20 +141,22 @@ pub fn memory_attention(
                     scale,
                     out: Vec::with_capacity(real),
                 }));
-                for row in rows.by_ref().take(real) {
-                    let parts = row.chunks_exact_mut(head_width);
-                    for (piece, part) in pieces[begin..].iter_mut().zip(parts) {
-                        piece.out.push(part);
+                for _ in 0..real {
+                    let mut row = out.take(width);
+                    for piece in &mut pieces[begin..] {
+                        piece.out.push(row.take(head_width));
                     }
                 }
             }
             start += count;
         }
-        let arch = Arch::new();
         pieces
             .into_par_iter()
             .for_each(|piece| arch.dispatch(piece));
-    })?;
+    };
+    let out = with_parameter(queries, |queries| {
+        written(count * width, |out| compute(queries, out))
+    })??;
     Tensor::from_vec(out, (count, width), &Device::Cpu)
 }
 
@@ -167,7 +170,7 @@ struct Piece<'a, 'b> {
     positions: Option<&'a [u32]>,
     bias: Option<&'a MemoryBias<'b>>,
     scale: f32,
-    out: Vec<&'a mut [f32]>,
+    out: Vec<Unwritten<'a>>,
 }
 
 impl WithSimd for Piece<'_, '_> {
@@ -176,18 +179,21 @@ impl WithSimd for Piece<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let (length, real) = (self.length, self.out.len());
-        let rows = tile_rows(real);
-        let tiles = Tiles::new(self.queries, real, self.head.keys.k(), self.stride);
-        let (queries, _, _) = tiles.tile(0);
+        let shape = (real, self.head.keys.k());
+        let queries = Tiles::new(self.queries, shape, self.stride, real);
         // (real, keys): soft-max runs along the rows.
         let stride = length.next_multiple_of(PANEL);
         let mut scores = vec![0.0; real * stride];
+        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
         for panel in 0..self.head.keys.count() {
-            let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
-            let keys = self.head.keys.panel(panel);
-            accumulate_tile(simd, queries, rows, keys, &mut product);
+            let sides = Sides {
+                x: queries.tile(0).0,
+                panel: self.head.keys.panel(panel),
+                next: &[],
+            };
+            accumulate_tile(simd, sides, real, &mut product, false);
             for (scores, product) in scores.chunks_exact_mut(stride).zip(&product) {
-                write(&mut scores[panel * PANEL..(panel + 1) * PANEL], product);
+                scores[panel * PANEL..(panel + 1) * PANEL].copy_from_slice(product);
             }
         }
         for (row, scores) in scores.chunks_exact_mut(stride).enumerate() {
@@ -200,19 +206,16 @@ impl WithSimd for Piece<'_, '_> {
             };
             softmax(&mut scores[..length], self.scale, bias);
         }
-        // (keys, rows): the left-hand tile of the product with the values.
-        let mut weights = vec![0.0; length * rows];
-        for (row, scores) in scores.chunks_exact(stride).enumerate() {
-            for (weight, score) in weights[row..].iter_mut().step_by(rows).zip(scores) {
-                *weight = *score;
-            }
-        }
+        let weights = Tiles::new(&scores, (real, length), stride, real);
         for panel in 0..self.head.values.count() {
-            let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
-            let values = self.head.values.panel(panel);
-            accumulate_tile(simd, &weights, rows, values, &mut product);
+            let sides = Sides {
+                x: weights.tile(0).0,
+                panel: self.head.values.panel(panel),
+                next: &[],
+            };
+            accumulate_tile(simd, sides, real, &mut product, false);
             for (out, product) in self.out.iter_mut().zip(&product) {
-                write(&mut out[panel * PANEL..], product);
+                out.push(product);
             }
         }
     }

@@ -2,13 +2,16 @@
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
-use std::cell::Cell;
+use std::{cell::Cell, ops::Range};
 
 /// Output features in a panel: two AVX-512 vectors, four AVX2 vectors, eight of four lanes.
 pub(crate) const PANEL: usize = 32;
 
-/// Rows of `x` in the largest tile.
-pub(crate) const TILE_ROWS: usize = 12;
+/// Inner values of a row that lie side by side in a tile: a line of the caches.
+pub(crate) const CHUNK: usize = 16;
+
+/// Rows of `x` in the largest tile that any machine has.
+pub(crate) const TILE_ROWS: usize = 14;
 
 /// Values above which packing is worth sharing between threads.
 const PARALLEL_VALUES: usize = 1 << 16;
@@ -16,8 +19,11 @@ const PARALLEL_VALUES: usize = 1 << 16;
 /// A right-hand side, packed: `n` output features by `k` inner values.
 #[derive(Clone, Debug)]
 pub(crate) struct Panels {
-    // (ceil(n / PANEL), k, PANEL), zero beyond n
+    // from `offset` on: (ceil(n / PANEL), k, PANEL), zero beyond n
     data: Vec<f32>,
+    // where a cache line starts: a vector that lies in two of them is read twice; only a clone may
+    // lie otherwise
+    offset: usize,
     n: usize,
     k: usize,
 }
@@ -26,13 +32,11 @@ impl Panels {
     /// Packs `n` rows of `k` values that start `stride` apart: a weight as checkpoints store it.
     pub(crate) fn from_rows(values: &[f32], n: usize, k: usize, stride: usize) -> Self {
         Self::pack(n, k, |start, panel| {
-            let (source, rows, width) = (&values[start * stride..], PANEL.min(n - start), PANEL);
             Arch::new().dispatch(Transpose {
-                source,
+                source: &values[start * stride..],
                 stride,
-                rows,
+                rows: PANEL.min(n - start),
                 target: panel,
-                width,
             });
         })
     }
@@ -41,7 +45,7 @@ impl Panels {
     pub(crate) fn from_columns(values: &[f32], n: usize, k: usize, stride: usize) -> Self {
         Self::pack(n, k, |start, panel| {
             let width = PANEL.min(n - start);
-            for (i, row) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            for (i, row) in panel.iter_mut().enumerate() {
                 let source = &values[i * stride + start..];
                 match source.first_chunk() {
                     Some(source) if width == PANEL => *row = *source,
@@ -52,16 +56,18 @@ impl Panels {
     }
 
     /// Fills each panel by its first feature.
-    fn pack(n: usize, k: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
-        let mut data = vec![0.0; n.div_ceil(PANEL) * k * PANEL];
-        let length = (k * PANEL).max(1);
-        let fill = |(panel, target): (usize, &mut [f32])| fill(panel * PANEL, target);
-        if data.len() < PARALLEL_VALUES {
-            data.chunks_exact_mut(length).enumerate().for_each(fill);
+    fn pack(n: usize, k: usize, fill: impl Fn(usize, &mut [[f32; PANEL]]) + Sync) -> Self {
+        let length = n.div_ceil(PANEL) * k;
+        let mut data = vec![0.0; length * PANEL + CHUNK];
+        let offset = data.as_ptr().align_offset(CHUNK * size_of::<f32>()) % CHUNK;
+        let panels = &mut data[offset..].as_chunks_mut().0[..length];
+        let fill = |(panel, target): (usize, &mut [_])| fill(panel * PANEL, target);
+        if length * PANEL < PARALLEL_VALUES {
+            panels.chunks_exact_mut(k.max(1)).enumerate().for_each(fill);
         } else {
-            data.par_chunks_exact_mut(length).enumerate().for_each(fill);
+            panels.par_chunks_exact_mut(k).enumerate().for_each(fill);
         }
-        Self { data, n, k }
+        Self { data, offset, n, k }
     }
 
     /// Output features.
@@ -80,59 +86,115 @@ impl Panels {
     }
 
     /// One panel: (k, PANEL).
-    pub(crate) fn panel(&self, index: usize) -> &[f32] {
-        &self.data[index * self.k * PANEL..(index + 1) * self.k * PANEL]
+    pub(crate) fn panel(&self, index: usize) -> &[[f32; PANEL]] {
+        let lines = self.data[self.offset..].as_chunks().0;
+        &lines[index * self.k..(index + 1) * self.k]
     }
 }
 
-/// A left-hand side, packed: tiles of [`TILE_ROWS`] rows, then one of those that are left.
+/// Where the tiles of `rows` rows start, the end of the last behind them: tiles of `height` rows,
+/// and two at the end that share what is left, because a low tile is slower than its rows.
+pub(crate) fn tile_starts(rows: usize, height: usize) -> Vec<usize> {
+    let count = rows.div_ceil(height);
+    let even = count.saturating_sub(2);
+    let mut starts: Vec<usize> = (0..=even).map(|tile| tile * height).collect();
+    let left = rows - even * height;
+    if left > height {
+        starts.push(even * height + left.div_ceil(2));
+    }
+    if left > 0 {
+        starts.push(rows);
+    }
+    starts
+}
+
+/// A left-hand side, packed in tiles of rows.
 pub(crate) struct Tiles {
-    // one after the other: (k, rows), zero for rows that are not there
+    // one after the other: (ceil(k / CHUNK), rows, CHUNK), anything beyond k
     data: Vec<f32>,
-    m: usize,
-    k: usize,
+    starts: Vec<usize>,
+    // k in whole chunks
+    padded: usize,
 }
 
 impl Tiles {
-    /// Packs `m` rows of `k` values that start `stride` apart.
-    pub(crate) fn new(x: &[f32], m: usize, k: usize, stride: usize) -> Self {
-        let full = m / TILE_ROWS * TILE_ROWS;
-        let rows = full + tile_rows(m - full);
-        let mut data = SCRATCH.take();
-        data.resize(rows * k, 0.0);
-        let fill = |(tile, target): (usize, &mut [f32])| {
-            let real = TILE_ROWS.min(m - tile * TILE_ROWS);
-            let source = &x[tile * TILE_ROWS * stride..];
-            if target.len() > real * k {
-                target.fill(0.0);
-            }
-            let width = target.len() / k;
-            Arch::new().dispatch(Transpose {
-                source,
-                stride,
-                rows: real,
-                target,
-                width,
+    /// Packs `m` rows of `k` values that start `stride` apart, `height` in a tile.
+    pub(crate) fn new(x: &[f32], (m, k): (usize, usize), stride: usize, height: usize) -> Self {
+        Self::pack(m, k, height, |tiles| {
+            tiles.into_iter().for_each(|(rows, target)| {
+                pack(&x[rows.start * stride..], rows.len(), k, stride, target);
             });
-        };
-        let length = (TILE_ROWS * k).max(1);
-        if data.len() < PARALLEL_VALUES {
-            data.chunks_mut(length).enumerate().for_each(fill);
-        } else {
-            data.par_chunks_mut(length)
-                .with_min_len(4)
-                .enumerate()
-                .for_each(fill);
-        }
-        Self { data, m, k }
+        })
     }
 
-    /// One tile, (k, rows): its values, rows, and how many of the rows are real.
-    pub(crate) fn tile(&self, index: usize) -> (&[f32], usize, usize) {
-        let real = TILE_ROWS.min(self.m - index * TILE_ROWS);
-        let rows = tile_rows(real);
-        let start = index * TILE_ROWS * self.k;
-        (&self.data[start..start + rows * self.k], rows, real)
+    /// The same by all threads of the current pool.
+    pub(crate) fn in_parallel(
+        x: &[f32],
+        (m, k): (usize, usize),
+        stride: usize,
+        height: usize,
+    ) -> Self {
+        if m * k < PARALLEL_VALUES {
+            return Self::new(x, (m, k), stride, height);
+        }
+        Self::pack(m, k, height, |tiles| {
+            let tiles = tiles.into_par_iter().with_min_len(4);
+            tiles.for_each(|(rows, target)| {
+                pack(&x[rows.start * stride..], rows.len(), k, stride, target);
+            });
+        })
+    }
+
+    fn pack(
+        m: usize,
+        k: usize,
+        height: usize,
+        fill: impl FnOnce(Vec<(Range<usize>, &mut [f32])>),
+    ) -> Self {
+        let padded = k.next_multiple_of(CHUNK);
+        let mut data = SCRATCH.take();
+        data.resize(m * padded, 0.0);
+        let starts = tile_starts(m, height);
+        let mut rest = data.as_mut_slice();
+        let mut tiles = Vec::with_capacity(starts.len());
+        for tile in starts.windows(2) {
+            let target;
+            (target, rest) = rest.split_at_mut((tile[1] - tile[0]) * padded);
+            tiles.push((tile[0]..tile[1], target));
+        }
+        fill(tiles);
+        Self {
+            data,
+            starts,
+            padded,
+        }
+    }
+
+    /// Where the tiles start, as [`tile_starts`].
+    pub(crate) fn starts(&self) -> &[usize] {
+        &self.starts
+    }
+
+    /// One tile, (chunks, rows, CHUNK), and its rows.
+    pub(crate) fn tile(&self, index: usize) -> (&[[f32; CHUNK]], usize) {
+        let (start, end) = (self.starts[index], self.starts[index + 1]);
+        let values = &self.data[start * self.padded..end * self.padded];
+        (values.as_chunks().0, end - start)
+    }
+}
+
+/// Packs one tile of rows of `k` values that start `stride` apart.
+fn pack(x: &[f32], rows: usize, k: usize, stride: usize, target: &mut [f32]) {
+    let target = target.as_chunks_mut::<CHUNK>().0;
+    for r in 0..rows {
+        let (chunks, rest) = x[r * stride..r * stride + k].as_chunks();
+        let mut targets = target[r..].iter_mut().step_by(rows);
+        for (chunk, target) in chunks.iter().zip(targets.by_ref()) {
+            *target = *chunk;
+        }
+        if let Some(target) = targets.next() {
+            target[..rest.len()].copy_from_slice(rest);
+        }
     }
 }
 
@@ -153,22 +215,13 @@ impl Drop for Tiles {
     }
 }
 
-/// The smallest tile that takes `left` rows, of those that the kernel knows.
-pub(crate) fn tile_rows(left: usize) -> usize {
-    [0, 1, 2, 4, 6, 8]
-        .into_iter()
-        .find(|rows| left <= *rows)
-        .unwrap_or(TILE_ROWS)
-}
-
-/// `target[i * width + r] = source[r * stride + i]` for `r` below `rows`; the rest stays.
+/// `target[i][r] = source[r * stride + i]` for `r` below `rows`; the rest stays.
 // A type, not a closure, which might stay a function of its own without the vector instructions.
 struct Transpose<'a> {
     source: &'a [f32],
     stride: usize,
     rows: usize,
-    target: &'a mut [f32],
-    width: usize,
+    target: &'a mut [[f32; PANEL]],
 }
 
 impl WithSimd for Transpose<'_> {
@@ -176,59 +229,47 @@ impl WithSimd for Transpose<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        const BLOCK: usize = 4;
         let Self {
             source,
             stride,
             rows,
             target,
-            width,
         } = self;
-        // The two widths of nearly all, known to the compiler.
-        match width {
-            PANEL => transpose(source, stride, rows, target, PANEL),
-            TILE_ROWS => transpose(source, stride, rows, target, TILE_ROWS),
-            _ => transpose(source, stride, rows, target, width),
-        }
-    }
-}
-
-#[inline(always)]
-fn transpose(source: &[f32], stride: usize, rows: usize, target: &mut [f32], width: usize) {
-    const BLOCK: usize = 4;
-    let k = target.len() / width;
-    let mut first = 0;
-    while first + BLOCK <= rows {
-        let mut lines = [source; BLOCK];
-        for (r, line) in lines.iter_mut().enumerate() {
-            *line = &source[(first + r) * stride..(first + r) * stride + k];
-        }
-        // Blocks of four by four values, which the compiler turns round in registers.
-        let (a, b) = (
-            lines[0].as_chunks::<BLOCK>().0,
-            lines[1].as_chunks::<BLOCK>().0,
-        );
-        let (c, d) = (
-            lines[2].as_chunks::<BLOCK>().0,
-            lines[3].as_chunks::<BLOCK>().0,
-        );
-        let blocks = a.iter().zip(b).zip(c).zip(d);
-        for ((((a, b), c), d), target) in blocks.zip(target.chunks_exact_mut(BLOCK * width)) {
-            for i in 0..BLOCK {
-                let start = i * width + first;
-                target[start..start + BLOCK].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
+        let k = target.len();
+        let mut first = 0;
+        while first + BLOCK <= rows {
+            let mut lines = [source; BLOCK];
+            for (r, line) in lines.iter_mut().enumerate() {
+                *line = &source[(first + r) * stride..(first + r) * stride + k];
             }
-        }
-        for i in k / BLOCK * BLOCK..k {
-            for (r, line) in lines.iter().enumerate() {
-                target[i * width + first + r] = line[i];
+            // Blocks of four by four values, which the compiler turns round in registers.
+            let (a, b) = (
+                lines[0].as_chunks::<BLOCK>().0,
+                lines[1].as_chunks::<BLOCK>().0,
+            );
+            let (c, d) = (
+                lines[2].as_chunks::<BLOCK>().0,
+                lines[3].as_chunks::<BLOCK>().0,
+            );
+            let blocks = a.iter().zip(b).zip(c).zip(d);
+            for ((((a, b), c), d), target) in blocks.zip(target.as_chunks_mut::<BLOCK>().0) {
+                for i in 0..BLOCK {
+                    target[i][first..first + BLOCK].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
+                }
             }
+            for i in k / BLOCK * BLOCK..k {
+                for (r, line) in lines.iter().enumerate() {
+                    target[i][first + r] = line[i];
+                }
+            }
+            first += BLOCK;
         }
-        first += BLOCK;
-    }
-    for r in first..rows {
-        let line = &source[r * stride..r * stride + k];
-        for (target, value) in target[r..].iter_mut().step_by(width).zip(line) {
-            *target = *value;
+        for r in first..rows {
+            let line = &source[r * stride..r * stride + k];
+            for (target, value) in target.iter_mut().zip(line) {
+                target[r] = *value;
+            }
         }
     }
 }

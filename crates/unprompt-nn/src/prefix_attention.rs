@@ -2,10 +2,11 @@
 //! there already, and continuations that begin alike share their tokens.
 
 use crate::{
-    activation::exp,
-    cpu::{contiguous, zeros},
-    matmul::{Product, accumulate_columns, accumulate_tile, write},
-    panels::{PANEL, Panels, TILE_ROWS, Tiles, tile_rows},
+    attention::{exponentials, score_chunks, score_tile},
+    cpu::contiguous,
+    matmul::{Product, Sides, accumulate_tile, tile_height},
+    output::{Unwritten, written},
+    panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles, tile_starts},
 };
 use candle_core::{CpuStorage, CustomOp1, D, DType, IndexOp, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -226,52 +227,50 @@ impl CustomOp1 for PrefixAttention<'_> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = contiguous(self.name(), storage, layout)?;
-        let mut out = zeros(self.queries.len() * self.width);
         let (head_width, length) = (self.width / self.heads, self.prefix_length());
-        let packed: Vec<(Tiles, Panels)> = (0..self.heads)
+        let packed: Vec<(Panels, Panels)> = (0..self.heads)
             .into_par_iter()
             .map(|head| {
                 let start = (head * head_width).min(self.prefix.keys.len());
                 let (keys, values) = (&self.prefix.keys[start..], &self.prefix.values[start..]);
                 (
-                    Tiles::new(keys, length, head_width, self.width),
+                    Panels::from_rows(keys, length, head_width, self.width),
                     Panels::from_columns(values, head_width, length, self.width),
                 )
             })
             .collect();
-        let mut pieces = Vec::new();
-        let panels = out
-            .chunks_mut(PANEL * self.width)
-            .zip(self.queries.chunks(PANEL));
-        for (rows, queries) in panels {
-            let first = pieces.len();
-            pieces.extend(
-                packed
-                    .iter()
-                    .enumerate()
-                    .map(|(head, (keys, values))| QueryPanel {
-                        qkv: &qkv[head * head_width..],
-                        width: self.width,
-                        head_width,
-                        keys,
-                        values,
-                        prefix: length,
-                        tree: self.tree,
-                        queries,
-                        scale: self.scale(),
-                        rows: Vec::with_capacity(queries.len()),
-                    }),
-            );
-            for row in rows.chunks_exact_mut(self.width) {
-                for (piece, part) in pieces[first..].iter_mut().zip(row.chunks_mut(head_width)) {
-                    piece.rows.push(part);
-                }
-            }
-        }
         let arch = Arch::new();
-        pieces
-            .into_par_iter()
-            .for_each(|piece| arch.dispatch(piece));
+        let out =
+            written(self.queries.len() * self.width, |mut out| {
+                let mut pieces = Vec::new();
+                for queries in self.queries.chunks(PANEL) {
+                    let first = pieces.len();
+                    pieces.extend(packed.iter().enumerate().map(|(head, (keys, values))| {
+                        QueryPanel {
+                            qkv: &qkv[head * head_width..],
+                            width: self.width,
+                            head_width,
+                            keys,
+                            values,
+                            prefix: length,
+                            tree: self.tree,
+                            queries,
+                            scale: self.scale(),
+                            height: tile_height(arch),
+                            rows: Vec::with_capacity(queries.len()),
+                        }
+                    }));
+                    for _ in queries {
+                        let mut row = out.take(self.width);
+                        for piece in &mut pieces[first..] {
+                            piece.rows.push(row.take(head_width));
+                        }
+                    }
+                }
+                pieces
+                    .into_par_iter()
+                    .for_each(|piece| arch.dispatch(piece));
+            })?;
         Ok((
             CpuStorage::F32(out),
             (self.queries.len(), self.width).into(),
@@ -285,13 +284,15 @@ struct QueryPanel<'a> {
     qkv: &'a [f32],
     width: usize,
     head_width: usize,
-    keys: &'a Tiles,
+    keys: &'a Panels,
     values: &'a Panels,
     prefix: usize,
     tree: &'a TokenTree,
     queries: &'a [u32],
     scale: f32,
-    rows: Vec<&'a mut [f32]>,
+    /// Rows of a tile at most.
+    height: usize,
+    rows: Vec<Unwritten<'a>>,
 }
 
 impl QueryPanel<'_> {
@@ -316,9 +317,8 @@ impl QueryPanel<'_> {
 impl WithSimd for QueryPanel<'_> {
     type Output = ();
 
-    /// Keys are rows and queries are columns of the scores, as in self-attention: first the
-    /// prefix's keys, then each column's own path. Every score, sum and output is the same chain
-    /// of operations as there.
+    /// First the prefix's keys, then each query's own path. Every score, sum and output is the same
+    /// chain of operations as in self-attention.
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let queries = self.columns(|column| self.queries.get(column).copied(), 0);
@@ -334,36 +334,56 @@ impl WithSimd for QueryPanel<'_> {
         }
         let longest = depths.iter().copied().max().unwrap_or(0);
 
-        let tiles = this.prefix.div_ceil(TILE_ROWS);
-        // One more, so that a row's later columns are followed by as many values as its first.
-        let mut before = vec![0.0; (tiles + 1) * TILE_ROWS * PANEL];
-        let products: &mut [Product] = before.as_chunks_mut().0.as_chunks_mut().0;
-        for (tile, product) in products[..tiles].iter_mut().enumerate() {
-            let (keys, rows, _) = this.keys.tile(tile);
-            accumulate_tile(simd, keys, rows, queries.panel(0), product);
-        }
-        let before = products.as_flattened_mut();
         let mut within = vec![[0.0f32; PANEL]; longest];
         for (step, scores) in within.iter_mut().enumerate() {
             let keys = this.columns(|column| path(column).get(step).copied(), 1);
             dot_columns(simd, queries.panel(0), keys.panel(0), scores);
         }
-        softmax(&mut before[..this.prefix], &mut within, &depths, this.scale);
 
-        let before = before.as_flattened();
-        for (tile, rows) in rows.chunks_mut(TILE_ROWS).enumerate() {
-            let scores = &before[tile * TILE_ROWS..];
+        let mut rows = rows.iter_mut();
+        for tile in tile_starts(this.queries.len(), this.height).windows(2) {
+            let (first, height) = (tile[0], tile[1] - tile[0]);
+            let gathered: Vec<f32> = this.queries[first..tile[1]]
+                .iter()
+                .flat_map(|query| this.part(*query, 0))
+                .copied()
+                .collect();
+            let shape = (height, this.head_width);
+            let queries = Tiles::new(&gathered, shape, this.head_width, height);
+            let chunks = score_chunks(this.prefix).max((this.prefix + longest).div_ceil(CHUNK));
+            let mut scores = vec![[0.0; CHUNK]; chunks * height];
+            let queries = queries.tile(0).0;
+            score_tile(simd, queries, this.keys, this.prefix, height, &mut scores);
+            let place = |at: usize, r: usize| (at / CHUNK * height + r, at % CHUNK);
+            let mut factors = [0.0; TILE_ROWS];
+            for r in 0..height {
+                let depth = depths[first + r];
+                for (step, within) in within[..depth].iter().enumerate() {
+                    let (row, lane) = place(this.prefix + step, r);
+                    scores[row][lane] = within[first + r];
+                }
+                let seen = this.prefix + depth;
+                factors[r] = exponentials(&mut scores[r..], height, seen, this.scale).recip();
+            }
+            let mut rows: Vec<_> = rows.by_ref().take(height).collect();
             for panel in 0..this.values.count() {
                 let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
-                let values = this.values.panel(panel);
-                accumulate_columns(simd, scores, tile_rows(rows.len()), values, &mut product);
+                let sides = Sides {
+                    x: &scores[..this.prefix.div_ceil(CHUNK) * height],
+                    panel: this.values.panel(panel),
+                    next: &[],
+                };
+                accumulate_tile(simd, sides, height, &mut product, false);
                 for (r, (row, product)) in rows.iter_mut().zip(&mut product).enumerate() {
-                    let column = tile * TILE_ROWS + r;
-                    for (token, scores) in path(column).iter().zip(&within) {
+                    for (step, token) in path(first + r).iter().enumerate() {
+                        let (line, lane) = place(this.prefix + step, r);
                         let value = &this.part(*token, 2)[panel * PANEL..];
-                        add_scaled(simd, scores[column], value, product);
+                        add_scaled(simd, scores[line][lane], value, product);
                     }
-                    write(&mut row[panel * PANEL..], product);
+                    for value in product.iter_mut() {
+                        *value *= factors[r];
+                    }
+                    row.push(product);
                 }
             }
         }
@@ -372,8 +392,12 @@ impl WithSimd for QueryPanel<'_> {
 
 /// `sums[c] += Σ queries[i][c] * keys[i][c]`, in the order of `i`.
 #[inline(always)]
-fn dot_columns<S: Simd>(simd: S, queries: &[f32], keys: &[f32], sums: &mut [f32; PANEL]) {
-    let (queries, keys) = (queries.as_chunks::<PANEL>().0, keys.as_chunks::<PANEL>().0);
+fn dot_columns<S: Simd>(
+    simd: S,
+    queries: &[[f32; PANEL]],
+    keys: &[[f32; PANEL]],
+    sums: &mut [f32; PANEL],
+) {
     let (sums, _) = S::as_mut_simd_f32s(sums);
     for (query, key) in queries.iter().zip(keys) {
         let (query, _) = S::as_simd_f32s(query);
@@ -400,64 +424,6 @@ fn add_scaled<S: Simd>(simd: S, factor: f32, values: &[f32], sums: &mut [f32; PA
     let (sums, _) = S::as_mut_simd_f32s(sums);
     for lane in 0..sums.len() {
         sums[lane] = simd.mul_add_f32s(factor, values[lane], sums[lane]);
-    }
-}
-
-/// Soft-max of `scale * scores` down each column, in place: over all of `before` and the first
-/// `depths[column]` rows of `within`.
-#[inline(always)]
-fn softmax(
-    before: &mut [[f32; PANEL]],
-    within: &mut [[f32; PANEL]],
-    depths: &[usize; PANEL],
-    scale: f32,
-) {
-    let mut largest = [f32::NEG_INFINITY; PANEL];
-    for (step, row) in within.iter_mut().enumerate() {
-        for (value, depth) in row.iter_mut().zip(depths) {
-            if step >= *depth {
-                *value = f32::NEG_INFINITY;
-            }
-        }
-    }
-    for row in before.iter().chain(within.iter()) {
-        for (largest, value) in largest.iter_mut().zip(row) {
-            *largest = largest.max(*value);
-        }
-    }
-    // A column without a query has no key at all.
-    for (largest, depth) in largest.iter_mut().zip(depths) {
-        if *depth == 0 {
-            *largest = 0.0;
-        }
-    }
-    let mut total = [0.0f32; PANEL];
-    for row in before.iter_mut() {
-        for (value, largest) in row.iter_mut().zip(&largest) {
-            *value = exp((*value - largest) * scale);
-        }
-        for (total, value) in total.iter_mut().zip(row.iter()) {
-            *total += value;
-        }
-    }
-    for (step, row) in within.iter_mut().enumerate() {
-        for (value, largest) in row.iter_mut().zip(&largest) {
-            *value = exp((*value - largest) * scale);
-        }
-        for (value, depth) in row.iter_mut().zip(depths) {
-            if step >= *depth {
-                *value = 0.0;
-            }
-        }
-        for (total, value) in total.iter_mut().zip(row.iter()) {
-            *total += value;
-        }
-    }
-    let factors = total.map(|total| 1.0 / total);
-    for row in before.iter_mut().chain(within.iter_mut()) {
-        for (value, factor) in row.iter_mut().zip(&factors) {
-            *value *= factor;
-        }
     }
 }
 

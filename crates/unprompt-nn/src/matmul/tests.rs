@@ -1,4 +1,5 @@
 use super::*;
+use crate::output::written;
 
 fn values(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
@@ -68,9 +69,8 @@ fn equals_the_definition_bit_for_bit() {
         ];
         for panels in &packed {
             for arch in architectures() {
-                let mut out = vec![f32::NAN; m * n];
-                multiply(arch, &x, m, panels, &mut out, &Scale(1.0));
-                assert_eq!(out, expected, "{m} x {n} x {k}, {arch:?}");
+                let out = written(m * n, |out| multiply(arch, &x, m, panels, out, &Scale(1.0)));
+                assert_eq!(out.unwrap(), expected, "{m} x {n} x {k}, {arch:?}");
             }
         }
     }
@@ -78,7 +78,13 @@ fn equals_the_definition_bit_for_bit() {
 
 #[test]
 fn threads_and_batch_change_no_bit() {
-    for (m, n, k) in [(2, 1000, 1280), (197, 96, 768), (500, 300, 77)] {
+    for (m, n, k) in [
+        (2, 1000, 1280),
+        (197, 96, 768),
+        (197, 96, 2100),
+        (500, 300, 77),
+        (460, 40, 2100),
+    ] {
         let (x, w) = (values(m * k, 3), values(n * k, 4));
         let panels = Panels::from_rows(&w, n, k, k);
         let mut expected = naive(&x, &w, m, n, k);
@@ -88,13 +94,16 @@ fn threads_and_batch_change_no_bit() {
                 .num_threads(threads)
                 .build()
                 .unwrap();
-            let mut out = vec![0.0; m * n];
-            pool.install(|| multiply(Arch::new(), &x, m, &panels, &mut out, &Scale(0.5)));
-            assert_eq!(out, expected, "{threads} threads");
+            let multiply = |out: Unwritten<'_>| {
+                pool.install(|| multiply(Arch::new(), &x, m, &panels, out, &Scale(0.5)));
+            };
+            let out = written(m * n, multiply).unwrap();
+            assert_eq!(out, expected, "{m} x {n} x {k}, {threads} threads");
         }
         let last = &x[(m - 1) * k..];
-        let mut alone = vec![0.0; n];
-        multiply(Arch::new(), last, 1, &panels, &mut alone, &Scale(0.5));
-        assert_eq!(alone, expected[(m - 1) * n..]);
+        let alone = written(n, |out| {
+            multiply(Arch::new(), last, 1, &panels, out, &Scale(0.5));
+        });
+        assert_eq!(alone.unwrap(), expected[(m - 1) * n..]);
     }
 }

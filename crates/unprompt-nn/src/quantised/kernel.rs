@@ -1,7 +1,8 @@
 //! Sums of products of unsigned and signed bytes, by the best instructions that the machine has.
 #![allow(unsafe_code)]
 
-use crate::panels::{PANEL, TILE_ROWS};
+use super::TILE_ROWS;
+use crate::panels::PANEL;
 use pulp::{Arch, Simd, WithSimd};
 
 /// One tile's sums: rows by output features.
@@ -61,7 +62,7 @@ impl Kernel {
     }
 
     /// The sums of one tile, (words, rows), with one panel, (words, PANEL * group). `rows` is one
-    /// of [`crate::panels::tile_rows`].
+    /// of [`super::tile_rows`].
     pub(super) fn multiply(self, x: &[u32], rows: usize, panel: &[i8], sums: &mut Sums) {
         match self.0 {
             // SAFETY: this variant is made only by `all`, after it found the features.

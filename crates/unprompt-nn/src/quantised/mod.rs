@@ -8,14 +8,18 @@
 mod kernel;
 
 use crate::{
-    matmul::{Epilogue, Piece, share, write},
-    panels::{PANEL, TILE_ROWS, tile_rows},
+    matmul::{Cut, Epilogue, Piece, share},
+    output::Unwritten,
+    panels::PANEL,
     prefetch::prefetch,
 };
 use candle_core::{Result, bail};
 use kernel::{Kernel, Sums};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+
+/// Rows of `x` in the largest tile.
+const TILE_ROWS: usize = 12;
 
 /// Inputs beyond which `Σ u q` and `zero * Σ q` might leave 32 bits: 255 * 127 * 2^16 < 2^31.
 const MOST_INPUTS: usize = 1 << 16;
@@ -253,6 +257,14 @@ impl WithSimd for PackRows<'_> {
     }
 }
 
+/// The smallest tile that takes `left` rows, of those that the kernel knows.
+fn tile_rows(left: usize) -> usize {
+    [0, 1, 2, 4, 6, 8]
+        .into_iter()
+        .find(|rows| left <= *rows)
+        .unwrap_or(TILE_ROWS)
+}
+
 #[inline(always)]
 fn quantise_row(x: &[f32], bytes: &mut [u8]) -> Row {
     let (low, high, not_finite) = range(x);
@@ -275,15 +287,17 @@ pub(crate) fn multiply(
     x: &[f32],
     m: usize,
     weight: &QuantisedPanels,
-    out: &mut [f32],
+    out: Unwritten<'_>,
     epilogue: &impl Epilogue,
 ) {
-    if out.is_empty() || weight.k == 0 {
+    if out.len() == 0 || weight.k == 0 {
         return;
     }
     let tiles = QuantisedTiles::new(x, m, weight.k, weight.kernel);
     let arch = Arch::new();
-    share(m, weight.n, weight.k, out, |piece| {
+    let starts: Vec<usize> = (0..m).step_by(TILE_ROWS).chain([m]).collect();
+    let cut = Cut::new(starts.len() - 1, (m, weight.n, weight.k));
+    share(&starts, weight.n, cut, out, |piece| {
         arch.dispatch(Block {
             tiles: &tiles,
             weight,
@@ -311,7 +325,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
             let index = self.piece.panel + first / PANEL;
             let panel = self.weight.panel(index);
             let column = index * PANEL;
-            let next = match first + PANEL < width {
+            let next = match index + 1 < self.weight.scales.len() {
                 true => self.weight.panel(index + 1),
                 false => &[],
             };
@@ -331,7 +345,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                         values[c] = sum as f32 * (row.scale * scales[c]);
                     }
                     self.epilogue.finish(first_row + r, column, &mut values);
-                    write(&mut target[first..], &values);
+                    target.push(&values);
                 }
             }
         }

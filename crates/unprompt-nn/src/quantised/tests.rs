@@ -1,4 +1,5 @@
 use super::*;
+use crate::output::written;
 
 /// Nothing.
 struct Leave;
@@ -19,9 +20,7 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
 
 fn product(kernel: Kernel, x: &[f32], w: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f32> {
     let weight = QuantisedPanels::for_kernel(w, n, k, kernel).unwrap();
-    let mut out = vec![f32::NAN; m * n];
-    multiply(x, m, &weight, &mut out, &Leave);
-    out
+    written(m * n, |out| multiply(x, m, &weight, out, &Leave)).unwrap()
 }
 
 /// The definition, row by row and output by output.
