@@ -6,6 +6,7 @@ use crate::{
     member::{Retrieval, label_mean, label_text},
     phrase_table::PhraseTable,
     prompt_list::prompt_list,
+    text_search::Candidate,
 };
 use std::collections::HashMap;
 use unprompt_hub::{Hub, Progress};
@@ -36,8 +37,8 @@ pub(crate) struct Seen {
 pub(crate) struct MemberResult {
     /// Not normalised.
     pub(crate) embedding: Vec<f64>,
-    /// Each text with its own embedding; the member's text is the first.
-    pub(crate) texts: Vec<(String, Vec<f32>)>,
+    /// The member's own text is the first.
+    pub(crate) texts: Vec<Candidate>,
     pub(crate) evidence: Vec<Evidence>,
 }
 
@@ -190,7 +191,7 @@ impl Members {
                     let text = label_text(&seen.labels[model], *top);
                     let embedding = embeddings[&text].clone();
                     result.embedding = widened(&embedding);
-                    result.texts.push((text, embedding));
+                    result.texts.push(Candidate { text, embedding });
                 }
                 MemberKind::LabelMean {
                     model,
@@ -222,10 +223,9 @@ impl Members {
                     let found = self.retrievals[&spec.name].search(query, table, *evidence);
                     result.embedding = found.embedding;
                     for (index, similarity) in found.nearest {
-                        let prompt = table.texts[index].clone();
-                        result
-                            .texts
-                            .push((prompt.clone(), table.rows[index].clone()));
+                        let candidate = table.candidate(index);
+                        let prompt = candidate.text.clone();
+                        result.texts.push(candidate);
                         result.evidence.push(Evidence { prompt, similarity });
                     }
                 }
@@ -233,6 +233,29 @@ impl Members {
             results.push(result);
         }
         results
+    }
+
+    /// Of each list that the preset names, the prompts nearest to an embedding, the nearest first.
+    pub(crate) fn nearest_prompts(
+        &self,
+        preset: &Preset,
+        embedding: &[f64],
+        count: usize,
+    ) -> Vec<Candidate> {
+        let mut lists: Vec<&str> = Vec::new();
+        for list in preset.members.iter().filter_map(|m| m.kind.prompts()) {
+            if !lists.contains(&list) {
+                lists.push(list);
+            }
+        }
+        let nearest = |list: &str| {
+            let table = &self.prompts[list];
+            let order = table.nearest(embedding, count).into_iter();
+            order
+                .map(|index| table.candidate(index))
+                .collect::<Vec<_>>()
+        };
+        lists.into_iter().flat_map(nearest).collect()
     }
 }
 

@@ -173,7 +173,7 @@ fn formula(weights: &Weights) {
         let names: Vec<&str> = labels.iter().filter_map(|l| l["label"].as_str()).collect();
         assert_eq!(names.len(), 10);
         let text = names[..5].join(", ");
-        assert_eq!(record["prompt"], text.as_str());
+        assert_eq!(record["members"][0]["text"], text.as_str());
 
         let texts = [&names[..], &[&text]].concat();
         let arguments = ["embed", "text", "--offline", "--format", "json"];
