@@ -34,12 +34,12 @@ impl Calibration {
         let after = self.points.partition_point(|point| point[0] < feature);
         match (
             after.checked_sub(1).map(|i| self.points[i]),
-            self.points.get(after),
+            self.points.get(after).copied(),
         ) {
             (Some([left, low]), Some([right, high])) => {
                 low + (high - low) * (feature - left) / (right - left)
             }
-            (Some([_, score]), None) | (None, Some([_, score])) => *score,
+            (Some([_, score]), None) | (None, Some([_, score])) => score,
             (None, None) => f64::NAN,
         }
     }

@@ -15,7 +15,7 @@ use unprompt_interrogate::{
 use unprompt_models::Compute;
 
 /// The hub's name of clip-interrogator's lists.
-const LABELS: &str = "clip-interrogator-labels";
+pub(crate) const LABELS: &str = "clip-interrogator-labels";
 /// The folder of label embeddings within this program's cache.
 const TABLES: &str = "label-embeddings";
 

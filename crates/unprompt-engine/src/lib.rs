@@ -44,7 +44,7 @@ pub use error::{EngineError, InputError, Result};
 pub use image_encoder::{ImageEncoder, Views};
 pub use index::{IndexRequest, IndexSearch, build_index};
 pub use interrogator::{LabelChoice, PictureInterrogator, token_counter};
-pub use member_spec::{MemberKind, MemberSpec};
+pub use member_spec::{InterrogatorMode, MemberKind, MemberSpec};
 pub use missing::{MissingModel, complete_preset, missing_models};
 pub use predictor::{PredictOptions, Predictor};
 pub use preset::Preset;

@@ -1,7 +1,8 @@
 //! One member of a preset: its name, its weight, and the fields of its kind.
 
-use crate::Views;
+use crate::{CaptionOptions, Views};
 use serde::Deserialize;
+use unprompt_interrogate::Mode;
 
 /// One member of a preset.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,6 +50,36 @@ pub enum MemberKind {
         #[serde(default)]
         tta: Views,
     },
+    /// What a captioner writes, and that text's embedding.
+    Captioner {
+        /// The captioner: a hub id or a path.
+        model: String,
+        /// What is put behind every caption.
+        #[serde(default)]
+        suffix: String,
+        /// Beams; without it the model's own number, as for the next two.
+        #[serde(default)]
+        beams: Option<usize>,
+        /// No run of this many tokens comes twice.
+        #[serde(default)]
+        no_repeat_ngram: Option<usize>,
+        /// Tokens generated at most.
+        #[serde(default)]
+        max_new_tokens: Option<usize>,
+    },
+    /// The prompt that CLIP Interrogator makes, and that text's embedding.
+    Interrogator {
+        /// The CLIP: a name such as `ViT-H-14/laion2b_s32b_b79k`, a hub id or a path.
+        clip: String,
+        /// The captioner whose words the prompt begins with; without one it is labels only.
+        #[serde(default)]
+        captioner: Option<String>,
+        /// Which prompt is made.
+        mode: InterrogatorMode,
+        /// A folder of label files; without it clip-interrogator's lists.
+        #[serde(default)]
+        labels: Option<String>,
+    },
     /// The mean embedding of a list of prompts, whatever the picture.
     Prior {
         /// A shipped list (`parti`) or a text file with one prompt a line.
@@ -69,6 +100,31 @@ pub enum MemberKind {
         #[serde(default = "five")]
         evidence: usize,
     },
+}
+
+/// The modes of CLIP Interrogator that make a prompt of what is in a picture.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum InterrogatorMode {
+    /// Caption, the first medium, artist, site and movement, three flavors.
+    Classic,
+    /// Caption, then the first labels of all tables.
+    Fast,
+    /// Caption, then labels one by one, each the one that helps most.
+    Best,
+    /// Caption, the first medium and movement, three flavors: the paper's variant.
+    Competition,
+}
+
+impl From<InterrogatorMode> for Mode {
+    fn from(mode: InterrogatorMode) -> Self {
+        match mode {
+            InterrogatorMode::Classic => Self::Classic,
+            InterrogatorMode::Fast => Self::Fast,
+            InterrogatorMode::Best => Self::Best,
+            InterrogatorMode::Competition => Self::Competition,
+        }
+    }
 }
 
 fn one() -> f64 {
@@ -146,13 +202,45 @@ impl MemberSpec {
 }
 
 impl MemberKind {
-    /// The model it runs, if any.
-    pub fn model(&self) -> Option<&str> {
+    /// The models it runs.
+    pub fn models(&self) -> Vec<&str> {
         match self {
             Self::LabelText { model, .. }
             | Self::LabelMean { model, .. }
-            | Self::Regressor { model, .. } => Some(model),
-            Self::Prior { .. } | Self::Retrieval { .. } => None,
+            | Self::Captioner { model, .. }
+            | Self::Regressor { model, .. } => vec![model],
+            Self::Interrogator {
+                clip,
+                captioner,
+                labels,
+                ..
+            } => {
+                let mut models = vec![clip.as_str()];
+                models.extend(captioner.as_deref());
+                if labels.is_none() {
+                    models.push(crate::interrogator::LABELS);
+                }
+                models
+            }
+            Self::Prior { .. } | Self::Retrieval { .. } => Vec::new(),
+        }
+    }
+
+    /// What a captioner is asked for; the defaults where it is none.
+    pub(crate) fn caption_options(&self) -> CaptionOptions {
+        match self {
+            Self::Captioner {
+                beams,
+                no_repeat_ngram,
+                max_new_tokens,
+                ..
+            } => CaptionOptions {
+                beams: *beams,
+                no_repeat_ngram: *no_repeat_ngram,
+                max_new_tokens: *max_new_tokens,
+                ..CaptionOptions::default()
+            },
+            _ => CaptionOptions::default(),
         }
     }
 
@@ -166,6 +254,9 @@ impl MemberKind {
 
     /// Whether it gives texts.
     pub fn has_text(&self) -> bool {
-        matches!(self, Self::LabelText { .. } | Self::Retrieval { .. })
+        !matches!(
+            self,
+            Self::LabelMean { .. } | Self::Regressor { .. } | Self::Prior { .. }
+        )
     }
 }

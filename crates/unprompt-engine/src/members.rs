@@ -1,16 +1,17 @@
 //! The members of a preset with all that they need, from a picture's bytes to their embeddings.
 
 use crate::{
-    Classifier, EngineError, Evidence, ImageEncoder, InputError, Label, MemberKind, ModelReceipt,
-    Preset, Result,
+    Captioner, Classifier, EngineError, Evidence, ImageEncoder, InputError, Label, LabelChoice,
+    MemberKind, MemberSpec, ModelReceipt, PictureInterrogator, Preset, Result,
     member::{Retrieval, label_mean, label_text},
     phrase_table::PhraseTable,
     prompt_list::prompt_list,
     text_search::Candidate,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, path::PathBuf};
 use unprompt_hub::{Hub, Progress};
 use unprompt_image::{Limits, decode};
+use unprompt_interrogate::{Behaviour, InterrogateOptions, TableProgress};
 use unprompt_models::{Compute, SentenceEncoder};
 
 /// The models, tables and lists of a preset's members.
@@ -18,6 +19,9 @@ use unprompt_models::{Compute, SentenceEncoder};
 pub(crate) struct Members {
     classifiers: HashMap<String, Classifier>,
     regressors: HashMap<String, ImageEncoder>,
+    captioners: HashMap<String, Captioner>,
+    /// By the member's name.
+    interrogators: HashMap<String, PictureInterrogator>,
     /// Every label of a classifier, by model.
     labels: HashMap<String, PhraseTable>,
     /// By the list's name.
@@ -31,6 +35,8 @@ pub(crate) struct Seen {
     labels: HashMap<String, Vec<Label>>,
     /// By the member's name.
     regressions: HashMap<String, Vec<f32>>,
+    /// Captions and prompts, by the member's name.
+    texts: HashMap<String, String>,
 }
 
 /// What one member makes of a picture.
@@ -52,14 +58,16 @@ impl Members {
         compute: &Compute,
         receipts: &mut Vec<ModelReceipt>,
         progress: &dyn Progress,
+        tables: &dyn TableProgress,
     ) -> Result<Self> {
         let failed = |message| EngineError::Preset {
             preset: format!("`{}`", preset.name),
             message,
         };
-        let table = |texts| {
+        let table = |name: &str, texts| {
             let cache = &hub.environment().own_cache;
-            PhraseTable::new(texts, encoder, encoder_identity, cache).map_err(|reason| {
+            let encoder = (encoder, encoder_identity);
+            PhraseTable::new(name, texts, encoder, cache, tables).map_err(|reason| {
                 EngineError::Model {
                     name: preset.encoder.clone(),
                     reason,
@@ -69,6 +77,8 @@ impl Members {
         let mut members = Self {
             classifiers: HashMap::new(),
             regressors: HashMap::new(),
+            captioners: HashMap::new(),
+            interrogators: HashMap::new(),
             labels: HashMap::new(),
             prompts: HashMap::new(),
             retrievals: HashMap::new(),
@@ -99,19 +109,46 @@ impl Members {
                         members.regressors.insert(model.clone(), regressor);
                     }
                 }
+                MemberKind::Captioner { model, .. } => {
+                    members.load_captioner(hub, model, compute, receipts, progress)?;
+                }
+                MemberKind::Interrogator {
+                    clip,
+                    captioner,
+                    mode,
+                    labels,
+                } => {
+                    if let Some(model) = captioner {
+                        members.load_captioner(hub, model, compute, receipts, progress)?;
+                    }
+                    let labels = LabelChoice {
+                        folder: labels.as_ref().map(PathBuf::from),
+                        ..LabelChoice::default()
+                    };
+                    let options = InterrogateOptions::new((*mode).into(), Behaviour::Fixed);
+                    let (resolved, interrogator) = PictureInterrogator::load(
+                        hub, clip, &labels, options, compute, progress, tables,
+                    )?;
+                    receipts.push(ModelReceipt::new(&resolved, compute.dtype())?);
+                    members
+                        .interrogators
+                        .insert(spec.name.clone(), interrogator);
+                }
                 MemberKind::Prior { .. } | MemberKind::Retrieval { .. } => {}
             }
             if let MemberKind::LabelMean { model, .. } = &spec.kind
                 && !members.labels.contains_key(model)
             {
                 let labels = members.classifiers[model].labels().to_vec();
-                members.labels.insert(model.clone(), table(labels)?);
+                members.labels.insert(model.clone(), table(model, labels)?);
             }
             if let Some(prompts) = spec.kind.prompts()
                 && !members.prompts.contains_key(prompts)
             {
                 let list = prompt_list(prompts).map_err(failed)?;
-                members.prompts.insert(prompts.to_owned(), table(list)?);
+                members
+                    .prompts
+                    .insert(prompts.to_owned(), table(prompts, list)?);
             }
             if let MemberKind::Retrieval {
                 prompts,
@@ -127,6 +164,22 @@ impl Members {
         Ok(members)
     }
 
+    fn load_captioner(
+        &mut self,
+        hub: &Hub,
+        model: &str,
+        compute: &Compute,
+        receipts: &mut Vec<ModelReceipt>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        if !self.captioners.contains_key(model) {
+            let (resolved, captioner) = Captioner::load(hub, model, compute, progress)?;
+            receipts.push(ModelReceipt::new(&resolved, compute.dtype())?);
+            self.captioners.insert(model.to_owned(), captioner);
+        }
+        Ok(())
+    }
+
     /// Runs every network over a picture.
     pub(crate) fn see(
         &self,
@@ -137,6 +190,7 @@ impl Members {
         let mut seen = Seen {
             labels: HashMap::new(),
             regressions: HashMap::new(),
+            texts: HashMap::new(),
         };
         for (name, classifier) in &self.classifiers {
             let image = decode(bytes, &classifier.preprocessor().decode_options(limits))?;
@@ -158,18 +212,49 @@ impl Members {
                 seen.regressions
                     .insert(spec.name.clone(), embedding.swap_remove(0));
             }
+            if let Some(text) = self.text(spec, bytes, limits)? {
+                seen.texts.insert(spec.name.clone(), text);
+            }
         }
         Ok(seen)
+    }
+
+    /// What a captioner or an interrogator says of a picture; `None` of another member.
+    fn text(
+        &self,
+        spec: &MemberSpec,
+        bytes: &[u8],
+        limits: Limits,
+    ) -> std::result::Result<Option<String>, InputError> {
+        let caption = |model: &str| {
+            let captioner = &self.captioners[model];
+            let image = decode(bytes, &captioner.preprocessor().decode_options(limits))?;
+            let mut captions = captioner.caption(&[image], &spec.kind.caption_options())?;
+            let text = captions.swap_remove(0).text;
+            Ok::<_, InputError>(text.trim().to_owned())
+        };
+        match &spec.kind {
+            MemberKind::Captioner { model, suffix, .. } => Ok(Some(caption(model)? + suffix)),
+            MemberKind::Interrogator { captioner, .. } => {
+                let caption = captioner.as_deref().map(caption).transpose()?;
+                let interrogator = &self.interrogators[&spec.name];
+                let preprocessor = interrogator.pictures().preprocessor();
+                let image = decode(bytes, &preprocessor.decode_options(limits))?;
+                let mut found = interrogator.interrogate(&[image], &[caption.as_deref()])?;
+                Ok(found.swap_remove(0)?.prompt)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The texts whose embeddings [`results`](Self::results) asks for.
     pub(crate) fn texts(preset: &Preset, seen: &Seen) -> Vec<String> {
         let members = preset.members.iter();
-        let text = |kind: &MemberKind| match kind {
+        let text = |member: &MemberSpec| match &member.kind {
             MemberKind::LabelText { model, top } => Some(label_text(&seen.labels[model], *top)),
-            _ => None,
+            _ => seen.texts.get(&member.name).cloned(),
         };
-        members.filter_map(|member| text(&member.kind)).collect()
+        members.filter_map(text).collect()
     }
 
     /// What each member makes of a picture, in the order of the preset.
@@ -189,6 +274,12 @@ impl Members {
             match &spec.kind {
                 MemberKind::LabelText { model, top } => {
                     let text = label_text(&seen.labels[model], *top);
+                    let embedding = embeddings[&text].clone();
+                    result.embedding = widened(&embedding);
+                    result.texts.push(Candidate { text, embedding });
+                }
+                MemberKind::Captioner { .. } | MemberKind::Interrogator { .. } => {
+                    let text = seen.texts[&spec.name].clone();
                     let embedding = embeddings[&text].clone();
                     result.embedding = widened(&embedding);
                     result.texts.push(Candidate { text, embedding });

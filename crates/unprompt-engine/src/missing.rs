@@ -52,7 +52,8 @@ pub fn missing_models(hub: &Hub, preset: &Preset) -> Vec<MissingModel> {
     models.filter_map(missing).collect()
 }
 
-/// The best shipped preset whose models are all on this machine.
+/// The best shipped preset whose models are all on this machine: the heaviest, as far as the
+/// published scores go.
 pub fn complete_preset(hub: &Hub) -> Option<&'static str> {
     Preset::shipped()
         .find(|name| Preset::load(name).is_ok_and(|preset| missing_models(hub, &preset).is_empty()))

@@ -17,6 +17,7 @@ use std::{
 };
 use unprompt_hub::{Hub, Progress};
 use unprompt_image::Limits;
+use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
 
 /// How many prompts of each list, those nearest to the blend, may become the text or a part of it.
@@ -81,7 +82,8 @@ enum Known {
 }
 
 impl Predictor {
-    /// Loads a preset's models, fetching those that are not here.
+    /// Loads a preset's models, fetching those that are not here; `progress` is told of what is
+    /// fetched, `tables` of label tables that are embedded for the first time.
     ///
     /// # Errors
     /// When a model cannot be had or is not of the kind that the preset needs; where models are
@@ -91,8 +93,9 @@ impl Predictor {
         preset: Preset,
         compute: &Compute,
         progress: &dyn Progress,
+        tables: &dyn TableProgress,
     ) -> Result<Self> {
-        Self::load_models(hub, &preset, compute, progress)
+        Self::load_models(hub, &preset, compute, progress, tables)
             .map_err(|error| missing::explain(hub, &preset, error))
     }
 
@@ -101,6 +104,7 @@ impl Predictor {
         preset: &Preset,
         compute: &Compute,
         progress: &dyn Progress,
+        tables: &dyn TableProgress,
     ) -> Result<Self> {
         let mut receipts = Vec::new();
         let (resolved, encoder) = load_sentence_encoder(hub, &preset.encoder, compute, progress)?;
@@ -115,6 +119,7 @@ impl Predictor {
             compute,
             &mut receipts,
             progress,
+            tables,
         )?;
         let receipt = Receipt {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -4,8 +4,12 @@ use crate::{Calibration, EngineError, MemberSpec, Result};
 use serde::Deserialize;
 use std::path::Path;
 
-/// The presets that are part of the program, the one that predicts best first.
-const SHIPPED: [(&str, &str); 1] = [("lite", include_str!("../presets/lite.toml"))];
+/// The presets that are part of the program, the lightest first.
+const SHIPPED: [(&str, &str); 3] = [
+    ("lite", include_str!("../presets/lite.toml")),
+    ("clip", include_str!("../presets/clip.toml")),
+    ("paper", include_str!("../presets/paper.toml")),
+];
 
 /// The largest preset file that is read.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -71,15 +75,15 @@ impl Preset {
         Ok(preset)
     }
 
-    /// The names of the presets that are part of the program, the one that predicts best first.
-    pub fn shipped() -> impl Iterator<Item = &'static str> {
+    /// The names of the presets that are part of the program, the lightest first.
+    pub fn shipped() -> impl DoubleEndedIterator<Item = &'static str> {
         SHIPPED.iter().map(|(name, _)| *name)
     }
 
     /// The models it needs, each once: the encoder first, then the members' in order.
     pub fn models(&self) -> Vec<&str> {
         let mut models = vec![self.encoder.as_str()];
-        for model in self.members.iter().filter_map(|m| m.kind.model()) {
+        for model in self.members.iter().flat_map(|m| m.kind.models()) {
             if !models.contains(&model) {
                 models.push(model);
             }
@@ -89,7 +93,7 @@ impl Preset {
 
     fn check(&self) -> std::result::Result<(), String> {
         if !self.members.iter().any(|member| member.kind.has_text()) {
-            return Err("no member has a text; add one of kind `label-text` or `retrieval`".into());
+            return Err("no member has a text; add one of kind `label-text`, `captioner`, `interrogator` or `retrieval`".into());
         }
         for (index, member) in self.members.iter().enumerate() {
             let named = |message: String| format!("member `{}`: {message}", member.name);

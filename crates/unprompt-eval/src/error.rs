@@ -225,6 +225,25 @@ pub enum Problem {
         /// Name of the predictions' file.
         prediction: String,
     },
+    /// Nothing to blend.
+    #[error("no member to fit; give at least one file of predictions")]
+    NoMembers,
+    /// Two members of one name.
+    #[error("a member named `{name}` came before; give one of them another name", name = shortened(name))]
+    SameMember {
+        /// The name.
+        name: String,
+    },
+    /// Too little to cross-validate with.
+    #[error(
+        "{prompts} different prompts and {folds} folds; cross-validation needs at least 2 of each"
+    )]
+    TooFewPrompts {
+        /// Different prompts in the truth.
+        prompts: usize,
+        /// Folds asked for.
+        folds: usize,
+    },
     /// The function that embeds prompts failed.
     #[error("the prompts could not be embedded: {0}")]
     Embedder(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -30,6 +30,7 @@
 mod answers;
 mod csv_rows;
 mod error;
+mod fit;
 mod prompt_table;
 mod record_limit;
 mod records;
@@ -39,6 +40,7 @@ mod submission_writer;
 
 pub use answers::{Answer, Answers, Entry, image_id};
 pub use error::{Error, Problem};
+pub use fit::{Fit, FittedMember, fit};
 pub use score::{EmbedError, EmbedTexts, ImageScore, Score, cosine, score};
 pub use submission_writer::SubmissionWriter;
 

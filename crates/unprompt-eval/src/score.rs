@@ -15,7 +15,7 @@ pub type EmbedError = Box<dyn std::error::Error + Send + Sync>;
 pub type EmbedTexts<'a> = dyn FnMut(&[String]) -> Result<Vec<Vec<f32>>, EmbedError> + 'a;
 
 /// Texts handed to [`EmbedTexts`] at once: enough to fill batches, few enough to keep them small.
-const TEXTS_AT_ONCE: usize = 256;
+pub(crate) const TEXTS_AT_ONCE: usize = 256;
 
 /// How well predictions match the truth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -124,7 +124,7 @@ fn scaled(vector: &[f64]) -> Option<Vec<f64>> {
     (largest > 0.0).then(|| vector.iter().map(|value| value / largest).collect())
 }
 
-fn check_same_images(prediction: &Answers, truth: &Answers) -> Result<(), Error> {
+pub(crate) fn check_same_images(prediction: &Answers, truth: &Answers) -> Result<(), Error> {
     if let Some(entry) = prediction
         .entries()
         .iter()
@@ -145,7 +145,7 @@ fn check_same_images(prediction: &Answers, truth: &Answers) -> Result<(), Error>
 }
 
 /// The embeddings of some entries, prompts embedded on the way.
-fn embeddings<'a>(
+pub(crate) fn embeddings<'a>(
     answers: &Answers,
     entries: &[&'a Entry],
     embed: &mut EmbedTexts<'_>,

@@ -2,13 +2,14 @@
 //! that text.
 //!
 //! ```no_run
+//! use unprompt::interrogate::NoTableProgress;
 //! use unprompt::{
 //!     Compute, Hub, HubOptions, NoProgress, Outcome, PredictOptions, Predictor, Preset, Source,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let hub = Hub::from_env(HubOptions::default())?;
-//! let predictor = Predictor::load(&hub, Preset::load("lite")?, &Compute::default(), &NoProgress)?;
+//! let predictor = Predictor::load(&hub, Preset::load("lite")?, &Compute::default(), &NoProgress, &NoTableProgress)?;
 //! let picture = Source::File("picture.png".into());
 //! for outcome in predictor.predict(&[picture], &PredictOptions::default()) {
 //!     match outcome {

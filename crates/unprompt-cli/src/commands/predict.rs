@@ -5,7 +5,7 @@ use crate::{
     arguments::{Common, Format, Predict},
     commands::{compute, hub, inputs},
     output::Output,
-    progress::DownloadProgress,
+    progress::{DownloadProgress, TableBars},
     records::{RecordWriter, one_line},
 };
 use anyhow::{Context, Result};
@@ -32,7 +32,13 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     }
     let output = Output::open(common.out.as_deref())?;
     let progress = DownloadProgress::new(common.quiet);
-    let predictor = Predictor::load(&hub(common)?, preset, &compute(common)?, &progress)?;
+    let predictor = Predictor::load(
+        &hub(common)?,
+        preset,
+        &compute(common)?,
+        &progress,
+        &TableBars::new(common.quiet),
+    )?;
     let options = PredictOptions {
         metadata: !arguments.no_metadata,
         ..PredictOptions::default()

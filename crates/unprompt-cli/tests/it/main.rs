@@ -17,5 +17,6 @@ mod metadata;
 mod models;
 mod output;
 mod predict;
+mod presets;
 mod score;
 mod tokenize;

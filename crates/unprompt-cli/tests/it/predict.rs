@@ -11,7 +11,8 @@ fn an_unknown_preset_is_answered_with_the_known_ones() {
     let place = Place::new();
     place.copy(&picture(), "cat.png");
     let run = place.run(&["predict", "cat.png", "--preset", "heavy"]);
-    let expected = "unprompt: preset `heavy`: not one of lite; a file of your own ends in .toml\n";
+    let expected = "unprompt: preset `heavy`: not one of lite, clip, paper; a file of your own ends \
+                    in .toml\n";
     assert_eq!(run.refusal(), expected);
     let run = place.run(&["predict", "cat.png", "--preset", "missing.toml"]);
     assert!(run.refusal().contains("preset `missing.toml`: "), "{run:?}");
