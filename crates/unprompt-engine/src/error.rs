@@ -53,7 +53,7 @@ pub enum EngineError {
         /// The best shipped preset that is complete on this machine.
         complete: Option<&'static str>,
         /// Why the first of them could not be had.
-        cause: unprompt_hub::Error,
+        cause: Box<unprompt_hub::Error>,
     },
     /// A path given by the user does not exist, or a folder holds nothing.
     #[error("{}: {message}", path.display())]

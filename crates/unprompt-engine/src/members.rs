@@ -325,29 +325,6 @@ impl Members {
         }
         results
     }
-
-    /// Of each list that the preset names, the prompts nearest to an embedding, the nearest first.
-    pub(crate) fn nearest_prompts(
-        &self,
-        preset: &Preset,
-        embedding: &[f64],
-        count: usize,
-    ) -> Vec<Candidate> {
-        let mut lists: Vec<&str> = Vec::new();
-        for list in preset.members.iter().filter_map(|m| m.kind.prompts()) {
-            if !lists.contains(&list) {
-                lists.push(list);
-            }
-        }
-        let nearest = |list: &str| {
-            let table = &self.prompts[list];
-            let order = table.nearest(embedding, count).into_iter();
-            order
-                .map(|index| table.candidate(index))
-                .collect::<Vec<_>>()
-        };
-        lists.into_iter().flat_map(nearest).collect()
-    }
 }
 
 fn widened(values: &[f32]) -> Vec<f64> {

@@ -74,7 +74,7 @@ pub(crate) fn explain(hub: &Hub, preset: &Preset, error: EngineError) -> EngineE
         needed: preset.models().len(),
         missing,
         complete: complete_preset(hub),
-        cause,
+        cause: Box::new(cause),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts with their embeddings, computed once for each encoder and list, and kept in the cache.
 
-use crate::text_search::{Candidate, similarity};
+use crate::text_search::Candidate;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -75,20 +75,6 @@ impl PhraseTable {
             text: self.texts[index].clone(),
             embedding: self.rows[index].clone(),
         }
-    }
-
-    /// The texts with the largest cosine to an embedding, the largest first; ties by list order.
-    pub(crate) fn nearest(&self, embedding: &[f64], count: usize) -> Vec<usize> {
-        let similarities: Vec<f64> = self
-            .rows
-            .iter()
-            .map(|row| similarity(row, embedding))
-            .collect();
-        let mut order: Vec<usize> = (0..similarities.len()).collect();
-        // The sort is stable, so ties stay in the order of the list.
-        order.sort_by(|a, b| similarities[*b].total_cmp(&similarities[*a]));
-        order.truncate(count);
-        order
     }
 }
 
@@ -186,20 +172,5 @@ mod tests {
             vec![vec![1.0, 0.0], vec![0.0, 3.0]],
         );
         assert_eq!(table.mean, [0.5, 1.5]);
-    }
-
-    #[test]
-    fn the_nearest_come_first_and_ties_in_the_order_of_the_list() {
-        let texts = ["a", "b", "c", "d"].map(String::from).to_vec();
-        let rows = vec![
-            vec![0.0, 1.0],
-            vec![2.0, 0.0],
-            vec![1.0, 1.0],
-            vec![1.0, 0.0],
-        ];
-        let table = PhraseTable::from_rows(texts, rows);
-        assert_eq!(table.nearest(&[1.0, 0.0], 3), [1, 3, 2]);
-        assert_eq!(table.nearest(&[0.0, 1.0], 9).len(), 4);
-        assert_eq!(table.candidate(2).text, "c");
     }
 }

@@ -20,8 +20,6 @@ use unprompt_image::Limits;
 use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
 
-/// How many prompts of each list, those nearest to the blend, may become the text or a part of it.
-const NEAREST_PROMPTS: usize = 8;
 /// How many pieces of one text may become parts of another.
 const PIECES: usize = 16;
 
@@ -244,8 +242,10 @@ impl Predictor {
         Ok((Draft { known, elapsed_ms }, query))
     }
 
-    /// Whole texts are those that members gave or retrieved, and the prompts of their lists that
-    /// are nearest to the blend; chains are made of these prompts and of the pieces of the others.
+    /// Whole texts are those that members gave or retrieved; chains are made of these and of the
+    /// pieces of those that members gave. Prompts that are merely nearest to the blend are left out:
+    /// where the members are unsure the blend is near the mean of all prompts, and so are the texts
+    /// that say the least.
     fn text_query(
         &self,
         results: &[MemberResult],
@@ -253,10 +253,7 @@ impl Predictor {
         embeddings: &HashMap<String, Vec<f32>>,
     ) -> TextQuery {
         let texts = results.iter().flat_map(|result| &result.texts);
-        let near = self
-            .members
-            .nearest_prompts(&self.preset, blend, NEAREST_PROMPTS);
-        let whole: Vec<Candidate> = texts.cloned().chain(near).collect();
+        let whole: Vec<Candidate> = texts.cloned().collect();
         let mut seen = HashSet::new();
         let pieces = whole.iter().flat_map(|candidate| {
             let pieces = pieces(&candidate.text);
@@ -341,15 +338,10 @@ impl Predictor {
         Some(calibration.expected_score(feature))
     }
 
-    /// The members' weighted sum, at unit length.
     fn blend(&self, results: &[MemberResult]) -> Vec<f64> {
-        let row = |result: &MemberResult| match self.preset.normalize_members {
-            true => unit(&result.embedding),
-            false => result.embedding.clone(),
-        };
-        let rows: Vec<Vec<f64>> = results.iter().map(row).collect();
-        let weights = self.preset.members.iter().map(|member| member.weight);
-        unit(&blend(weights.zip(rows.iter().map(Vec::as_slice))))
+        let members = self.preset.members.iter().zip(results);
+        let rows = members.map(|(spec, result)| (spec.weight, result.embedding.as_slice()));
+        blend(rows, self.preset.normalize_members)
     }
 }
 

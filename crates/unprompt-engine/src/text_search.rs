@@ -230,7 +230,7 @@ impl Chain {
 }
 
 /// The cosine of a text's embedding with a target.
-pub(crate) fn similarity(embedding: &[f32], target: &[f64]) -> f64 {
+fn similarity(embedding: &[f32], target: &[f64]) -> f64 {
     let embedding: Vec<f64> = embedding.iter().copied().map(f64::from).collect();
     cosine(&embedding, target)
 }
