@@ -1,6 +1,7 @@
 //! The crate's error types: one for what stops a run, one for what costs a single input.
 
-use std::path::PathBuf;
+use crate::MissingModel;
+use std::{fmt, path::PathBuf};
 
 /// What this crate returns.
 pub type Result<T> = std::result::Result<T, EngineError>;
@@ -34,6 +35,26 @@ pub enum EngineError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// Models of a preset are not on this machine and could not be had.
+    #[error(
+        "{cause}\npreset `{preset}`: {} of its {needed} models {} not on this machine\n{}{}",
+        missing.len(),
+        if missing.len() == 1 { "is" } else { "are" },
+        Lines(missing),
+        Offer(*complete)
+    )]
+    Incomplete {
+        /// The preset.
+        preset: String,
+        /// How many models it needs.
+        needed: usize,
+        /// Those that are not here.
+        missing: Vec<MissingModel>,
+        /// The best shipped preset that is complete on this machine.
+        complete: Option<&'static str>,
+        /// Why the first of them could not be had.
+        cause: Box<unprompt_hub::Error>,
+    },
     /// A path given by the user does not exist, or a folder holds nothing.
     #[error("{}: {message}", path.display())]
     Path {
@@ -42,6 +63,28 @@ pub enum EngineError {
         /// What is wrong with it.
         message: String,
     },
+}
+
+/// Missing models, one a line.
+struct Lines<'a>(&'a [MissingModel]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(|model| format!("  - {model}")).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// The preset that would work at once.
+struct Offer(Option<&'static str>);
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(preset) => write!(f, "\n`--preset {preset}` is complete on this machine"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why one input has no result.

@@ -14,6 +14,7 @@
 //! Invariant: a broken input costs its own record and nothing else; records come in the order of
 //! the inputs and do not depend on how they were batched.
 
+mod calibration;
 mod captioner;
 mod classifier;
 mod encoder;
@@ -25,6 +26,7 @@ mod loading;
 mod member;
 mod member_spec;
 mod members;
+mod missing;
 mod phrase_table;
 mod predictor;
 mod preset;
@@ -32,7 +34,9 @@ mod prompt_list;
 mod record;
 mod source;
 mod text_encoder;
+mod text_search;
 
+pub use calibration::{Calibration, ConfidenceFeature};
 pub use captioner::{CaptionOptions, Captioner};
 pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
@@ -41,6 +45,7 @@ pub use image_encoder::{ImageEncoder, Views};
 pub use index::{IndexRequest, IndexSearch, build_index};
 pub use interrogator::{LabelChoice, PictureInterrogator, token_counter};
 pub use member_spec::{InterrogatorMode, MemberKind, MemberSpec};
+pub use missing::{MissingModel, complete_preset, missing_models};
 pub use predictor::{PredictOptions, Predictor};
 pub use preset::Preset;
 pub use record::{
@@ -49,3 +54,4 @@ pub use record::{
 };
 pub use source::{Source, sources};
 pub use text_encoder::{ClipTextEncoder, TextEncoder, Tokenizer};
+pub use text_search::{Candidate, FoundText, TextQuery, search_texts};

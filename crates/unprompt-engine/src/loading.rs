@@ -51,10 +51,7 @@ impl Located {
     /// Finds a model by its name, and fetches it when it is not here.
     pub(crate) fn new(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<Self> {
         let known_clip = named_clip(name)?;
-        let reference: ModelRef = match &known_clip {
-            Some(known) => known.repository.parse()?,
-            None => name.parse()?,
-        };
+        let reference = reference(name)?;
         let resolved = hub.resolve(&reference, progress)?;
         let pickle = if hub.allows_pickle() {
             Pickle::Allow
@@ -217,6 +214,14 @@ impl Located {
             }
         }
     }
+}
+
+/// What the hub calls the model that the user named.
+pub(crate) fn reference(name: &str) -> Result<ModelRef> {
+    Ok(match named_clip(name)? {
+        Some(known) => known.repository.parse()?,
+        None => name.parse()?,
+    })
 }
 
 /// The CLIP that is meant by one of open_clip's names. They look like hub ids; a folder of that name

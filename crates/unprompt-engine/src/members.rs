@@ -6,6 +6,7 @@ use crate::{
     member::{Retrieval, label_mean, label_text},
     phrase_table::PhraseTable,
     prompt_list::prompt_list,
+    text_search::Candidate,
 };
 use std::{collections::HashMap, path::PathBuf};
 use unprompt_hub::{Hub, Progress};
@@ -42,8 +43,8 @@ pub(crate) struct Seen {
 pub(crate) struct MemberResult {
     /// Not normalised.
     pub(crate) embedding: Vec<f64>,
-    /// Each text with its own embedding; the member's text is the first.
-    pub(crate) texts: Vec<(String, Vec<f32>)>,
+    /// The member's own text is the first.
+    pub(crate) texts: Vec<Candidate>,
     pub(crate) evidence: Vec<Evidence>,
 }
 
@@ -63,9 +64,10 @@ impl Members {
             preset: format!("`{}`", preset.name),
             message,
         };
-        let table = |texts| {
+        let table = |name: &str, texts| {
             let cache = &hub.environment().own_cache;
-            PhraseTable::new(texts, encoder, encoder_identity, cache).map_err(|reason| {
+            let encoder = (encoder, encoder_identity);
+            PhraseTable::new(name, texts, encoder, cache, tables).map_err(|reason| {
                 EngineError::Model {
                     name: preset.encoder.clone(),
                     reason,
@@ -138,13 +140,15 @@ impl Members {
                 && !members.labels.contains_key(model)
             {
                 let labels = members.classifiers[model].labels().to_vec();
-                members.labels.insert(model.clone(), table(labels)?);
+                members.labels.insert(model.clone(), table(model, labels)?);
             }
             if let Some(prompts) = spec.kind.prompts()
                 && !members.prompts.contains_key(prompts)
             {
                 let list = prompt_list(prompts).map_err(failed)?;
-                members.prompts.insert(prompts.to_owned(), table(list)?);
+                members
+                    .prompts
+                    .insert(prompts.to_owned(), table(prompts, list)?);
             }
             if let MemberKind::Retrieval {
                 prompts,
@@ -272,13 +276,13 @@ impl Members {
                     let text = label_text(&seen.labels[model], *top);
                     let embedding = embeddings[&text].clone();
                     result.embedding = widened(&embedding);
-                    result.texts.push((text, embedding));
+                    result.texts.push(Candidate { text, embedding });
                 }
                 MemberKind::Captioner { .. } | MemberKind::Interrogator { .. } => {
                     let text = seen.texts[&spec.name].clone();
                     let embedding = embeddings[&text].clone();
                     result.embedding = widened(&embedding);
-                    result.texts.push((text, embedding));
+                    result.texts.push(Candidate { text, embedding });
                 }
                 MemberKind::LabelMean {
                     model,
@@ -310,10 +314,9 @@ impl Members {
                     let found = self.retrievals[&spec.name].search(query, table, *evidence);
                     result.embedding = found.embedding;
                     for (index, similarity) in found.nearest {
-                        let prompt = table.texts[index].clone();
-                        result
-                            .texts
-                            .push((prompt.clone(), table.rows[index].clone()));
+                        let candidate = table.candidate(index);
+                        let prompt = candidate.text.clone();
+                        result.texts.push(candidate);
                         result.evidence.push(Evidence { prompt, similarity });
                     }
                 }

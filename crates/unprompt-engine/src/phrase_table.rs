@@ -1,12 +1,17 @@
 //! Texts with their embeddings, computed once for each encoder and list, and kept in the cache.
 
+use crate::text_search::Candidate;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
     io::{Read, Write},
     path::Path,
 };
+use unprompt_interrogate::TableProgress;
 use unprompt_models::{ModelError, SentenceEncoder};
+
+/// Texts that are embedded between two reports of progress.
+const TEXTS_AT_ONCE: usize = 64;
 
 /// Texts, each with its embedding.
 #[derive(Debug)]
@@ -24,19 +29,30 @@ impl PhraseTable {
     ///
     /// `encoder_identity` is everything that the embeddings depend on besides the texts. A file that
     /// is damaged is computed anew; a cache that cannot be written costs the next start the time of
-    /// computing and nothing else.
+    /// computing and nothing else. `progress` hears of a table that is computed, by its `name`.
     pub(crate) fn new(
+        name: &str,
         texts: Vec<String>,
-        encoder: &SentenceEncoder,
-        encoder_identity: &str,
+        (encoder, encoder_identity): (&SentenceEncoder, &str),
         cache: &Path,
+        progress: &dyn TableProgress,
     ) -> Result<Self, ModelError> {
         let folder = cache.join("embeddings");
         let path = folder.join(format!("{}.f32", key(&texts, encoder_identity)));
         if let Some(rows) = read(&path, texts.len(), encoder.width()) {
             return Ok(Self::from_rows(texts, rows));
         }
-        let rows = encoder.embed(&texts)?;
+        let mut rows = Vec::with_capacity(texts.len());
+        progress.start(name, texts.len());
+        for chunk in texts.chunks(TEXTS_AT_ONCE) {
+            let embedded = encoder.embed(chunk);
+            if embedded.is_err() {
+                progress.finish();
+            }
+            rows.extend(embedded?);
+            progress.advance(chunk.len());
+        }
+        progress.finish();
         let _ = write(&folder, &path, &rows);
         Ok(Self::from_rows(texts, rows))
     }
@@ -51,6 +67,14 @@ impl PhraseTable {
         }
         mean.iter_mut().for_each(|mean| *mean /= rows.len() as f64);
         Self { texts, rows, mean }
+    }
+
+    /// One text with its embedding.
+    pub(crate) fn candidate(&self, index: usize) -> Candidate {
+        Candidate {
+            text: self.texts[index].clone(),
+            embedding: self.rows[index].clone(),
+        }
     }
 }
 

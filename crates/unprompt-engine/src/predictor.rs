@@ -1,18 +1,27 @@
 //! From pictures to predictions.
 
 use crate::{
-    FailureRecord, InputError, MemberRecord, MemberSpec, ModelReceipt, Outcome, PredictionRecord,
-    Preset, PromptSource, Receipt, Result, Source,
+    ConfidenceFeature, FailureRecord, InputError, MemberRecord, MemberSpec, ModelReceipt, Outcome,
+    PredictionRecord, Preset, PromptSource, Receipt, Result, Source,
+    calibration::agreement,
     encoder::load_sentence_encoder,
-    member::{blend, cosine, unit},
+    member::{blend, unit},
     members::{MemberResult, Members, Seen},
+    missing,
+    text_search::{self, Candidate, FoundText, TextQuery},
 };
 use rayon::prelude::*;
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 use unprompt_hub::{Hub, Progress};
 use unprompt_image::Limits;
 use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
+
+/// How many pieces of one text may become parts of another.
+const PIECES: usize = 16;
 
 /// What a caller may ask of a prediction.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +52,31 @@ pub struct Predictor {
 
 /// What was learnt from one picture before any text is embedded.
 struct Analysis {
-    /// The prompt in the file, or else what the networks see.
     found: Found,
     elapsed_ms: f64,
 }
 
+/// The prompt in the file, or else what the networks see.
 enum Found {
     Prompt(String),
     Seen(Seen),
+}
+
+/// One picture's prediction before its text is chosen.
+struct Draft {
+    known: Known,
+    elapsed_ms: f64,
+}
+
+enum Known {
+    Prompt {
+        prompt: String,
+        embedding: Vec<f32>,
+    },
+    Blend {
+        results: Vec<MemberResult>,
+        blend: Vec<f64>,
+    },
 }
 
 impl Predictor {
@@ -58,10 +84,22 @@ impl Predictor {
     /// fetched, `tables` of label tables that are embedded for the first time.
     ///
     /// # Errors
-    /// When a model cannot be had or is not of the kind that the preset needs.
+    /// When a model cannot be had or is not of the kind that the preset needs; where models are
+    /// missing the error names all of them.
     pub fn load(
         hub: &Hub,
         preset: Preset,
+        compute: &Compute,
+        progress: &dyn Progress,
+        tables: &dyn TableProgress,
+    ) -> Result<Self> {
+        Self::load_models(hub, &preset, compute, progress, tables)
+            .map_err(|error| missing::explain(hub, &preset, error))
+    }
+
+    fn load_models(
+        hub: &Hub,
+        preset: &Preset,
         compute: &Compute,
         progress: &dyn Progress,
         tables: &dyn TableProgress,
@@ -74,7 +112,7 @@ impl Predictor {
         let encoder_and_identity = (&encoder, identity.as_str());
         let members = Members::load(
             hub,
-            &preset,
+            preset,
             encoder_and_identity,
             compute,
             &mut receipts,
@@ -87,7 +125,7 @@ impl Predictor {
             models: receipts,
         };
         Ok(Self {
-            preset,
+            preset: preset.clone(),
             encoder,
             members,
             receipt,
@@ -111,26 +149,35 @@ impl Predictor {
             .collect();
         texts.sort_unstable();
         texts.dedup();
-        let embeddings = self.encoder.embed(&texts);
-        let share_ms = start.elapsed().as_secs_f64() * 1e3 / sources.len().max(1) as f64;
-        let embeddings = match embeddings {
+        let embeddings: HashMap<String, Vec<f32>> = match self.encoder.embed(&texts) {
             Ok(embeddings) => texts.into_iter().zip(embeddings).collect(),
             // The texts come from pictures that may be hostile: find out whose it was.
             Err(_) => HashMap::new(),
         };
-        let outcome = |(source, analysis): (&Source, std::result::Result<Analysis, InputError>)| {
+        let (mut drafts, mut queries) = (Vec::new(), Vec::new());
+        for analysis in analyses {
+            drafts.push(analysis.and_then(|analysis| {
+                let (draft, query) = self.draft(analysis, &embeddings)?;
+                queries.extend(query);
+                Ok(draft)
+            }));
+        }
+        let mut texts = text_search::search(&self.encoder, &queries).into_iter();
+        let share_ms = start.elapsed().as_secs_f64() * 1e3 / sources.len().max(1) as f64;
+        let outcome = |(source, draft): (&Source, std::result::Result<Draft, InputError>)| {
             let path = source.path().to_string_lossy().into_owned();
-            let record = analysis
-                .and_then(|analysis| self.record(path.clone(), analysis, &embeddings, share_ms));
-            match record {
-                Ok(record) => Outcome::Prediction(Box::new(record)),
+            match draft {
+                Ok(draft) => {
+                    let record = self.record(path, draft, &mut texts, share_ms);
+                    Outcome::Prediction(Box::new(record))
+                }
                 Err(error) => Outcome::Failure(FailureRecord {
                     path,
                     error: error.to_string(),
                 }),
             }
         };
-        sources.iter().zip(analyses).map(outcome).collect()
+        sources.iter().zip(drafts).map(outcome).collect()
     }
 
     fn analyse(
@@ -153,28 +200,21 @@ impl Predictor {
     fn texts(&self, found: &Found) -> Vec<String> {
         match found {
             Found::Prompt(prompt) => vec![prompt.clone()],
-            Found::Seen(seen) => Members::texts(&self.preset, seen),
+            Found::Seen(seen) => {
+                let mut texts = Members::texts(&self.preset, seen);
+                let pieces: Vec<String> = texts.iter().flat_map(|text| pieces(text)).collect();
+                texts.extend(pieces);
+                texts
+            }
         }
     }
 
-    fn record(
+    /// The prediction's embedding, and what its text is searched among.
+    fn draft(
         &self,
-        path: String,
         analysis: Analysis,
         embeddings: &HashMap<String, Vec<f32>>,
-        share_ms: f64,
-    ) -> std::result::Result<PredictionRecord, InputError> {
-        let record = |prompt, source, embedding, members, evidence| PredictionRecord {
-            path,
-            prompt,
-            source,
-            embedding,
-            members,
-            evidence,
-            preset: self.preset.name.clone(),
-            elapsed_ms: ((analysis.elapsed_ms + share_ms) * 1e3).round() / 1e3,
-            receipt: self.receipt.clone(),
-        };
+    ) -> std::result::Result<(Draft, Option<TextQuery>), InputError> {
         // Embedding all texts together failed: alone, each names its own trouble.
         let own;
         let texts = self.texts(&analysis.found);
@@ -186,69 +226,134 @@ impl Predictor {
         } else {
             embeddings
         };
-        match &analysis.found {
+        let elapsed_ms = analysis.elapsed_ms;
+        let (known, query) = match analysis.found {
             Found::Prompt(prompt) => {
-                let embedding = embeddings[prompt].clone();
-                Ok(record(
-                    prompt.clone(),
-                    PromptSource::Metadata,
-                    embedding,
-                    Vec::new(),
-                    Vec::new(),
-                ))
+                let embedding = embeddings[&prompt].clone();
+                (Known::Prompt { prompt, embedding }, None)
             }
             Found::Seen(seen) => {
-                let mut results = self.members.results(&self.preset, seen, embeddings);
-                let embedding = self.blend(&results);
-                let prompt = nearest_text(&results, &embedding);
-                let evidence = results
-                    .iter_mut()
-                    .flat_map(|result| std::mem::take(&mut result.evidence))
-                    .collect();
+                let results = self.members.results(&self.preset, &seen, embeddings);
+                let blend = self.blend(&results);
+                let query = self.text_query(&results, &blend, embeddings);
+                (Known::Blend { results, blend }, Some(query))
+            }
+        };
+        Ok((Draft { known, elapsed_ms }, query))
+    }
+
+    /// Whole texts are those that members gave or retrieved; chains are made of these and of the
+    /// pieces of those that members gave. Prompts that are merely nearest to the blend are left out:
+    /// where the members are unsure the blend is near the mean of all prompts, and so are the texts
+    /// that say the least.
+    fn text_query(
+        &self,
+        results: &[MemberResult],
+        blend: &[f64],
+        embeddings: &HashMap<String, Vec<f32>>,
+    ) -> TextQuery {
+        let texts = results.iter().flat_map(|result| &result.texts);
+        let whole: Vec<Candidate> = texts.cloned().collect();
+        let mut seen = HashSet::new();
+        let pieces = whole.iter().flat_map(|candidate| {
+            let pieces = pieces(&candidate.text);
+            let pieces = pieces.into_iter().filter_map(|text| {
+                let embedding = embeddings.get(&text)?.clone();
+                Some(Candidate { text, embedding })
+            });
+            std::iter::once(candidate.clone()).chain(pieces.collect::<Vec<_>>())
+        });
+        let phrases = pieces
+            .filter(|piece| seen.insert(piece.text.clone()))
+            .collect();
+        TextQuery {
+            target: blend.to_vec(),
+            whole,
+            phrases,
+        }
+    }
+
+    fn record(
+        &self,
+        path: String,
+        draft: Draft,
+        texts: &mut impl Iterator<Item = FoundText>,
+        share_ms: f64,
+    ) -> PredictionRecord {
+        let mut record = PredictionRecord {
+            path,
+            prompt: String::new(),
+            source: PromptSource::Metadata,
+            embedding: Vec::new(),
+            members: Vec::new(),
+            evidence: Vec::new(),
+            expected_score: None,
+            preset: self.preset.name.clone(),
+            elapsed_ms: ((draft.elapsed_ms + share_ms) * 1e3).round() / 1e3,
+            receipt: self.receipt.clone(),
+        };
+        match draft.known {
+            Known::Prompt { prompt, embedding } => {
+                record.prompt = prompt;
+                record.embedding = embedding;
+            }
+            Known::Blend { mut results, blend } => {
+                // Each draft of this kind asked for one text.
+                let found = texts.next().unwrap_or_default();
+                record.source = PromptSource::Predicted;
+                record.expected_score = self.expected_score(&results, found.similarity);
+                record.prompt = found.text;
+                record.embedding = narrowed(&blend);
+                for result in &mut results {
+                    record.evidence.append(&mut result.evidence);
+                }
                 let member = |(spec, result): (&MemberSpec, MemberResult)| MemberRecord {
                     name: spec.name.clone(),
                     weight: spec.weight,
-                    text: result.texts.into_iter().next().map(|(text, _)| text),
+                    text: result.texts.into_iter().next().map(|first| first.text),
                     embedding: narrowed(&unit(&result.embedding)),
                 };
-                let members = self.preset.members.iter().zip(results).map(member);
-                let members: Vec<MemberRecord> = members.collect();
-                let source = PromptSource::Predicted;
-                Ok(record(
-                    prompt,
-                    source,
-                    narrowed(&embedding),
-                    members,
-                    evidence,
-                ))
+                record.members = self
+                    .preset
+                    .members
+                    .iter()
+                    .zip(results)
+                    .map(member)
+                    .collect();
             }
         }
+        record
     }
 
-    /// The members' weighted sum, at unit length.
-    fn blend(&self, results: &[MemberResult]) -> Vec<f64> {
-        let row = |result: &MemberResult| match self.preset.normalize_members {
-            true => unit(&result.embedding),
-            false => result.embedding.clone(),
+    fn expected_score(&self, results: &[MemberResult], similarity: f64) -> Option<f64> {
+        let calibration = self.preset.calibration.as_ref()?;
+        let members = self.preset.members.iter().zip(results);
+        let weighted = members.filter(|(spec, _)| spec.weight > 0.0);
+        let feature = match calibration.feature {
+            ConfidenceFeature::Text => similarity,
+            ConfidenceFeature::Agreement => {
+                agreement(weighted.map(|(_, result)| result.embedding.as_slice()))
+            }
         };
-        let rows: Vec<Vec<f64>> = results.iter().map(row).collect();
-        let weights = self.preset.members.iter().map(|member| member.weight);
-        unit(&blend(weights.zip(rows.iter().map(Vec::as_slice))))
+        Some(calibration.expected_score(feature))
+    }
+
+    fn blend(&self, results: &[MemberResult]) -> Vec<f64> {
+        let members = self.preset.members.iter().zip(results);
+        let rows = members.map(|(spec, result)| (spec.weight, result.embedding.as_slice()));
+        blend(rows, self.preset.normalize_members)
     }
 }
 
-/// The text, of all that the members gave, whose embedding is nearest to the blend; the first of
-/// equally near ones. So it is never worse than the best single source.
-fn nearest_text(results: &[MemberResult], blend: &[f64]) -> String {
-    let mut best: Option<(f64, &String)> = None;
-    for (text, embedding) in results.iter().flat_map(|result| &result.texts) {
-        let embedding: Vec<f64> = embedding.iter().copied().map(f64::from).collect();
-        let similarity = cosine(&embedding, blend);
-        if best.is_none_or(|(best, _)| similarity > best) {
-            best = Some((similarity, text));
-        }
-    }
-    best.map(|(_, text)| text.clone()).unwrap_or_default()
+/// The phrases that a text consists of, between commas; none where it is one phrase.
+fn pieces(text: &str) -> Vec<String> {
+    let pieces = text.split(',').map(str::trim);
+    let pieces: Vec<String> = pieces
+        .filter(|piece| !piece.is_empty() && *piece != text)
+        .take(PIECES)
+        .map(String::from)
+        .collect();
+    pieces
 }
 
 fn narrowed(values: &[f64]) -> Vec<f32> {
@@ -270,22 +375,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_text_is_taken_and_the_first_of_equals() {
-        let result = |texts: &[(&str, [f32; 2])]| MemberResult {
-            embedding: Vec::new(),
-            texts: texts
-                .iter()
-                .map(|(text, row)| ((*text).into(), row.to_vec()))
-                .collect(),
-            evidence: Vec::new(),
-        };
-        let results = [
-            result(&[("far", [0.0, 1.0])]),
-            result(&[]),
-            result(&[("near", [1.0, 0.1]), ("as near", [2.0, 0.2])]),
-        ];
-        assert_eq!(nearest_text(&results, &[1.0, 0.0]), "near");
-        assert_eq!(nearest_text(&results, &[-1.0, 1.0]), "far");
-        assert_eq!(nearest_text(&results[1..2], &[1.0, 0.0]), "");
+    fn a_text_has_the_pieces_between_its_commas() {
+        assert_eq!(
+            pieces("a cat,  on a mat, ,oil"),
+            ["a cat", "on a mat", "oil"]
+        );
+        assert!(pieces("a cat").is_empty());
+        assert!(pieces("").is_empty());
+        assert_eq!(pieces(&"a,".repeat(100)).len(), PIECES);
     }
 }

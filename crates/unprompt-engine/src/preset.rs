@@ -1,10 +1,10 @@
 //! Presets: which members make a prediction, and with what weight. Small TOML files.
 
-use crate::{EngineError, MemberSpec, Result};
+use crate::{Calibration, EngineError, MemberSpec, Result};
 use serde::Deserialize;
 use std::path::Path;
 
-/// The presets that are part of the program.
+/// The presets that are part of the program, the lightest first.
 const SHIPPED: [(&str, &str); 3] = [
     ("lite", include_str!("../presets/lite.toml")),
     ("clip", include_str!("../presets/clip.toml")),
@@ -29,6 +29,9 @@ pub struct Preset {
     /// The members, at least one of which has a text.
     #[serde(rename = "member")]
     pub members: Vec<MemberSpec>,
+    /// What score to expect of a prediction; without it records carry no expected score.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
 }
 
 impl Preset {
@@ -72,8 +75,8 @@ impl Preset {
         Ok(preset)
     }
 
-    /// The names of the presets that are part of the program.
-    pub fn shipped() -> impl Iterator<Item = &'static str> {
+    /// The names of the presets that are part of the program, the lightest first.
+    pub fn shipped() -> impl DoubleEndedIterator<Item = &'static str> {
         SHIPPED.iter().map(|(name, _)| *name)
     }
 
@@ -104,6 +107,12 @@ impl Preset {
         }
         if self.members.iter().all(|member| member.weight == 0.0) {
             return Err("every weight is 0".into());
+        }
+        if let Some(calibration) = &self.calibration {
+            let weighted = self.members.iter().filter(|member| member.weight > 0.0);
+            calibration
+                .check(weighted.count())
+                .map_err(|message| format!("calibration: {message}"))?;
         }
         Ok(())
     }
@@ -151,6 +160,18 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(message.contains(expected), "{to}: {message}");
+        }
+        for (calibration, expected) in [
+            ("feature = 'text'\npoints = []", "calibration: 0 points"),
+            ("feature = 'text'\npoints = [[0.1]]", "points"),
+            ("feature = 'mood'\npoints = [[0, 0.1]]", "mood"),
+            ("feature = 'agreement'\npoints = [[0, 0.1]]", "two members"),
+        ] {
+            std::fs::write(&path, format!("{lite}\n[calibration]\n{calibration}")).unwrap();
+            let message = Preset::load(path.to_str().unwrap())
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains(expected), "{calibration}: {message}");
         }
         let silent = "name = 'a'\nencoder = 'e'\n[[member]]\nname = 'p'\nkind = 'prior'\n\
                       prompts = 'parti'\nweight = 1";

@@ -30,6 +30,10 @@ pub struct PredictionRecord {
     /// Real prompts that are near what was seen, the nearest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
+    /// The cosine with the true prompt that the preset's calibration expects, if it has one; never
+    /// there for a prompt that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_score: Option<f64>,
     /// The preset.
     pub preset: String,
     /// Time spent on this picture, in milliseconds; texts that were embedded together share it.

@@ -24,10 +24,12 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    CaptionOptions, Captioner, Classifier, EngineError, Evidence, FailureRecord, ImageEncoder,
-    InputError, Label, LabelChoice, MemberKind, MemberRecord, MemberSpec, ModelReceipt, Outcome,
-    PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset, PromptSource,
-    Receipt, Source, TextEncoder, Tokenizer, Views, load_sentence_encoder, sources, token_counter,
+    Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature, EngineError,
+    Evidence, FailureRecord, FoundText, ImageEncoder, InputError, Label, LabelChoice, MemberKind,
+    MemberRecord, MemberSpec, MissingModel, ModelReceipt, Outcome, PictureInterrogator,
+    PredictOptions, PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source,
+    TextEncoder, TextQuery, Tokenizer, Views, complete_preset, load_sentence_encoder,
+    missing_models, search_texts, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};

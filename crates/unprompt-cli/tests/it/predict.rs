@@ -52,3 +52,20 @@ fn two_pictures_of_one_stem_cannot_stand_in_a_submission() {
                     needs distinct file stems\n";
     assert_eq!(run.refusal(), expected);
 }
+
+#[test]
+fn every_model_that_a_preset_lacks_is_named_with_its_size_and_the_next_step() {
+    let place = Place::new();
+    place.copy(&picture(), "cat.png");
+    let run = place.run(&["predict", "cat.png", "--offline"]);
+    let stderr = run.refusal();
+    for expected in [
+        "preset `lite`: 2 of its 2 models are not on this machine",
+        "  - all-MiniLM-L6-v2 (",
+        "  - efficientnet-lite0 (",
+        " MB): `unprompt models pull efficientnet-lite0`, or by hand `unprompt models import`",
+    ] {
+        assert!(stderr.contains(expected), "{expected}: {stderr}");
+    }
+    assert!(!stderr.contains("is complete on this machine"), "{stderr}");
+}

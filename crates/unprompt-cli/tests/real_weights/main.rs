@@ -23,6 +23,7 @@ mod interrogator;
 mod prediction;
 mod reference;
 mod sentence_encoder;
+mod text_search;
 mod weights;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -39,6 +40,7 @@ fn main() {
         classifier::TESTS,
         clip_tokenizer::TESTS,
         prediction::TESTS,
+        text_search::TESTS,
         inputs::TESTS,
         interrogator::TESTS,
         commands::TESTS,

@@ -15,6 +15,11 @@ pub const TESTS: &[Test] = &[
     ("predict::five_formats_tell_the_same", formats),
     ("predict::a_prompt_in_the_file_is_no_prediction", metadata),
     ("predict::a_preset_of_ones_own", own_preset),
+    ("predict::a_complete_preset_is_offered", offer),
+    (
+        "predict::the_expected_score_is_the_calibration's",
+        expected_score,
+    ),
 ];
 
 pub const PICTURES: [&str; 5] = [
@@ -173,7 +178,7 @@ fn formula(weights: &Weights) {
         let names: Vec<&str> = labels.iter().filter_map(|l| l["label"].as_str()).collect();
         assert_eq!(names.len(), 10);
         let text = names[..5].join(", ");
-        assert_eq!(record["prompt"], text.as_str());
+        assert_eq!(record["members"][0]["text"], text.as_str());
 
         let texts = [&names[..], &[&text]].concat();
         let arguments = ["embed", "text", "--offline", "--format", "json"];
@@ -300,5 +305,54 @@ fn own_preset(weights: &Weights) {
     assert!(
         labels.starts_with(&format!("{prompt}, ")),
         "{prompt} {labels}"
+    );
+}
+
+/// Where a model of a preset is missing and those of `lite` are here, `lite` is offered.
+fn offer(weights: &Weights) {
+    let place = place(weights);
+    let own = LABELS_ALONE.replacen("efficientnet-lite0", "./missing.pth", 1);
+    place.write("own.toml", own);
+    let run = place.run(&["predict", "in", "--offline", "--preset", "own.toml"]);
+    let stderr = run.refusal();
+    for expected in [
+        "preset `own`: 1 of its 3 models is not on this machine",
+        "  - ./missing.pth: no such file or folder; put the model there",
+        "`--preset lite` is complete on this machine",
+    ] {
+        assert!(stderr.contains(expected), "{expected}: {stderr}");
+    }
+}
+
+/// Both features, worked out again from the records, through a map that is not constant.
+fn expected_score(weights: &Weights) {
+    let place = place(weights);
+    for feature in ["text", "agreement"] {
+        let map =
+            format!("[calibration]\nfeature = \"{feature}\"\npoints = [[-1, -0.5], [1, 0.5]]");
+        place.write("own.toml", format!("{LABELS_ALONE}\n{map}\n"));
+        let record = &predict(&place, &["in/cat.png", "--preset", "own.toml"])[0];
+        let prompt = record["prompt"].as_str().unwrap();
+        let members = &record["members"];
+        let value = match feature {
+            "text" => cosine(
+                &weights.encoder.embed(&[prompt]).unwrap()[0]
+                    .iter()
+                    .map(|x| f64::from(*x))
+                    .collect::<Vec<_>>(),
+                &embedding(record),
+            ),
+            _ => cosine(&embedding(&members[0]), &embedding(&members[1])),
+        };
+        let found = record["expected_score"].as_f64().unwrap();
+        assert!(
+            (found - value / 2.0).abs() < 1e-6,
+            "{feature}: {found} {value}"
+        );
+    }
+    assert!(
+        predict(&place, &["in/cat.png"])[0]
+            .get("expected_score")
+            .is_none()
     );
 }

@@ -1,21 +1,34 @@
 //! Sums of vectors, in f64.
 
-/// The weighted sum of vectors.
-pub(crate) fn blend<'a>(rows: impl IntoIterator<Item = (f64, &'a [f64])>) -> Vec<f64> {
+/// The weighted sum of vectors, at unit length; `normalize` brings each to unit length before.
+pub(crate) fn blend<'a>(
+    rows: impl IntoIterator<Item = (f64, &'a [f64])>,
+    normalize: bool,
+) -> Vec<f64> {
     let mut sum: Vec<f64> = Vec::new();
     for (weight, row) in rows {
+        let scale = if normalize {
+            weight / length(row)
+        } else {
+            weight
+        };
         sum.resize(row.len(), 0.0);
         sum.iter_mut()
             .zip(row)
-            .for_each(|(sum, value)| *sum += weight * value);
+            .for_each(|(sum, value)| *sum += scale * value);
     }
-    sum
+    unit(&sum)
 }
 
 /// A vector at unit length; one of zeros stays as it is.
 pub(crate) fn unit(values: &[f64]) -> Vec<f64> {
-    let norm = product(values, values).sqrt().max(1e-12);
-    values.iter().map(|value| value / norm).collect()
+    let length = length(values);
+    values.iter().map(|value| value / length).collect()
+}
+
+/// Never 0, so that a vector of zeros can be divided by it.
+fn length(values: &[f64]) -> f64 {
+    product(values, values).sqrt().max(1e-12)
 }
 
 /// The cosine of two vectors, 0 where one of them is all zeros.
@@ -35,21 +48,37 @@ pub(super) fn product(left: &[f64], right: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    #[derive(serde::Deserialize)]
+    struct Blends {
+        members: Vec<Vec<f64>>,
+        cases: Vec<Case>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        weights: Vec<f64>,
+        normalize_members: bool,
+        expected: Vec<f64>,
+    }
+
     #[test]
-    fn the_published_blends_are_weighted_sums() {
-        // Worked out by hand: one coordinate a member, and one that all share.
-        let rows = [
-            [1.0, 0.0, 0.0, 0.5],
-            [0.0, 1.0, 0.0, 0.5],
-            [0.0, 0.0, 1.0, 0.5],
-        ];
-        for (weights, shared) in [([0.7488, 0.2112, 0.04], 0.5), ([0.60, 0.15, 0.25], 0.5)] {
-            let found = blend(weights.into_iter().zip(rows.iter().map(|row| &row[..])));
-            let expected = [weights[0], weights[1], weights[2], shared];
-            for (found, expected) in found.iter().zip(expected) {
-                assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    fn the_published_blends_equal_numpy() {
+        let blends = include_str!("../../tests/fixtures/blends.json");
+        let blends: Blends = serde_json::from_str(blends).unwrap();
+        assert_eq!(blends.cases.len(), 4);
+        for case in &blends.cases {
+            let rows = blends.members.iter().map(Vec::as_slice);
+            let rows = case.weights.iter().copied().zip(rows);
+            let found = blend(rows, case.normalize_members);
+            assert_eq!(found.len(), 384);
+            for (found, expected) in found.iter().zip(&case.expected) {
+                let difference = (found - expected).abs();
+                assert!(difference < 1e-6, "{}: {found} {expected}", case.name);
             }
         }
+        // The two ways differ here, so that neither passes for the other.
+        assert!((blends.cases[0].expected[0] - blends.cases[1].expected[0]).abs() > 1e-4);
     }
 
     #[test]
