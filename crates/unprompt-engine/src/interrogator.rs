@@ -80,7 +80,7 @@ impl PictureInterrogator {
             Some(folder) => folder.clone(),
             None => hub.environment().own_cache.join(TABLES),
         };
-        let weights = format!("{} {}", resolved.sha256()?, compute.dtype());
+        let weights = compute.identity(resolved.sha256()?);
         let cache = TableCache::new(cache, clip, &weights);
         let interrogator = Interrogator::load(encoder, set, Some(&cache), options, tables)?;
         Ok((

@@ -108,7 +108,7 @@ impl Predictor {
         let (resolved, encoder) = load_sentence_encoder(hub, &preset.encoder, compute, progress)?;
         receipts.push(ModelReceipt::new(&resolved, compute.dtype())?);
         // Embeddings that are kept are those of these weights, device and kind of numbers.
-        let identity = format!("{} {compute:?}", resolved.sha256()?);
+        let identity = compute.identity(resolved.sha256()?);
         let encoder_and_identity = (&encoder, identity.as_str());
         let members = Members::load(
             hub,

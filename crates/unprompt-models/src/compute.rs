@@ -4,7 +4,7 @@ use crate::{ModelError, Result};
 use candle_core::{DType, Device};
 use std::fmt;
 use unprompt_checkpoint::Pickle;
-use unprompt_nn::Precision;
+use unprompt_nn::{Precision, REVISION};
 
 /// The numbers that a network computes in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +94,13 @@ impl Compute {
     /// The number type.
     pub fn dtype(&self) -> Dtype {
         self.dtype
+    }
+
+    /// All that embeddings depend on besides their input, as a key for keeping them: the weights,
+    /// named by their SHA-256, the device, the number type and the revision of the arithmetic.
+    pub fn identity(&self, weights_sha256: &str) -> String {
+        let device = self.device.location();
+        format!("{weights_sha256} {device:?} {} {REVISION}", self.dtype)
     }
 
     pub(crate) fn device(&self) -> &Device {

@@ -35,6 +35,10 @@ mod reduction;
 mod residual;
 mod row_softmax;
 
+/// The revision of the arithmetic: raised by each change after which a layer gives other bits, so
+/// that what an older version computed and kept is computed anew.
+pub const REVISION: u32 = 1;
+
 pub use activation::Activation;
 pub use attention::{Mask, self_attention};
 pub use cached_attention::{KeyValueCache, PositionBias};
