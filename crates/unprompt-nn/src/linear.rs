@@ -6,6 +6,7 @@ use crate::{
     matmul::{Epilogue, multiply},
     output::written,
     panels::{PANEL, Panels},
+    prefetch::prefetch,
     quantised::{self, QuantisedPanels},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -194,6 +195,14 @@ struct Finish<'a> {
 }
 
 impl Epilogue for Finish<'_> {
+    #[inline(always)]
+    fn prefetch(&self, row: usize, column: usize) {
+        if let Some(residual) = self.residual {
+            let row = &residual[row * self.n..(row + 1) * self.n];
+            prefetch(&row[column..self.n.min(column + PANEL)]);
+        }
+    }
+
     #[inline(always)]
     fn finish(&self, row: usize, column: usize, values: &mut [f32; PANEL]) {
         if let Some(bias) = self.bias {

@@ -363,18 +363,18 @@ impl WithSimd for QueryPanel<'_> {
                     scores[row][lane] = within[first + r];
                 }
                 let seen = this.prefix + depth;
-                factors[r] = exponentials(&mut scores[r..], height, seen, this.scale).recip();
+                factors[r] = exponentials(simd, &mut scores[r..], height, seen, this.scale).recip();
             }
             let mut rows: Vec<_> = rows.by_ref().take(height).collect();
             for panel in 0..this.values.count() {
-                let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+                let mut product = Product::ZERO;
                 let sides = Sides {
                     x: &scores[..this.prefix.div_ceil(CHUNK) * height],
                     panel: this.values.panel(panel),
                     next: &[],
                 };
                 accumulate_tile(simd, sides, height, &mut product, false);
-                for (r, (row, product)) in rows.iter_mut().zip(&mut product).enumerate() {
+                for (r, (row, product)) in rows.iter_mut().zip(product.iter_mut()).enumerate() {
                     for (step, token) in path(first + r).iter().enumerate() {
                         let (line, lane) = place(this.prefix + step, r);
                         let value = &this.part(*token, 2)[panel * PANEL..];
