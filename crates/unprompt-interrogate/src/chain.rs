@@ -1,7 +1,7 @@
 //! The flavor chain: a prompt that grows by the phrase that brings it nearest to the picture.
 
 use crate::{
-    Behaviour, PhraseEncoder, Result, TokenBudget,
+    Behaviour, InterrogateError, PhraseEncoder, Result, TokenBudget,
     budget::is_full,
     prompt_scorer::{Candidate, PromptScorer},
     ranking::{End, top},
@@ -183,6 +183,10 @@ impl Search<'_> {
             if places.len() == similarities.len() {
                 break;
             }
+        }
+        if self.compat {
+            let message = "0.6.0 fails where a chain has no label left; it needs more candidates";
+            return Err(InterrogateError::Options(message.into()));
         }
         Ok(None)
     }

@@ -30,7 +30,16 @@ pub fn fixture(path: &str) -> PathBuf {
 }
 
 pub fn expected() -> Value {
-    let text = std::fs::read_to_string(fixture("expected.json")).unwrap();
+    json("expected.json")
+}
+
+/// What `fixtures/models/interrogate_limits.py` found.
+pub fn limits() -> Value {
+    json("limits.json")
+}
+
+fn json(name: &str) -> Value {
+    let text = std::fs::read_to_string(fixture(name)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -132,9 +141,12 @@ fn write_weights(path: &Path, recipe: &Value, seed: u64) {
 /// at their places, and the others join control characters.
 fn write_vocabulary(path: &Path) {
     let kept = std::fs::read_to_string(fixture("clip_merges.txt")).unwrap();
+    let limits = limits();
+    let more = limits["merges"].as_object().unwrap().iter();
     let kept: BTreeMap<usize, &str> = kept
         .lines()
         .map(|line| line.split_once(' ').unwrap())
+        .chain(more.map(|(rank, merge)| (rank.as_str(), merge.as_str().unwrap())))
         .map(|(rank, merge)| (rank.parse().unwrap(), merge))
         .collect();
     let mut made: HashSet<String> = kept.values().map(|merge| merge.replace(' ', "")).collect();
