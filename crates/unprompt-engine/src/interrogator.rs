@@ -74,7 +74,13 @@ impl PictureInterrogator {
         let tower = located.named(checkpoint.text_tower())?;
         let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
         let encoder = PhraseEncoder::new(tokenizer, tower);
-        let pictures = ImageEncoder::of_clip(&located, &checkpoint)?;
+        // A chain takes far longer than a picture's way through the image tower, and its memory is
+        // better spent elsewhere than on a tower that waits.
+        let pictures = if options.mode.grows_a_chain() {
+            ImageEncoder::of_clip_by_blocks(&located, checkpoint)?
+        } else {
+            ImageEncoder::of_clip(&located, &checkpoint)?
+        };
         let resolved = located.resolved;
         let cache = match &labels.cache {
             Some(folder) => folder.clone(),

@@ -34,6 +34,12 @@ impl Mode {
         !matches!(self, Self::Negative | Self::Analyze)
     }
 
+    /// Whether a prompt of this mode is looked for step by step, which takes far longer than all
+    /// else.
+    pub fn grows_a_chain(self) -> bool {
+        matches!(self, Self::Best | Self::Negative)
+    }
+
     pub(crate) fn ranks(self, table: &str) -> bool {
         match self {
             Self::Classic => [ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, TRENDINGS].contains(&table),
