@@ -15,7 +15,10 @@ use unprompt_image::{DecodeOptions, Layout, Preprocessor, decode};
 use unprompt_interrogate::{
     InterrogateOptions, Interrogator, LabelSet, NoTableProgress, PhraseEncoder,
 };
-use unprompt_models::{ClipCheckpoint, ClipTokenizer, to_unit_length};
+use unprompt_models::{
+    ClipCheckpoint, ClipTextTower, ClipTokenizer, Compute, DeviceChoice, LoadOptions,
+    to_unit_length,
+};
 
 pub const MERGES: usize = 48894;
 
@@ -72,6 +75,16 @@ impl Model {
 
     fn checkpoint(&self) -> ClipCheckpoint {
         ClipCheckpoint::open(self.folder.path(), Pickle::Deny).unwrap()
+    }
+
+    /// The text tower with weights of eight bits.
+    pub fn int8_tower(&self) -> ClipTextTower {
+        let options = LoadOptions {
+            pickle: Pickle::Deny,
+            compute: Compute::new(DeviceChoice::Cpu, Some(unprompt_models::Dtype::Int8)).unwrap(),
+        };
+        let checkpoint = ClipCheckpoint::open(self.folder.path(), options).unwrap();
+        checkpoint.text_tower().unwrap()
     }
 
     pub fn encoder(&self) -> PhraseEncoder {
