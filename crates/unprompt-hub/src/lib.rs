@@ -31,6 +31,7 @@ mod package;
 mod progress;
 mod reference;
 mod relative_path;
+mod remembered;
 mod remote;
 mod repository;
 mod resolved;

@@ -3,7 +3,7 @@
 //!
 //! Ours say in the file's metadata, which clip-interrogator ignores, which weights they are of.
 
-use crate::{InterrogateError, LabelList, Result};
+use crate::{InterrogateError, LabelList, Result, unfinished::Unfinished};
 use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
@@ -70,6 +70,19 @@ impl TableCache {
     pub fn path(&self, table: &str) -> PathBuf {
         self.folder
             .join(format!("{}_{table}.safetensors", self.model))
+    }
+
+    /// What has been made of a large table whose making was stopped, in blocks of so many rows, and
+    /// the file to add to.
+    pub(crate) fn unfinished(
+        &self,
+        list: &LabelList,
+        blocks: &[usize],
+        width: usize,
+    ) -> Option<(Unfinished, Vec<f16>)> {
+        let name = format!(".unprompt-{}_{}.unfinished", self.model, list.name());
+        let identity = format!("1 {} {}", self.weights.escape_debug(), list.sha256());
+        Unfinished::open(&self.folder.join(name), &identity, blocks, width)
     }
 
     /// Opens the file of a list whose embeddings are `width` wide.

@@ -167,3 +167,71 @@ fn hostile_label_files_are_handled() {
         );
     }
 }
+
+/// Ends the run after so many labels, as a kill would.
+struct Killed(usize, RefCell<usize>);
+
+impl TableProgress for Killed {
+    fn start(&self, _: &str, _: usize) {}
+    fn advance(&self, labels: usize) {
+        *self.1.borrow_mut() += labels;
+        assert!(*self.1.borrow() < self.0, "killed");
+    }
+    fn finish(&self) {}
+    fn note(&self, _: &str) {}
+}
+
+#[test]
+fn a_large_table_goes_on_where_it_was_stopped_and_ends_in_the_same_bytes() {
+    let words = flavors().labels().to_vec();
+    let labels: Vec<String> = (0..5000)
+        .map(|at| format!("{} {}", words[at % 120], words[at / 120]))
+        .collect();
+    let list = || LabelList::new("flavors", labels.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let whole = cache(&folder.path().join("whole"));
+    LabelTable::load(list(), &model().encoder(), Some(&whole), &Heard::default()).unwrap();
+    let expected = fs::read(whole.path("flavors")).unwrap();
+
+    let stopped = cache(&folder.path().join("stopped"));
+    let entries = || {
+        let entries = fs::read_dir(folder.path().join("stopped")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.collect::<Vec<_>>()
+    };
+    let kill = |labels: usize| {
+        let killed = Killed(labels, RefCell::new(0));
+        let run = std::panic::AssertUnwindSafe(|| {
+            LabelTable::load(list(), &model().encoder(), Some(&stopped), &killed).map(drop)
+        });
+        assert!(std::panic::catch_unwind(run).is_err());
+    };
+    // Killed in the first block, then in the second: both are kept.
+    kill(1);
+    assert!(!stopped.path("flavors").exists());
+    kill(2049);
+    let unfinished = entries();
+    assert_eq!(unfinished.len(), 1);
+    let bytes = fs::read(&unfinished[0]).unwrap();
+    assert!(bytes.len() > 4096 * 2 * 32, "{}", bytes.len());
+    // Damage costs the blocks from there on.
+    for damage in [None, Some(bytes.len() - 1), Some(bytes.len() / 3), Some(2)] {
+        let mut bytes = bytes.clone();
+        if let Some(at) = damage {
+            bytes[at] ^= 1;
+        }
+        fs::write(&unfinished[0], bytes).unwrap();
+        let (similarities, made, notes) = load(list(), Some(&stopped));
+        assert!(made && similarities.len() == 5000);
+        assert_eq!(notes, [""; 0]);
+        assert_eq!(entries(), [stopped.path("flavors")]);
+        assert_eq!(fs::read(stopped.path("flavors")).unwrap(), expected);
+        fs::remove_file(stopped.path("flavors")).unwrap();
+    }
+    // Of other weights: begun anew.
+    kill(2049);
+    let other = TableCache::new(folder.path().join("stopped"), "ViT-B-32/tiny", "others");
+    load(list(), Some(&other));
+    let (_, made, _) = load(list(), Some(&other));
+    assert!(!made);
+}
