@@ -2,7 +2,7 @@
 
 use crate::{
     activation::exp,
-    cpu::contiguous,
+    cpu::{contiguous, is_fused, sum_dtype},
     matmul::{Product, Sides, accumulate_tile, tile_height},
     output::{Unwritten, written},
     panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles},
@@ -44,7 +44,7 @@ pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize, mask: Mask)
         width: triple / 3,
         mask,
     };
-    if qkv.device().is_cpu() {
+    if is_fused(qkv) {
         qkv.contiguous()?.apply_op1_no_bwd(&operation)
     } else {
         operation.composed(qkv)
@@ -73,17 +73,19 @@ impl SelfAttention<'_> {
             let parts = parts.reshape((length, 3, self.heads, head_width))?;
             let parts = parts.permute((1, 2, 0, 3))?.contiguous()?;
             let scores = parts.i(0)?.matmul(&parts.i(1)?.t()?)?;
+            let scores = scores.to_dtype(sum_dtype(scores.dtype()))?;
             let mut scores = (scores * f64::from(self.scale()))?;
             if self.mask == Mask::Causal {
                 let later = |i: usize| if i % length > i / length { -1e30 } else { 0f32 };
                 let later: Vec<f32> = (0..length * length).map(later).collect();
                 let later = Tensor::from_vec(later, (length, length), qkv.device())?;
-                scores = scores.broadcast_add(&later.to_dtype(qkv.dtype())?)?;
+                scores = scores.broadcast_add(&later.to_dtype(scores.dtype())?)?;
             }
             let scores = scores
                 .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
                 .exp()?;
             let scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+            let scores = scores.to_dtype(qkv.dtype())?;
             let output = scores.matmul(&parts.i(2)?)?.transpose(0, 1)?;
             outputs.push(output.reshape((length, self.width))?);
             start += length;

@@ -2,7 +2,7 @@
 
 use crate::{
     Activation,
-    cpu::{contiguous, parameter, with_parameter},
+    cpu::{contiguous, is_fused, parameter, with_parameter},
     matmul::{Epilogue, multiply},
     output::written,
     panels::{PANEL, Panels},
@@ -83,7 +83,7 @@ impl Linear {
             bias.resize(n.next_multiple_of(PANEL), 0.0);
             Ok(bias.as_chunks().0.to_vec())
         };
-        let weights = match (precision, weight.device().is_cpu()) {
+        let weights = match (precision, is_fused(weight)) {
             (Precision::F32, true) => Weights::Packed {
                 weight: with_parameter(weight, |values| Panels::from_rows(values, n, k, k))?,
                 bias: bias.map(padded).transpose()?,
@@ -97,7 +97,9 @@ impl Linear {
                 weight: weight.clone(),
                 bias: bias.cloned(),
             },
-            (Precision::Int8, false) => bail!("linear: int8 weights are for the cpu only"),
+            (Precision::Int8, false) => {
+                bail!("linear: int8 weights are for the cpu only, and made of f32")
+            }
         };
         Ok(Self {
             weights,
@@ -129,6 +131,16 @@ impl Linear {
                 .apply_op2_no_bwd(&residual.contiguous()?, self),
             Weights::Stored { weight, bias } => {
                 residual + self.composed(x, weight, bias.as_ref())?
+            }
+        }
+    }
+
+    /// `x` on the device of the weights and in their numbers.
+    pub(crate) fn beside_weights(&self, x: Tensor) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Packed { .. } | Weights::Quantised { .. } => Ok(x),
+            Weights::Stored { weight, .. } => {
+                x.to_device(weight.device())?.to_dtype(weight.dtype())
             }
         }
     }

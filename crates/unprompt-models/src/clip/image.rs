@@ -7,6 +7,7 @@ pub use by_blocks::ClipImageTowerByBlocks;
 use super::config::{ClipLayout, ImageConfig, ImagePooling};
 use crate::{
     ModelError, Result,
+    compute::rows,
     patch_embedding::PatchEmbedding,
     transformer::{BlockNames, OPEN_CLIP, TRANSFORMERS_CLIP, Transformer},
     weights::Weights,
@@ -165,7 +166,7 @@ impl ClipImageTower {
                 }
             }
         };
-        Ok(self.projection.forward(&pooled)?.to_vec2::<f32>()?)
+        rows(&self.projection.forward(&pooled)?)
     }
 }
 
