@@ -3,6 +3,7 @@
 use crate::{
     EngineError, ImageEncoder, InputError, Result, Tokenizer, Views,
     loading::{Kind, Located},
+    published_labels::with_published,
     text_encoder::clip_tokenizer,
 };
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub struct LabelChoice {
     pub policy: LabelPolicy,
     /// Where embeddings are kept; `None` is this program's cache.
     pub cache: Option<PathBuf>,
+    /// Whether tables that the cache lacks are fetched where clip-interrogator's author publishes
+    /// them: for its own lists, and CLIPs by their names in open_clip.
+    pub published: bool,
 }
 
 /// Both towers of a CLIP with the embeddings of its labels.
@@ -100,7 +104,11 @@ impl PictureInterrogator {
             None => hub.environment().own_cache.join(TABLES),
         };
         let weights = exact.identity(resolved.sha256()?);
-        let cache = TableCache::new(cache, clip, &weights);
+        let mut cache = TableCache::new(cache, clip, &weights);
+        if labels.published && labels.folder.is_none() {
+            let (wanted, width) = ((&set, options.mode), encoder.tower().width());
+            cache = with_published(cache, hub, clip, wanted, width, progress, tables);
+        }
         let interrogator = Interrogator::load(encoder, set, Some(&cache), options, tables)?;
         Ok((
             resolved,

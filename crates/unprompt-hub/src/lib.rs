@@ -35,6 +35,7 @@ mod remembered;
 mod remote;
 mod repository;
 mod resolved;
+mod single_file;
 mod storage;
 mod text;
 mod transfer;

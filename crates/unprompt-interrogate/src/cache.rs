@@ -8,7 +8,7 @@ use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -30,6 +30,8 @@ pub struct TableCache {
     folder: PathBuf,
     model: String,
     weights: String,
+    /// By table.
+    published: BTreeMap<String, PathBuf>,
 }
 
 /// What a file says about itself.
@@ -63,7 +65,16 @@ impl TableCache {
             folder,
             model,
             weights: weights.to_owned(),
+            published: BTreeMap::new(),
         }
+    }
+
+    /// Where the folder has no file of a table, the one at `path` is used, by a program that says
+    /// nothing trustworthy about the weights.
+    #[must_use]
+    pub fn with_published(mut self, table: &str, path: PathBuf) -> Self {
+        self.published.insert(table.to_owned(), path);
+        self
     }
 
     /// The file of a table.
@@ -85,11 +96,20 @@ impl TableCache {
         Unfinished::open(&self.folder.join(name), &identity, blocks, width)
     }
 
+    /// The file that [`with_published`](Self::with_published) named for a table.
+    pub fn published(&self, table: &str) -> Option<&Path> {
+        self.published.get(table).map(PathBuf::as_path)
+    }
+
     /// Opens the file of a list whose embeddings are `width` wide.
     pub(crate) fn find(&self, list: &LabelList, width: usize) -> Found {
-        let path = self.path(list.name());
-        if !path.exists() {
-            return Found::Absent;
+        let mut path = self.path(list.name());
+        let own = path.exists();
+        if !own {
+            match self.published.get(list.name()) {
+                Some(published) => path = published.clone(),
+                None => return Found::Absent,
+            }
         }
         let checkpoint = match Checkpoint::open(&path, Pickle::Deny) {
             Ok(checkpoint) => checkpoint,
@@ -112,6 +132,7 @@ impl TableCache {
         }
         match self.weights_of(&path) {
             Err(error) => other(&error.to_string()),
+            Ok(_) if !own => Found::Foreign(checkpoint),
             Ok(Some(weights)) if weights == self.weights => Found::Ours(checkpoint),
             Ok(Some(_)) => other("of other weights"),
             Ok(None) => Found::Foreign(checkpoint),

@@ -40,7 +40,8 @@ impl Mode {
         matches!(self, Self::Best | Self::Negative)
     }
 
-    pub(crate) fn ranks(self, table: &str) -> bool {
+    /// Whether the labels of a table are ranked.
+    pub fn ranks(self, table: &str) -> bool {
         match self {
             Self::Classic => [ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, TRENDINGS].contains(&table),
             Self::Competition => [FLAVORS, MEDIUMS, MOVEMENTS].contains(&table),

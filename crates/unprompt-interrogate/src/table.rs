@@ -79,11 +79,11 @@ impl LabelTable {
         match cache.find(&list, width) {
             Found::Ours(stored) => return Ok(table(list, Rows::Stored(stored))),
             Found::Foreign(stored) => {
+                let path = stored.path().to_owned();
                 let found = table(list.clone(), Rows::Stored(stored));
                 if found.is_of(encoder)? {
                     return Ok(found);
                 }
-                let path = cache.path(list.name());
                 progress.note(&format!(
                     "{}: not of these weights; it is made again",
                     path.display()

@@ -40,7 +40,7 @@ impl Unfinished {
             .read(true)
             .write(true)
             .open(path);
-        let mut file = options.ok().filter(|file| is_regular(file))?;
+        let mut file = options.ok().filter(is_regular)?;
         file.try_lock().ok()?;
         let header = format!("{identity} {width}\n").into_bytes();
         let mut rows = Vec::new();

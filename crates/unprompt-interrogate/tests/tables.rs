@@ -84,6 +84,77 @@ fn a_file_of_the_package_is_used_and_one_of_ours_is_like_it() {
 }
 
 #[test]
+fn a_published_file_is_used_where_the_folder_has_none_and_proves_its_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, _, _) = load(flavors(), None);
+    let published = folder.path().join("published");
+    fs::copy(fixture("flavors.safetensors"), &published).unwrap();
+    let cache = |name: &str| {
+        let cache = cache(&folder.path().join(name));
+        cache.with_published("flavors", published.clone())
+    };
+    let (theirs, made, notes) = load(flavors(), Some(&cache("a")));
+    assert_eq!((made, notes), (false, vec![]));
+    assert_ne!(theirs, ours);
+    assert!(!folder.path().join("a").exists());
+    // One in the folder comes first.
+    load(
+        flavors(),
+        Some(&TableCache::new(
+            folder.path().join("b"),
+            "ViT-B-32/tiny",
+            "these weights",
+        )),
+    );
+    assert_eq!(
+        load(flavors(), Some(&cache("b"))),
+        (ours.clone(), false, vec![])
+    );
+    // One that claims to be of these weights proves it like any other; one of another list or
+    // broken is not used.
+    let rows = vec![0.25f32; flavors().labels().len() * 32];
+    let halves: Vec<u8> = rows
+        .iter()
+        .flat_map(|value| half::f16::from_f32(*value).to_le_bytes())
+        .collect();
+    let hash = flavors().sha256();
+    let view = safetensors::tensor::TensorView::new;
+    let shape = vec![flavors().labels().len(), 32];
+    let tensors = [
+        (
+            "embeds",
+            view(safetensors::Dtype::F16, shape, &halves).unwrap(),
+        ),
+        (
+            "hash",
+            view(safetensors::Dtype::I8, vec![64], hash.as_bytes()).unwrap(),
+        ),
+    ];
+    let claim = [("unprompt_weights".to_owned(), "these weights".to_owned())];
+    let claim = safetensors::serialize(tensors, Some(claim.into())).unwrap();
+    let other = LabelList::new("flavors", flavors().labels()[1..].to_vec());
+    for (name, bytes, list) in [
+        ("c", claim, flavors()),
+        (
+            "d",
+            fs::read(fixture("flavors.safetensors")).unwrap(),
+            other,
+        ),
+        ("e", b"<html>not found</html>".to_vec(), flavors()),
+    ] {
+        fs::write(&published, bytes).unwrap();
+        let expected = load(list.clone(), None).0;
+        let (found, made, notes) = load(list, Some(&cache(name)));
+        assert_eq!((found, made), (expected, true), "{name}");
+        assert!(
+            notes.len() == 1 && notes[0].contains("made again"),
+            "{notes:?}"
+        );
+        assert!(notes[0].contains("published"), "{notes:?}");
+    }
+}
+
+#[test]
 fn what_is_broken_or_of_something_else_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let cache = cache(folder.path());
