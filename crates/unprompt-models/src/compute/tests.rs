@@ -25,7 +25,7 @@ fn options(tensors: DType) -> LoadOptions {
 
 /// The rows of a tensor of the expected values of a tiny checkpoint.
 fn inputs(folder: &Path, name: &str) -> Vec<Vec<f32>> {
-    let checkpoint = Checkpoint::open(&folder.join("expected.safetensors"), Pickle::Deny).unwrap();
+    let checkpoint = Checkpoint::open(folder.join("expected.safetensors"), Pickle::Deny).unwrap();
     let shape = checkpoint.tensor(name).unwrap().shape.to_vec();
     let values = checkpoint.tensor_f32(name, &shape).unwrap();
     let row = values.len() / shape[0];
@@ -33,11 +33,7 @@ fn inputs(folder: &Path, name: &str) -> Vec<Vec<f32>> {
 }
 
 /// The types, and by how much each may miss f32 as a part of the largest value.
-const TYPES: [(DType, f32); 3] = [
-    (DType::F64, 2e-6),
-    (DType::F16, 0.02),
-    (DType::BF16, 0.1),
-];
+const TYPES: [(DType, f32); 3] = [(DType::F64, 2e-6), (DType::F16, 0.02), (DType::BF16, 0.1)];
 
 fn check(name: &str, run: impl Fn(LoadOptions) -> Vec<Vec<f32>>) {
     let expected = run(options(DType::F32));
