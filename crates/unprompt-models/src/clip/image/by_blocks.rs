@@ -1,4 +1,4 @@
-//! The image tower for uses that need it once: pictures go through a block while the next is read.
+//! The image tower for uses that need it once: a block is in memory while pictures go through it.
 
 use super::{ClipImageTower, PICTURES_AT_ONCE, blocks, finite};
 use crate::{
@@ -13,7 +13,7 @@ use std::{cell::RefCell, collections::HashSet};
 const PICTURES_A_PASS: usize = 64;
 
 /// As [`ClipImageTower`], with the same bits, but the blocks are read from the file for every
-/// [`forward`](Self::forward) and dropped one by one: of a tower of 24 blocks two are in memory.
+/// [`forward`](Self::forward) and dropped one by one: of a tower of 24 blocks one is in memory.
 #[derive(Debug)]
 pub struct ClipImageTowerByBlocks {
     checkpoint: ClipCheckpoint,
@@ -63,49 +63,26 @@ impl ClipImageTowerByBlocks {
     }
 
     fn pass<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Vec<Vec<f32>>> {
+        let checkpoint = &self.checkpoint;
+        let used = RefCell::new(self.used.clone());
+        let root = Weights::new(&checkpoint.checkpoint, &used).computed(&checkpoint.compute);
+        let (blocks, names) = blocks(checkpoint.config.layout, &root);
         let mut batches = Vec::new();
         for pictures in pictures.chunks(PICTURES_AT_ONCE) {
             let lengths = vec![self.tower.tokens(); pictures.len()];
             batches.push((self.tower.embedded(pictures)?, lengths));
         }
-        let mut used = self.used.clone();
-        let mut next = self.block(0)?;
-        for index in 1.. {
-            let Some((block, names)) = next else {
-                break;
-            };
-            used.extend(names);
-            let through = || -> Result<()> {
-                for (hidden, lengths) in &mut batches {
-                    *hidden = block.forward(hidden.clone(), lengths)?;
-                }
-                Ok(())
-            };
-            // Reading keeps one processor busy, and one picture does not keep all of them.
-            let (done, following) = rayon::join(through, || self.block(index));
-            done?;
-            next = following?;
+        for index in 0..self.config.layers {
+            let block = Transformer::only(&blocks, index, &self.config.shape, names)?;
+            for (hidden, lengths) in &mut batches {
+                *hidden = block.forward(hidden.clone(), lengths)?;
+            }
         }
-        let used = RefCell::new(used);
-        let root = Weights::new(&self.checkpoint.checkpoint, &used);
         check_all_used(&root, self.others)?;
         let mut outputs = Vec::with_capacity(pictures.len());
         for (hidden, _) in batches {
             outputs.extend(self.tower.finished(hidden)?);
         }
         Ok(outputs)
-    }
-
-    /// A block, if there are so many, and the names of its tensors.
-    fn block(&self, index: usize) -> Result<Option<(Transformer, HashSet<String>)>> {
-        if index >= self.config.layers {
-            return Ok(None);
-        }
-        let checkpoint = &self.checkpoint;
-        let used = RefCell::default();
-        let root = Weights::new(&checkpoint.checkpoint, &used).computed(&checkpoint.compute);
-        let (blocks, names) = blocks(checkpoint.config.layout, &root);
-        let block = Transformer::only(&blocks, index, &self.config.shape, names)?;
-        Ok(Some((block, used.take())))
     }
 }
