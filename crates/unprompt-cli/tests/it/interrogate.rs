@@ -305,6 +305,7 @@ fn wrong_arguments_stop_the_run() {
         (&["--compat", "0.5.0"], "0.5.0"),
         (&["--compat", "0.6.0", "--no-artists"], "--no-artists"),
         (&["--compat", "0.6.0", "--budget", "5s"], "--budget"),
+        (&["--published-labels"], "--published-labels"),
         (&["--without", "colours"], "no table `colours`"),
         (&["--labels", "empty"], "no *.txt"),
         (&["--labels", "missing"], "missing"),
