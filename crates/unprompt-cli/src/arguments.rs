@@ -261,7 +261,7 @@ pub(crate) enum Models {
     List,
     /// Fetch models [default: those of the preset `lite`]
     Pull {
-        /// Names, hub ids
+        /// Names, hub ids, presets
         #[arg(value_name = "M")]
         models: Vec<String>,
     },
