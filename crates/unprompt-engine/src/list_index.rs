@@ -5,9 +5,11 @@ use crate::{
     EngineError, Result, TextEncoder, index::identity, loading::reference, phrase_table::key,
     prompt_list::prompt_list,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use unprompt_hub::{Hub, Progress, ResolvedModel};
-use unprompt_index::{BuildOptions, BuildProgress, Embedders, PromptIndex, PromptIterator, build};
+use unprompt_index::{
+    BuildOptions, BuildProgress, Embedders, IndexError, PromptIndex, PromptIterator, build,
+};
 use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
 
@@ -47,14 +49,23 @@ impl ListIndex<'_> {
         if let Ok(index) = found {
             return Ok(index);
         }
-        // With a manifest it was whole once; without one it is a build that goes on.
-        if folder.join("manifest.json").exists() {
+        let remove = || {
             std::fs::remove_dir_all(&folder).map_err(|error| EngineError::Path {
                 path: folder.clone(),
                 message: format!("damaged, and cannot be removed: {error}"),
-            })?;
+            })
+        };
+        // With a manifest it was whole once; without one it is a build that goes on.
+        if folder.join("manifest.json").exists() {
+            remove()?;
         }
-        self.build(hub, &folder, prompts, progress, tables)?;
+        let mut built = self.build(hub, &folder, &prompts, progress, tables);
+        if let Err(EngineError::Index(IndexError::Occupied { .. })) = built {
+            // Neither: the folder is this program's own, so what is in it may go.
+            remove()?;
+            built = self.build(hub, &folder, &prompts, progress, tables);
+        }
+        built?;
         Ok(PromptIndex::open(&folder)?)
     }
 
@@ -71,8 +82,8 @@ impl ListIndex<'_> {
     fn build(
         &self,
         hub: &Hub,
-        folder: &std::path::Path,
-        prompts: Vec<String>,
+        folder: &Path,
+        prompts: &[String],
         progress: &dyn Progress,
         tables: &dyn TableProgress,
     ) -> Result<()> {
@@ -85,7 +96,7 @@ impl ListIndex<'_> {
         };
         let count = prompts.len();
         let again = || -> unprompt_index::Result<PromptIterator> {
-            Ok(Box::new(prompts.clone().into_iter().map(Ok)))
+            Ok(Box::new(prompts.to_vec().into_iter().map(Ok)))
         };
         let mut report = |step| match step {
             BuildProgress::Begun { .. } => tables.start(self.list, count),

@@ -109,6 +109,7 @@ fn missing_index(preset: &Preset, kind: &MemberKind) -> Option<MissingModel> {
 /// published scores go.
 pub fn complete_preset(hub: &Hub) -> Option<&'static str> {
     Preset::shipped()
+        .rev()
         .find(|name| Preset::load(name).is_ok_and(|preset| missing_models(hub, &preset).is_empty()))
 }
 

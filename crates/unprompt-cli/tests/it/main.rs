@@ -13,6 +13,7 @@ mod end_to_end;
 mod fetching;
 mod index;
 mod interrogate;
+mod knn;
 mod metadata;
 mod models;
 mod output;
