@@ -96,7 +96,8 @@ impl ListIndex<'_> {
         };
         let count = prompts.len();
         let again = || -> unprompt_index::Result<PromptIterator> {
-            Ok(Box::new(prompts.to_vec().into_iter().map(Ok)))
+            let own: Vec<_> = prompts.iter().cloned().map(Ok).collect();
+            Ok(Box::new(own.into_iter()))
         };
         let mut report = |step| match step {
             BuildProgress::Begun { .. } => tables.start(self.list, count),

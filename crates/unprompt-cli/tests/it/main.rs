@@ -18,6 +18,7 @@ mod metadata;
 mod models;
 mod output;
 mod predict;
+mod preset_refusals;
 mod presets;
 mod score;
 mod tokenize;
