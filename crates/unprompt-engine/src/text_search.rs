@@ -199,6 +199,9 @@ impl Chain {
         // A sentence that goes on has its full stop no more.
         let start = self.best.text.trim_end_matches(['.', ',', ' ']);
         let mut steps = Vec::new();
+        if start.is_empty() {
+            return steps;
+        }
         for (_, phrase) in promises {
             let text = format!("{start}, {}", query.phrases[phrase].text);
             let fits = space

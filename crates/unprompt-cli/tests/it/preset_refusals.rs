@@ -86,6 +86,31 @@ fn what_a_preset_lacks_is_named_with_the_next_step() {
 }
 
 #[test]
+fn to_pull_a_preset_is_to_pull_what_can_be_fetched_and_name_the_rest() {
+    let place = place();
+    place.write("own.toml", published());
+    let pull = || place.run(&["models", "pull", "own.toml", "--offline"]);
+    assert_eq!(pull().output(), "", "all of it is local");
+    place.write(
+        "own.toml",
+        published().replace("model = 'vit'", "model = './nowhere'"),
+    );
+    fs::remove_dir_all(place.path("ix")).unwrap();
+    let run = pull();
+    let (stdout, failures) = run.failures();
+    assert_eq!(stdout, "");
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    assert!(
+        failures[0].contains("./nowhere: no such file or folder"),
+        "{failures:?}"
+    );
+    assert!(
+        failures[1].contains("unprompt index build PROMPTS --clip CLIP --out ix"),
+        "{failures:?}"
+    );
+}
+
+#[test]
 fn a_preset_that_asks_for_the_impossible_is_refused_with_the_reason() {
     let place = place();
     let cases = [
