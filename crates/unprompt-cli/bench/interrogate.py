@@ -2,7 +2,8 @@
 
     python3 interrogate.py FOLDER CASE LABELS PICTURE CAPTION CANDIDATES FLAVORS THREADS
 
-Writes the network CASE (small, or ViT-L-14) into FOLDER in open_clip's layout, embeds the label lists in LABELS, ranks them
+Writes the network CASE (small, or ViT-L-14) into FOLDER in open_clip's layout, in a process of its own so that writing does not
+count, then opens it as open_clip opens a published one, embeds the label lists in LABELS, ranks them
 against the picture and makes its best prompt. Prints one line of JSON: milliseconds of each, the prompt, its cosine, and the
 process's largest memory in MB.
 """
@@ -10,6 +11,7 @@ process's largest memory in MB.
 import json
 import os
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,23 +29,37 @@ SMALL = {
 }
 
 
-def network(folder: Path, case: str):
+def configuration(case: str) -> dict:
     import open_clip
+
+    return SMALL if case == "small" else open_clip.get_model_config(case)
+
+
+def write(place: Path, case: str) -> None:
     import torch
     from open_clip.model import CLIP
-    from open_clip.transform import image_transform
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
-    config = SMALL if case == "small" else open_clip.get_model_config(case)
+    torch.manual_seed(0)
+    config = configuration(case)
     model = CLIP(**config)
-    place = folder / case
+    # Tokens matter more than positions, or all texts would be alike.
+    torch.nn.init.normal_(model.token_embedding.weight, std=0.5)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}), encoding="utf-8")
+    save_file(model.state_dict(), str(place / "open_clip_model.safetensors"))
+
+
+def network(place: Path, case: str):
+    from open_clip.model import CLIP
+    from open_clip.transform import image_transform
+    from safetensors.torch import load_file
+
     weights = place / "open_clip_model.safetensors"
     if not weights.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        # Tokens matter more than positions, or all texts would be alike.
-        torch.nn.init.normal_(model.token_embedding.weight, std=0.5)
-        (place / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}), encoding="utf-8")
-        save_file(model.state_dict(), str(weights))
+        subprocess.run([sys.executable, __file__, "write", str(place), case], check=True)
+    config = configuration(case)
+    model = CLIP(**config)
     model.load_state_dict(load_file(str(weights)))
     return model.eval(), image_transform(config["vision_cfg"]["image_size"], is_train=False)
 
@@ -55,8 +71,7 @@ def main() -> None:
     from PIL import Image
 
     torch.set_num_threads(int(threads))
-    torch.manual_seed(0)
-    model, preprocess = network(Path(folder), case)
+    model, preprocess = network(Path(folder) / case, case)
     config = package.Config(
         caption_model_name=None, clip_model_name="ViT-L-14/random", cache_path=None, download_cache=False, data_path=labels,
         device="cpu", flavor_intermediate_count=int(candidates), quiet=True,
@@ -85,6 +100,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        if sys.argv[1] == "write":
+            write(Path(sys.argv[2]), sys.argv[3])
+        else:
+            main()
     except ImportError as cause:
         print(json.dumps({"missing": INSTALL, "reason": str(cause)}), file=ANSWERS, flush=True)

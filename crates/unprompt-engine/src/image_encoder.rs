@@ -13,8 +13,8 @@ use unprompt_image::{
     Filter, HALF, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Preprocessor, RgbImage,
 };
 use unprompt_models::{
-    ClipCheckpoint, ClipImageTower, Compute, ModelError, Vit, mean_of_views, normalize_regression,
-    to_unit_length,
+    ClipCheckpoint, ClipImageTower, ClipImageTowerByBlocks, Compute, ModelError, Vit,
+    mean_of_views, normalize_regression, to_unit_length,
 };
 
 /// Where transformers keeps what happens to a picture before the network.
@@ -46,6 +46,7 @@ pub struct ImageEncoder {
 #[derive(Debug)]
 enum Network {
     Clip(Box<ClipImageTower>),
+    ClipByBlocks(Box<ClipImageTowerByBlocks>),
     Vit(Box<Vit>),
 }
 
@@ -91,6 +92,18 @@ impl ImageEncoder {
         })
     }
 
+    /// The same with the network's blocks left in the file: for a use that embeds a picture now and
+    /// then, and needs the memory for something else.
+    pub(crate) fn of_clip_by_blocks(located: &Located, checkpoint: ClipCheckpoint) -> Result<Self> {
+        let is_open_clip = checkpoint.is_open_clip();
+        let tower = located.named(checkpoint.into_image_tower_by_blocks())?;
+        let size = tower.image_size();
+        Ok(Self {
+            network: Network::ClipByBlocks(Box::new(tower)),
+            preprocessor: clip_preprocessor(located, is_open_clip, size)?,
+        })
+    }
+
     /// How a picture becomes the network's input.
     pub fn preprocessor(&self) -> &Preprocessor {
         &self.preprocessor
@@ -130,6 +143,7 @@ impl ImageEncoder {
         let inputs: Vec<Vec<f32>> = prepared?.into_iter().flatten().flatten().collect();
         let mut outputs = match &self.network {
             Network::Clip(tower) => tower.forward(&inputs)?,
+            Network::ClipByBlocks(tower) => tower.forward(&inputs)?,
             Network::Vit(vit) => vit.forward(&inputs)?,
         };
         if !raw {

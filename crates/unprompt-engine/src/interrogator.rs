@@ -3,6 +3,7 @@
 use crate::{
     EngineError, ImageEncoder, InputError, Result, Tokenizer, Views,
     loading::{Kind, Located},
+    published_labels::with_published,
     text_encoder::clip_tokenizer,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -12,7 +13,7 @@ use unprompt_interrogate::{
     InterrogateOptions, Interrogation, Interrogator, LabelPolicy, LabelSet, PhraseEncoder, Subject,
     TableCache, TableProgress, TokenCounter,
 };
-use unprompt_models::Compute;
+use unprompt_models::{Compute, Dtype};
 
 /// The hub's name of clip-interrogator's lists.
 pub(crate) const LABELS: &str = "clip-interrogator-labels";
@@ -30,6 +31,9 @@ pub struct LabelChoice {
     pub policy: LabelPolicy,
     /// Where embeddings are kept; `None` is this program's cache.
     pub cache: Option<PathBuf>,
+    /// Whether tables that the cache lacks are fetched where clip-interrogator's author publishes
+    /// them: for its own lists, and CLIPs by their names in open_clip.
+    pub published: bool,
 }
 
 /// Both towers of a CLIP with the embeddings of its labels.
@@ -70,18 +74,41 @@ impl PictureInterrogator {
         if kind != Kind::Clip {
             return located.refuse(kind, "a CLIP");
         }
-        let checkpoint = located.clip(compute)?;
+        // Eight bits are for what takes the time: the candidates of a chain, or else the pictures.
+        // All that is kept, told or decided by is computed in f32.
+        let in_int8 = compute.dtype() == Dtype::Int8;
+        let exact = match compute.dtype() {
+            Dtype::Int8 => &Compute::default(),
+            _ => compute,
+        };
+        let checkpoint = located.clip(exact)?;
         let tower = located.named(checkpoint.text_tower())?;
         let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
-        let encoder = PhraseEncoder::new(tokenizer, tower);
-        let pictures = ImageEncoder::of_clip(&located, &checkpoint)?;
+        let mut encoder = PhraseEncoder::new(tokenizer, tower);
+        let pictures = if options.mode.grows_a_chain() {
+            if in_int8 {
+                let scout = located.named(located.clip(compute)?.text_tower())?;
+                encoder = encoder.with_scout(scout)?;
+            }
+            // A chain takes far longer than a picture's way through the image tower, whose memory
+            // is better spent elsewhere.
+            ImageEncoder::of_clip_by_blocks(&located, checkpoint)?
+        } else if in_int8 {
+            ImageEncoder::of_clip(&located, &located.clip(compute)?)?
+        } else {
+            ImageEncoder::of_clip(&located, &checkpoint)?
+        };
         let resolved = located.resolved;
         let cache = match &labels.cache {
             Some(folder) => folder.clone(),
             None => hub.environment().own_cache.join(TABLES),
         };
-        let weights = compute.identity(resolved.sha256()?);
-        let cache = TableCache::new(cache, clip, &weights);
+        let weights = exact.identity(resolved.sha256()?);
+        let mut cache = TableCache::new(cache, clip, &weights);
+        if labels.published && labels.folder.is_none() {
+            let (wanted, width) = ((&set, options.mode), encoder.tower().width());
+            cache = with_published(cache, hub, clip, wanted, width, progress, tables);
+        }
         let interrogator = Interrogator::load(encoder, set, Some(&cache), options, tables)?;
         Ok((
             resolved,

@@ -32,6 +32,7 @@ mod phrase_table;
 mod predictor;
 mod preset;
 mod prompt_list;
+mod published_labels;
 mod record;
 mod source;
 mod text_encoder;

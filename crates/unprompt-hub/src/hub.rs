@@ -191,6 +191,7 @@ impl Hub {
             folder,
             files,
             Some(model.sha256()),
+            &self.environment.own_cache,
         ))
     }
 

@@ -37,6 +37,7 @@ pub(crate) fn resolve(hub: &Hub, given: &Path) -> Result<ResolvedModel> {
         dir,
         files,
         None,
+        &hub.environment.own_cache,
     ))
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn pull_named(
 }
 
 /// Asks the hub about one file and checks what it says against what is listed.
-fn head(
+pub(crate) fn head(
     client: &Client<'_>,
     id: &RepositoryId,
     commit: &str,
@@ -199,7 +199,7 @@ fn pull_repository(
     Ok(())
 }
 
-fn list_repository(
+pub(crate) fn list_repository(
     client: &Client<'_>,
     hub: &Hub,
     id: &RepositoryId,

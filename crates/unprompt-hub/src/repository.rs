@@ -115,6 +115,7 @@ pub(crate) fn locate(
         dir,
         files,
         None,
+        &hub.environment.own_cache,
     )))
 }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::digest::Sha256Hex;
+use crate::remembered::RememberedHashes;
 use crate::{Error, Result};
 
 /// A model whose files are on this machine.
@@ -22,6 +23,7 @@ pub struct ResolvedModel {
     /// Every file by its name in the repository (`config.json`, `1_Pooling/config.json`).
     pub files: BTreeMap<String, PathBuf>,
     digest: OnceLock<Sha256Hex>,
+    remembered: RememberedHashes,
 }
 
 const LISTED_IN_ERROR: usize = 20;
@@ -33,6 +35,7 @@ impl ResolvedModel {
         dir: PathBuf,
         files: BTreeMap<String, PathBuf>,
         digest: Option<Sha256Hex>,
+        own_cache: &Path,
     ) -> Self {
         let digest = digest.map_or_else(OnceLock::new, OnceLock::from);
         Self {
@@ -41,6 +44,7 @@ impl ResolvedModel {
             dir,
             files,
             digest,
+            remembered: RememberedHashes::within(own_cache),
         }
     }
 
@@ -62,7 +66,8 @@ impl ResolvedModel {
     /// One digest that identifies the whole model: 64 hexadecimal digits, the SHA-256 over
     /// `path NUL sha256 LF` of its files in path order.
     ///
-    /// For a named model this is known from the manifest; for others every file is read once.
+    /// For a named model this is known from the manifest; for others every file is read, and the
+    /// hashes of large ones are remembered until the file changes.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be read.
@@ -72,7 +77,7 @@ impl ResolvedModel {
         }
         let mut hashes = Vec::with_capacity(self.files.len());
         for (name, path) in &self.files {
-            hashes.push((name.as_str(), Sha256Hex::of_file(path)?));
+            hashes.push((name.as_str(), self.remembered.of_file(path)?));
         }
         let listing = hashes.iter().map(|(name, hash)| (*name, hash.as_str()));
         let digest = Sha256Hex::of_listing(listing);

@@ -804,3 +804,43 @@ fn a_slow_but_steady_transfer_is_not_broken_off() {
     hub.resolve(&named(), &NoProgress).unwrap();
     assert_eq!(server.downloads("model.safetensors"), 1);
 }
+
+#[test]
+fn one_file_is_fetched_alone_and_once() {
+    let place = Place::new();
+    let server = good_server();
+    let hub = place.hub(&server.address, "");
+    let id = unprompt_hub::RepositoryId::parse(REPOSITORY).unwrap();
+    let files = tiny_files();
+    let (name, content) = files.iter().next().unwrap();
+    let most = content.len() as u64;
+    let fetch = |hub: &Hub, name: &str, most| hub.fetch_file(&id, name, most, &NoProgress);
+
+    let refused = fetch(&hub, "nothing.safetensors", most).unwrap_err();
+    assert!(matches!(refused, Error::NoSuchFile { .. }), "{refused}");
+    let refused = fetch(&hub, name, most - 1).unwrap_err();
+    assert!(matches!(refused, Error::Mismatch { .. }), "{refused}");
+    for name in ["../x", "/etc/passwd", ""] {
+        assert!(fetch(&hub, name, most).is_err(), "{name}");
+    }
+    assert_eq!(server.downloads(name), 0);
+
+    let path = fetch(&hub, name, most).unwrap();
+    assert_eq!(path, place.snapshot().join(name));
+    assert_eq!(&fs::read(&path).unwrap(), content);
+    assert_eq!(fs::read_dir(place.snapshot()).unwrap().count(), 1);
+    let asked = server.connection_count();
+    assert_eq!(fetch(&hub, name, most).unwrap(), path);
+    assert_eq!(server.connection_count(), asked);
+
+    // Offline it is still there, and others are not.
+    let offline = HubOptions {
+        offline: true,
+        ..HubOptions::default()
+    };
+    let hub = place.hub_with(&server.address, "", offline);
+    assert_eq!(fetch(&hub, name, most).unwrap(), path);
+    let refused = fetch(&hub, "other", most).unwrap_err();
+    assert!(matches!(refused, Error::Offline { .. }), "{refused}");
+    assert_eq!(server.connection_count(), asked);
+}

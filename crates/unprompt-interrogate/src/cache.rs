@@ -3,12 +3,12 @@
 //!
 //! Ours say in the file's metadata, which clip-interrogator ignores, which weights they are of.
 
-use crate::{InterrogateError, LabelList, Result};
+use crate::{InterrogateError, LabelList, Result, unfinished::Unfinished};
 use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -30,6 +30,8 @@ pub struct TableCache {
     folder: PathBuf,
     model: String,
     weights: String,
+    /// By table.
+    published: BTreeMap<String, PathBuf>,
 }
 
 /// What a file says about itself.
@@ -63,7 +65,16 @@ impl TableCache {
             folder,
             model,
             weights: weights.to_owned(),
+            published: BTreeMap::new(),
         }
+    }
+
+    /// Where the folder has no file of a table, the one at `path` is used, by a program that says
+    /// nothing trustworthy about the weights.
+    #[must_use]
+    pub fn with_published(mut self, table: &str, path: PathBuf) -> Self {
+        self.published.insert(table.to_owned(), path);
+        self
     }
 
     /// The file of a table.
@@ -72,11 +83,33 @@ impl TableCache {
             .join(format!("{}_{table}.safetensors", self.model))
     }
 
+    /// What has been made of a large table whose making was stopped, in blocks of so many rows, and
+    /// the file to add to.
+    pub(crate) fn unfinished(
+        &self,
+        list: &LabelList,
+        blocks: &[usize],
+        width: usize,
+    ) -> Option<(Unfinished, Vec<f16>)> {
+        let name = format!(".unprompt-{}_{}.unfinished", self.model, list.name());
+        let identity = format!("1 {} {}", self.weights.escape_debug(), list.sha256());
+        Unfinished::open(&self.folder.join(name), &identity, blocks, width)
+    }
+
+    /// The file that [`with_published`](Self::with_published) named for a table.
+    pub fn published(&self, table: &str) -> Option<&Path> {
+        self.published.get(table).map(PathBuf::as_path)
+    }
+
     /// Opens the file of a list whose embeddings are `width` wide.
     pub(crate) fn find(&self, list: &LabelList, width: usize) -> Found {
-        let path = self.path(list.name());
-        if !path.exists() {
-            return Found::Absent;
+        let mut path = self.path(list.name());
+        let own = path.exists();
+        if !own {
+            match self.published.get(list.name()) {
+                Some(published) => path = published.clone(),
+                None => return Found::Absent,
+            }
         }
         let checkpoint = match Checkpoint::open(&path, Pickle::Deny) {
             Ok(checkpoint) => checkpoint,
@@ -99,6 +132,7 @@ impl TableCache {
         }
         match self.weights_of(&path) {
             Err(error) => other(&error.to_string()),
+            Ok(_) if !own => Found::Foreign(checkpoint),
             Ok(Some(weights)) if weights == self.weights => Found::Ours(checkpoint),
             Ok(Some(_)) => other("of other weights"),
             Ok(None) => Found::Foreign(checkpoint),

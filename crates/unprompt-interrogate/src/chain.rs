@@ -1,7 +1,7 @@
 //! The flavor chain: a prompt that grows by the phrase that brings it nearest to the picture.
 
 use crate::{
-    Behaviour, PhraseEncoder, Result, TokenBudget,
+    Behaviour, InterrogateError, PhraseEncoder, Result, TokenBudget,
     budget::is_full,
     prompt_scorer::{Candidate, PromptScorer},
     ranking::{End, top},
@@ -10,6 +10,11 @@ use std::{collections::HashSet, time::Instant};
 
 /// Phrases that are tried between two looks at the clock. The likeliest come first.
 const TRIED_AT_ONCE: usize = 128;
+
+/// Of the candidates of a step, one in so many is tried again by the tower that decides, and this
+/// many at least. What eight bits change of a similarity is far less than what sets the best apart
+/// from those behind them.
+const DECIDED: (usize, usize) = (64, 8);
 
 /// How a chain grows.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +59,10 @@ pub(crate) fn chain(
         encoder,
         budget,
         compat,
-        scorer: PromptScorer::new(encoder, picture),
+        scorer: PromptScorer::new(encoder, encoder.scout().unwrap_or(encoder.tower()), picture),
+        judge: encoder
+            .scout()
+            .map(|_| PromptScorer::new(encoder, encoder.tower(), picture)),
         candidates: Candidate::all(encoder, phrases)?,
         sign,
         deadline: options.deadline,
@@ -106,6 +114,8 @@ struct Search<'a> {
     budget: &'a TokenBudget,
     compat: bool,
     scorer: PromptScorer<'a>,
+    /// Where the scorer is not exact.
+    judge: Option<PromptScorer<'a>>,
     /// Those that are not in the prompt yet.
     candidates: Vec<Candidate>,
     sign: f32,
@@ -125,7 +135,9 @@ impl Search<'_> {
     fn first(&mut self, picture: &[f32]) -> Result<Option<(String, f32)>> {
         let phrases: Vec<&str> = self.candidates.iter().map(|c| c.phrase.as_str()).collect();
         let similarities = self.encoder.similarities(picture, &phrases)?;
-        self.take(None, similarities)
+        let places: Vec<usize> = (0..similarities.len()).collect();
+        let taken = self.take(None, &places, similarities)?;
+        self.or_fails(taken)
     }
 
     /// The phrase that is best behind `prompt`, with the similarity of both times the sign.
@@ -146,13 +158,48 @@ impl Search<'_> {
             }
             similarities.extend(self.scorer.similarities(prompt, candidates)?);
         }
-        self.take(Some(prompt), similarities)
+        let places: Vec<usize> = (0..similarities.len()).collect();
+        if self.judge.is_none() {
+            let taken = self.take(Some(prompt), &places, similarities)?;
+            return self.or_fails(taken);
+        }
+        for similarity in &mut similarities {
+            *similarity *= self.sign;
+        }
+        let count = similarities.len();
+        let ranked = top(&similarities, places.into_iter(), count, End::Largest);
+        for places in ranked.chunks((count / DECIDED.0).max(DECIDED.1)) {
+            // Ties are broken by the list.
+            let mut places = places.to_vec();
+            places.sort_unstable();
+            let candidates: Vec<&Candidate> = places
+                .iter()
+                .map(|place| &self.candidates[*place])
+                .collect();
+            let Some(judge) = &mut self.judge else {
+                break;
+            };
+            let similarities = judge.similarities(prompt, &candidates)?;
+            if let Some(taken) = self.take(Some(prompt), &places, similarities)? {
+                return Ok(Some(taken));
+            }
+        }
+        self.or_fails(None)
     }
 
-    /// Takes the best of the first candidates out, one that fits behind `prompt`.
+    fn or_fails(&self, taken: Option<(String, f32)>) -> Result<Option<(String, f32)>> {
+        if taken.is_none() && self.compat {
+            let message = "0.6.0 fails where a chain has no label left; it needs more candidates";
+            return Err(InterrogateError::Options(message.into()));
+        }
+        Ok(taken)
+    }
+
+    /// Takes the best out of the candidates at some places, one that fits behind `prompt`.
     fn take(
         &mut self,
         prompt: Option<&str>,
+        places: &[usize],
         mut similarities: Vec<f32>,
     ) -> Result<Option<(String, f32)>> {
         for similarity in &mut similarities {
@@ -161,12 +208,12 @@ impl Search<'_> {
         // Few do not fit, so that the best are looked for a few at a time.
         let mut tried = HashSet::new();
         for count in (0..).map(|power| 1usize << (3 * power)) {
-            let places = top(&similarities, 0..similarities.len(), count, End::Largest);
-            for place in &places {
-                if !tried.insert(*place) {
+            let best = top(&similarities, 0..similarities.len(), count, End::Largest);
+            for index in &best {
+                if !tried.insert(*index) {
                     continue;
                 }
-                let phrase = &self.candidates[*place].phrase;
+                let phrase = &self.candidates[places[*index]].phrase;
                 let fits = match prompt {
                     _ if self.compat => true,
                     Some(prompt) => {
@@ -176,11 +223,11 @@ impl Search<'_> {
                     None => self.reads(phrase)? && self.budget.admits(phrase, self.encoder)?,
                 };
                 if fits {
-                    let taken = self.candidates.remove(*place);
-                    return Ok(Some((taken.phrase, similarities[*place])));
+                    let taken = self.candidates.remove(places[*index]);
+                    return Ok(Some((taken.phrase, similarities[*index])));
                 }
             }
-            if places.len() == similarities.len() {
+            if best.len() == similarities.len() {
                 break;
             }
         }

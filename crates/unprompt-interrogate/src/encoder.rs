@@ -1,7 +1,7 @@
 //! Phrases to unit vectors in the space shared with pictures.
 
 use crate::{
-    Result,
+    InterrogateError, Result,
     prompt_scorer::{Candidate, PromptScorer},
     ranking::dot,
 };
@@ -13,12 +13,39 @@ use unprompt_models::{ClipTextTower, ClipTokenizer, to_unit_length};
 pub struct PhraseEncoder {
     tokenizer: ClipTokenizer,
     tower: ClipTextTower,
+    /// The same network in fewer bits.
+    scout: Option<ClipTextTower>,
 }
 
 impl PhraseEncoder {
     /// Joins a tower with the tokenizer that it was trained with.
     pub fn new(tokenizer: ClipTokenizer, tower: ClipTextTower) -> Self {
-        Self { tokenizer, tower }
+        Self {
+            tokenizer,
+            tower,
+            scout: None,
+        }
+    }
+
+    /// With the same network in numbers that are faster and less exact. It tries the candidates of
+    /// a chain's steps; the tower decides among the best of them, and gives every number that is
+    /// seen or compared.
+    ///
+    /// # Errors
+    /// When it is another network, as far as its sizes tell.
+    pub fn with_scout(mut self, scout: ClipTextTower) -> Result<Self> {
+        let sizes = |tower: &ClipTextTower| (tower.width(), tower.context_length());
+        if sizes(&scout) != sizes(&self.tower) {
+            let message = "the tower that tries candidates is of another network";
+            return Err(InterrogateError::Options(message.into()));
+        }
+        self.scout = Some(scout);
+        Ok(self)
+    }
+
+    /// The tower that tries candidates, if it is not the one that decides.
+    pub(crate) fn scout(&self) -> Option<&ClipTextTower> {
+        self.scout.as_ref()
     }
 
     /// The tokenizer.
@@ -84,6 +111,6 @@ impl PhraseEncoder {
         let phrases = phrases.iter().cloned().map(Into::into).collect();
         let candidates = Candidate::all(self, phrases)?;
         let candidates: Vec<&Candidate> = candidates.iter().collect();
-        PromptScorer::new(self, picture).similarities(prompt, &candidates)
+        PromptScorer::new(self, &self.tower, picture).similarities(prompt, &candidates)
     }
 }

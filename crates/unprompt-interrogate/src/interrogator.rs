@@ -5,7 +5,7 @@ use crate::{
     TableCache, TableProgress, TokenBudget,
     chain::{Chain, ChainOptions, chain},
     labels::NEGATIVE,
-    modes::Picture,
+    modes::{Found, Picture},
 };
 use serde::Serialize;
 use std::{
@@ -207,9 +207,16 @@ impl Interrogator {
                 complete: true,
             });
         }
-        let (phrases, complete) = picture.phrases(mode, started)?;
+        let Found {
+            phrases,
+            similarity,
+            complete,
+        } = picture.found(mode, started)?;
         let prompt = phrases.join(", ");
-        let similarity = self.encoder.similarities(subject.picture, &[&prompt])?[0];
+        let similarity = match similarity {
+            Some(similarity) => similarity,
+            None => self.encoder.similarities(subject.picture, &[&prompt])?[0],
+        };
         let contributions = self.options.explain;
         let contributions = contributions.then(|| picture.contributions(&phrases, similarity));
         Ok(Interrogation {

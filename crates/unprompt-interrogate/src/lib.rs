@@ -17,7 +17,7 @@
 //! are broken by list order. Only a time budget makes a result depend on the machine.
 //!
 //! Invariant: a cache file is whole or not there, and one that does not belong to these weights and
-//! this list is made again.
+//! this list is made again; a table whose making was stopped becomes the same bytes.
 
 mod behaviour;
 mod budget;
@@ -32,6 +32,7 @@ mod policy;
 mod prompt_scorer;
 mod ranking;
 mod table;
+mod unfinished;
 
 pub use behaviour::Behaviour;
 pub use budget::{TokenBudget, TokenCounter};

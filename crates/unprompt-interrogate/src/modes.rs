@@ -34,7 +34,14 @@ impl Mode {
         !matches!(self, Self::Negative | Self::Analyze)
     }
 
-    pub(crate) fn ranks(self, table: &str) -> bool {
+    /// Whether a prompt of this mode is looked for step by step, which takes far longer than all
+    /// else.
+    pub fn grows_a_chain(self) -> bool {
+        matches!(self, Self::Best | Self::Negative)
+    }
+
+    /// Whether the labels of a table are ranked.
+    pub fn ranks(self, table: &str) -> bool {
         match self {
             Self::Classic => [ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, TRENDINGS].contains(&table),
             Self::Competition => [FLAVORS, MEDIUMS, MOVEMENTS].contains(&table),
@@ -54,6 +61,16 @@ pub struct Contribution {
     pub contribution: f32,
 }
 
+/// A prompt.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) phrases: Vec<String>,
+    /// The cosine of all of it, where it is known.
+    pub(crate) similarity: Option<f32>,
+    /// Whether the search went to its end.
+    pub(crate) complete: bool,
+}
+
 /// One picture, ranked.
 pub(crate) struct Picture<'a> {
     pub(crate) interrogator: &'a Interrogator,
@@ -65,17 +82,23 @@ pub(crate) struct Picture<'a> {
 }
 
 impl Picture<'_> {
-    /// The prompt's phrases, and whether the search went to its end.
-    pub(crate) fn phrases(&self, mode: Mode, started: Instant) -> Result<(Vec<String>, bool)> {
+    /// The prompt of a mode.
+    pub(crate) fn found(&self, mode: Mode, started: Instant) -> Result<Found> {
         let flavors = self.interrogator.options.max_flavors;
-        let whole = |phrases: Result<Vec<String>>| Ok((phrases?, true));
+        let whole = |phrases: Result<Vec<String>>| {
+            Ok(Found {
+                phrases: phrases?,
+                similarity: None,
+                complete: true,
+            })
+        };
         match mode {
             Mode::Classic => whole(self.classic(flavors.unwrap_or(3))),
             Mode::Fast => whole(self.fast(flavors.unwrap_or(32))),
             Mode::Competition => whole(self.competition(flavors.unwrap_or(3))),
             Mode::Best => self.best(flavors.unwrap_or(32), started),
             Mode::Negative => self.negative(flavors.unwrap_or(32), started),
-            Mode::Analyze => Ok((Vec::new(), true)),
+            Mode::Analyze => whole(Ok(Vec::new())),
         }
     }
 
@@ -140,7 +163,7 @@ impl Picture<'_> {
         self.joined(&phrases)
     }
 
-    fn best(&self, flavors: usize, started: Instant) -> Result<(Vec<String>, bool)> {
+    fn best(&self, flavors: usize, started: Instant) -> Result<Found> {
         let Interrogator {
             options, encoder, ..
         } = self.interrogator;
@@ -173,11 +196,18 @@ impl Picture<'_> {
             .collect();
         let similarities = encoder.similarities(self.vector, &texts)?;
         let best = top(&similarities, 0..texts.len(), 1, End::Largest);
-        let best = best.first().map(|best| candidates.swap_remove(*best));
-        Ok((best.unwrap_or_default(), chained.complete))
+        let mut found = Found {
+            complete: chained.complete,
+            ..Found::default()
+        };
+        if let Some(best) = best.first() {
+            found.similarity = Some(similarities[*best]);
+            found.phrases = candidates.swap_remove(*best);
+        }
+        Ok(found)
     }
 
-    fn negative(&self, flavors: usize, started: Instant) -> Result<(Vec<String>, bool)> {
+    fn negative(&self, flavors: usize, started: Instant) -> Result<Found> {
         let options = &self.interrogator.options;
         let mut phrases = self.ranked(FLAVORS, options.candidates, End::Smallest)?;
         phrases.extend(self.interrogator.negative.iter().cloned());
@@ -196,7 +226,11 @@ impl Picture<'_> {
                 deadline: options.time.map(|time| started + time),
             },
         )?;
-        Ok((chained.phrases, chained.complete))
+        Ok(Found {
+            phrases: chained.phrases,
+            similarity: None,
+            complete: chained.complete,
+        })
     }
 
     /// The first labels of each table, with the cosines of their whole embeddings.

@@ -2,7 +2,7 @@
 
 use crate::{PhraseEncoder, Result, ranking::dot};
 use rayon::prelude::*;
-use unprompt_models::{ClipTextPrefix, to_unit_length};
+use unprompt_models::{ClipTextPrefix, ClipTextTower, to_unit_length};
 
 /// A phrase with its tokens, which serve in every step of a chain.
 #[derive(Clone, Debug)]
@@ -36,16 +36,23 @@ impl Candidate {
 /// Keeps what the text tower has computed of a prompt while the prompt grows.
 pub(crate) struct PromptScorer<'a> {
     encoder: &'a PhraseEncoder,
+    tower: &'a ClipTextTower,
     picture: &'a [f32],
     prefix: ClipTextPrefix,
 }
 
 impl<'a> PromptScorer<'a> {
-    pub(crate) fn new(encoder: &'a PhraseEncoder, picture: &'a [f32]) -> Self {
+    /// By one of the encoder's towers.
+    pub(crate) fn new(
+        encoder: &'a PhraseEncoder,
+        tower: &'a ClipTextTower,
+        picture: &'a [f32],
+    ) -> Self {
         Self {
             encoder,
+            tower,
             picture,
-            prefix: encoder.tower().empty_prefix(),
+            prefix: tower.empty_prefix(),
         }
     }
 
@@ -55,7 +62,7 @@ impl<'a> PromptScorer<'a> {
         prompt: &str,
         candidates: &[&Candidate],
     ) -> Result<Vec<f32>> {
-        let (tokenizer, tower) = (self.encoder.tokenizer(), self.encoder.tower());
+        let (tokenizer, tower) = (self.encoder.tokenizer(), self.tower);
         let shared = format!("{prompt},");
         let mut prefix = tokenizer.encode(&shared)?;
         let end = prefix.pop().unwrap_or_default();

@@ -4,6 +4,7 @@ use crate::{
     InterrogateError, LabelList, PhraseEncoder, RankedLabel, Result, TableCache,
     cache::Found,
     ranking::{End, dot, row_products, top},
+    unfinished::Unfinished,
 };
 use half::f16;
 use std::borrow::Cow;
@@ -72,17 +73,17 @@ impl LabelTable {
         let width = encoder.tower().width();
         let table = |list, rows| Self { list, rows, width };
         let Some(cache) = cache else {
-            let rows = make(&list, encoder, progress)?;
+            let (rows, _) = make(&list, encoder, None, progress)?;
             return Ok(table(list, Rows::Owned(bytes(&rows))));
         };
         match cache.find(&list, width) {
             Found::Ours(stored) => return Ok(table(list, Rows::Stored(stored))),
             Found::Foreign(stored) => {
+                let path = stored.path().to_owned();
                 let found = table(list.clone(), Rows::Stored(stored));
                 if found.is_of(encoder)? {
                     return Ok(found);
                 }
-                let path = cache.path(list.name());
                 progress.note(&format!(
                     "{}: not of these weights; it is made again",
                     path.display()
@@ -91,9 +92,14 @@ impl LabelTable {
             Found::Unusable(why) => progress.note(&format!("{why}; it is made again")),
             Found::Absent => {}
         }
-        let rows = make(&list, encoder, progress)?;
+        let (rows, unfinished) = make(&list, encoder, Some(cache), progress)?;
         match cache.write(&list, &rows, width) {
-            Ok(stored) => Ok(table(list, Rows::Stored(stored))),
+            Ok(stored) => {
+                if let Some(unfinished) = unfinished {
+                    unfinished.remove();
+                }
+                Ok(table(list, Rows::Stored(stored)))
+            }
             Err(error) => {
                 progress.note(&format!("{error}; the next run embeds these labels again"));
                 Ok(table(list, Rows::Owned(bytes(&rows))))
@@ -182,30 +188,52 @@ fn text(list: &LabelList, index: usize) -> &str {
     if label.len() > 1 << 20 { "" } else { label }
 }
 
+/// Embeds a list. A large one is kept in a cache as far as it is made, and begins with what an
+/// earlier run has kept.
 fn make(
     list: &LabelList,
     encoder: &PhraseEncoder,
+    cache: Option<&TableCache>,
     progress: &dyn TableProgress,
-) -> Result<Vec<f16>> {
+) -> Result<(Vec<f16>, Option<Unfinished>)> {
     let count = list.labels().len();
-    progress.start(list.name(), count);
     // Neighbours in this order begin alike, and share the work for it.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(|index| text(list, *index).to_lowercase());
     let width = encoder.tower().width();
+    let blocks: Vec<usize> = order.chunks(LABELS_AT_ONCE).map(<[usize]>::len).collect();
+    let kept = cache
+        .filter(|_| blocks.len() > 1)
+        .and_then(|cache| cache.unfinished(list, &blocks, width));
+    let (mut unfinished, made) = kept.map_or((None, Vec::new()), |(file, rows)| (Some(file), rows));
+    progress.start(list.name(), count);
     let mut rows = vec![f16::ZERO; count * width];
-    for places in order.chunks(LABELS_AT_ONCE) {
+    let done = made.len() / width.max(1);
+    for (place, row) in order.iter().zip(made.chunks_exact(width.max(1))) {
+        rows[place * width..(place + 1) * width].copy_from_slice(row);
+    }
+    progress.advance(done);
+    for places in order[done..].chunks(LABELS_AT_ONCE) {
         let texts: Vec<&str> = places.iter().map(|place| text(list, *place)).collect();
-        for (place, embedding) in places.iter().zip(encoder.embed(&texts)?) {
-            let row = &mut rows[place * width..(place + 1) * width];
-            for (half, single) in row.iter_mut().zip(embedding) {
-                *half = f16::from_f32(single);
-            }
+        let block: Vec<f16> = encoder
+            .embed(&texts)?
+            .into_iter()
+            .flatten()
+            .map(f16::from_f32)
+            .collect();
+        for (place, row) in places.iter().zip(block.chunks_exact(width.max(1))) {
+            rows[place * width..(place + 1) * width].copy_from_slice(row);
+        }
+        // Where it cannot be kept, a run that is stopped begins again.
+        if let Some(file) = &mut unfinished
+            && file.add(&block).is_err()
+        {
+            unfinished = None;
         }
         progress.advance(places.len());
     }
     progress.finish();
-    Ok(rows)
+    Ok((rows, unfinished))
 }
 
 fn bytes(rows: &[f16]) -> Vec<u8> {

@@ -6,7 +6,7 @@ use common::{fixture, model};
 use std::collections::HashSet;
 use unprompt_interrogate::{
     Behaviour, ChainOptions, InterrogateOptions, Interrogation, Interrogator, LabelList, LabelSet,
-    Mode, NoTableProgress, Subject, TokenBudget,
+    LabelTable, Mode, NoTableProgress, Subject, TokenBudget,
 };
 
 const BOTH: [Behaviour; 2] = [Behaviour::Fixed, Behaviour::Compat060];
@@ -101,10 +101,14 @@ fn a_negative_chain_goes_away_from_the_picture() {
             let mut tables = interrogator.tables().iter();
             let flavors = tables.find(|table| table.name() == "flavors").unwrap();
             let ranked = flavors.rank(&picture, 40).unwrap().into_iter();
-            let phrases = ranked
+            let phrases: Vec<String> = ranked
                 .filter(|ranked| ranked.similarity > 0.0)
                 .map(|ranked| ranked.label)
                 .collect();
+            let chain = ChainOptions {
+                max_count: phrases.len().clamp(1, 11) - 1,
+                ..chain
+            };
             let found = interrogator.chain(&picture, phrases, None, &chain).unwrap();
             if found.phrases.len() > 1 {
                 *longer += 1;
@@ -121,34 +125,95 @@ fn a_negative_chain_goes_away_from_the_picture() {
     assert_eq!(longer[1], 0);
 }
 
-/// What the text tower would not read is not appended, and not paid for with what it does read.
+/// 0.6.0 keeps a few labels of each chunk of a table, and so loses those that crowd in one.
 #[test]
-fn a_chain_stays_within_what_the_tower_reads() {
+fn no_label_is_lost_to_chunks() {
     let picture = model().pictures(&["cat.png"]).swap_remove(0);
-    let long = |word: &str| format!("{word} {}", "glass tower light ".repeat(6).trim());
-    let phrases: Vec<String> = ["golden", "soft", "cold", "dim", "harsh", "pale"]
-        .map(long)
-        .to_vec();
-    let chain = ChainOptions {
-        min_count: 8,
-        max_count: 8,
-        reverse: false,
-        deadline: None,
+    let words = [
+        "glass", "fire", "river", "stone", "paper", "metal", "smoke", "forest",
+    ];
+    let labels: Vec<String> = words
+        .iter()
+        .flat_map(|a| words.map(|b| format!("{a} {b}")))
+        .collect();
+    let ranked = {
+        let list = LabelList::new("flavors", labels);
+        let table = LabelTable::load(list, &model().encoder(), None, &NoTableProgress).unwrap();
+        table.rank(&picture, 64).unwrap()
     };
+    // The most similar ones beside each other; the same ones reversed.
+    let labels: Vec<&str> = ranked.iter().map(|ranked| ranked.label.as_str()).collect();
+    let reversed: Vec<&str> = labels.iter().rev().copied().collect();
+    for (labels, first) in [(&labels, &labels[..8]), (&reversed, &labels[..8])] {
+        for behaviour in BOTH {
+            let options = InterrogateOptions {
+                max_flavors: Some(8),
+                chunk_size: 16,
+                ..InterrogateOptions::new(Mode::Fast, behaviour)
+            };
+            let interrogator = with_lists(&[("flavors", labels)], options);
+            let prompt = one(&interrogator, &picture, Some("a cat")).prompt.unwrap();
+            let found: Vec<&str> = prompt.split(", ").skip(1).collect();
+            match behaviour {
+                Behaviour::Fixed => assert_eq!(found, first),
+                Behaviour::Compat060 => assert_ne!(found, first),
+            }
+        }
+    }
+    // The least similar, of which 0.6.0 takes the most similar.
+    for behaviour in BOTH {
+        let options = InterrogateOptions {
+            candidates: 1,
+            max_flavors: Some(0),
+            chunk_size: 16,
+            ..InterrogateOptions::new(Mode::Negative, behaviour)
+        };
+        let prompt = one(
+            &with_lists(&[("flavors", &labels)], options),
+            &picture,
+            None,
+        )
+        .prompt;
+        let is_the_least = prompt.as_deref() == labels.last().copied();
+        assert_eq!(is_the_least, behaviour == Behaviour::Fixed, "{prompt:?}");
+    }
+}
+
+/// 0.6.0 cuts a caption at its commas, as if they stood between labels.
+#[test]
+fn a_long_caption_is_cut_after_a_word() {
+    let picture = model().pictures(&["rocket.jpg"]).swap_remove(0);
+    let part = "a rocket takes off from stone and glass in the golden light of the rain";
+    let caption = [part; 6].join(", ");
     for behaviour in BOTH {
         let interrogator = model().interrogator(InterrogateOptions::new(Mode::Fast, behaviour));
-        let mut longest = 0;
-        for start in [None, Some("a cat")] {
-            let found = interrogator
-                .chain(&picture, phrases.clone(), start, &chain)
-                .unwrap();
-            // The whole chain, also where a shorter one is the best.
-            let prompt = found.phrases.join(", ");
-            longest = longest.max(interrogator.encoder().tokenizer().count(&prompt).unwrap());
-        }
+        let prompt = one(&interrogator, &picture, Some(&caption)).prompt.unwrap();
+        assert!(caption.starts_with(&prompt), "{prompt}");
+        let whole_parts = prompt.split(", ").all(|found| found == part);
+        assert_eq!(whole_parts, behaviour == Behaviour::Compat060, "{prompt}");
+    }
+}
+
+/// With fewer labels than steps 0.6.0 ends in an error.
+#[test]
+fn a_chain_ends_with_its_candidates() {
+    let picture = model().pictures(&["cat.png"]).swap_remove(0);
+    for behaviour in BOTH {
+        let interrogator = model().interrogator(InterrogateOptions::new(Mode::Best, behaviour));
+        let phrases = ["glass", "fire"].map(str::to_owned).to_vec();
+        let options = ChainOptions {
+            min_count: 8,
+            max_count: 8,
+            reverse: false,
+            deadline: None,
+        };
+        let found = interrogator.chain(&picture, phrases, Some("a cat"), &options);
         match behaviour {
-            Behaviour::Fixed => assert!(longest <= 77, "{longest}"),
-            Behaviour::Compat060 => {}
+            Behaviour::Fixed => assert_eq!(found.unwrap().phrases[0], "a cat"),
+            Behaviour::Compat060 => {
+                let refused = found.unwrap_err().to_string();
+                assert!(refused.contains("no label left"), "{refused}");
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ fn the_same_words_from_the_same_vectors() {
 fn ten_runs_say_the_same_alone_and_together_and_with_any_number_of_threads() {
     let expected = expected();
     let names: Vec<&str> = pictures(&expected).iter().map(|(name, _)| *name).collect();
-    let run = |names: &[&str]| -> Vec<Interrogation> {
+    let run = |mode: Mode, names: &[&str]| -> Vec<Interrogation> {
         let vectors = model().pictures(names);
         let subjects: Vec<Subject> = vectors
             .iter()
@@ -101,21 +101,24 @@ fn ten_runs_say_the_same_alone_and_together_and_with_any_number_of_threads() {
                 caption: expected["pictures"][name]["caption"].as_str(),
             })
             .collect();
-        let options = options(Mode::Best, Behaviour::Fixed, &expected);
+        let options = options(mode, Behaviour::Fixed, &expected);
         let found = model()
             .interrogator(options)
             .interrogate(&subjects)
             .unwrap();
         found.into_iter().map(Result::unwrap).collect()
     };
-    let first = run(&names);
-    for round in 0..10 {
-        let threads = [1, 2, 4][round % 3];
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        assert_eq!(pool.install(|| run(&names)), first, "{threads} threads");
+    for mode in [Mode::Best, Mode::Negative, Mode::Fast, Mode::Analyze] {
+        let first = run(mode, &names);
+        for round in 0..10 {
+            let threads = [1, 2, 4][round % 3];
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let again = pool.install(|| run(mode, &names));
+            assert_eq!(again, first, "{mode:?}, {threads} threads");
+        }
+        assert_eq!(run(mode, &names[2..3])[0], first[2], "{mode:?}");
     }
-    assert_eq!(run(&names[2..3])[0], first[2]);
 }

@@ -84,6 +84,77 @@ fn a_file_of_the_package_is_used_and_one_of_ours_is_like_it() {
 }
 
 #[test]
+fn a_published_file_is_used_where_the_folder_has_none_and_proves_its_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, _, _) = load(flavors(), None);
+    let published = folder.path().join("published");
+    fs::copy(fixture("flavors.safetensors"), &published).unwrap();
+    let cache = |name: &str| {
+        let cache = cache(&folder.path().join(name));
+        cache.with_published("flavors", published.clone())
+    };
+    let (theirs, made, notes) = load(flavors(), Some(&cache("a")));
+    assert_eq!((made, notes), (false, vec![]));
+    assert_ne!(theirs, ours);
+    assert!(!folder.path().join("a").exists());
+    // One in the folder comes first.
+    load(
+        flavors(),
+        Some(&TableCache::new(
+            folder.path().join("b"),
+            "ViT-B-32/tiny",
+            "these weights",
+        )),
+    );
+    assert_eq!(
+        load(flavors(), Some(&cache("b"))),
+        (ours.clone(), false, vec![])
+    );
+    // One that claims to be of these weights proves it like any other; one of another list or
+    // broken is not used.
+    let rows = vec![0.25f32; flavors().labels().len() * 32];
+    let halves: Vec<u8> = rows
+        .iter()
+        .flat_map(|value| half::f16::from_f32(*value).to_le_bytes())
+        .collect();
+    let hash = flavors().sha256();
+    let view = safetensors::tensor::TensorView::new;
+    let shape = vec![flavors().labels().len(), 32];
+    let tensors = [
+        (
+            "embeds",
+            view(safetensors::Dtype::F16, shape, &halves).unwrap(),
+        ),
+        (
+            "hash",
+            view(safetensors::Dtype::I8, vec![64], hash.as_bytes()).unwrap(),
+        ),
+    ];
+    let claim = [("unprompt_weights".to_owned(), "these weights".to_owned())];
+    let claim = safetensors::serialize(tensors, Some(claim.into())).unwrap();
+    let other = LabelList::new("flavors", flavors().labels()[1..].to_vec());
+    for (name, bytes, list) in [
+        ("c", claim, flavors()),
+        (
+            "d",
+            fs::read(fixture("flavors.safetensors")).unwrap(),
+            other,
+        ),
+        ("e", b"<html>not found</html>".to_vec(), flavors()),
+    ] {
+        fs::write(&published, bytes).unwrap();
+        let expected = load(list.clone(), None).0;
+        let (found, made, notes) = load(list, Some(&cache(name)));
+        assert_eq!((found, made), (expected, true), "{name}");
+        assert!(
+            notes.len() == 1 && notes[0].contains("made again"),
+            "{notes:?}"
+        );
+        assert!(notes[0].contains("published"), "{notes:?}");
+    }
+}
+
+#[test]
 fn what_is_broken_or_of_something_else_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let cache = cache(folder.path());
@@ -166,4 +237,72 @@ fn hostile_label_files_are_handled() {
             if behaviour == Behaviour::Fixed { 2 } else { 7 }
         );
     }
+}
+
+/// Ends the run after so many labels, as a kill would.
+struct Killed(usize, RefCell<usize>);
+
+impl TableProgress for Killed {
+    fn start(&self, _: &str, _: usize) {}
+    fn advance(&self, labels: usize) {
+        *self.1.borrow_mut() += labels;
+        assert!(*self.1.borrow() < self.0, "killed");
+    }
+    fn finish(&self) {}
+    fn note(&self, _: &str) {}
+}
+
+#[test]
+fn a_large_table_goes_on_where_it_was_stopped_and_ends_in_the_same_bytes() {
+    let words = flavors().labels().to_vec();
+    let labels: Vec<String> = (0..5000)
+        .map(|at| format!("{} {}", words[at % 120], words[at / 120]))
+        .collect();
+    let list = || LabelList::new("flavors", labels.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let whole = cache(&folder.path().join("whole"));
+    LabelTable::load(list(), &model().encoder(), Some(&whole), &Heard::default()).unwrap();
+    let expected = fs::read(whole.path("flavors")).unwrap();
+
+    let stopped = cache(&folder.path().join("stopped"));
+    let entries = || {
+        let entries = fs::read_dir(folder.path().join("stopped")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.collect::<Vec<_>>()
+    };
+    let kill = |labels: usize| {
+        let killed = Killed(labels, RefCell::new(0));
+        let run = std::panic::AssertUnwindSafe(|| {
+            LabelTable::load(list(), &model().encoder(), Some(&stopped), &killed).map(drop)
+        });
+        assert!(std::panic::catch_unwind(run).is_err());
+    };
+    // Killed in the first block, then in the second: both are kept.
+    kill(1);
+    assert!(!stopped.path("flavors").exists());
+    kill(2049);
+    let unfinished = entries();
+    assert_eq!(unfinished.len(), 1);
+    let bytes = fs::read(&unfinished[0]).unwrap();
+    assert!(bytes.len() > 4096 * 2 * 32, "{}", bytes.len());
+    // Damage costs the blocks from there on.
+    for damage in [None, Some(bytes.len() - 1), Some(bytes.len() / 3), Some(2)] {
+        let mut bytes = bytes.clone();
+        if let Some(at) = damage {
+            bytes[at] ^= 1;
+        }
+        fs::write(&unfinished[0], bytes).unwrap();
+        let (similarities, made, notes) = load(list(), Some(&stopped));
+        assert!(made && similarities.len() == 5000);
+        assert_eq!(notes, [""; 0]);
+        assert_eq!(entries(), [stopped.path("flavors")]);
+        assert_eq!(fs::read(stopped.path("flavors")).unwrap(), expected);
+        fs::remove_file(stopped.path("flavors")).unwrap();
+    }
+    // Of other weights: begun anew.
+    kill(2049);
+    let other = TableCache::new(folder.path().join("stopped"), "ViT-B-32/tiny", "others");
+    load(list(), Some(&other));
+    let (_, made, _) = load(list(), Some(&other));
+    assert!(!made);
 }

@@ -1,7 +1,7 @@
 //! Where a network computes, and in which numbers.
 
 use crate::{ModelError, Result};
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use std::fmt;
 use unprompt_checkpoint::Pickle;
 use unprompt_nn::{Precision, REVISION};
@@ -56,6 +56,8 @@ pub enum DeviceChoice {
 pub struct Compute {
     device: Device,
     dtype: Dtype,
+    /// Of the tensors between the layers.
+    tensors: DType,
 }
 
 impl Default for Compute {
@@ -63,31 +65,43 @@ impl Default for Compute {
         Self {
             device: Device::Cpu,
             dtype: Dtype::F32,
+            tensors: DType::F32,
         }
     }
 }
 
 impl Compute {
-    /// The device asked for with a number type it computes in; without one, f32.
+    /// The device asked for with a number type it computes in; without one, f32. Automatically it
+    /// is a graphics card where this build can use one.
     ///
     /// # Errors
     /// When there is no such device, or it does not compute in this type; says what to ask for.
     pub fn new(device: DeviceChoice, dtype: Option<Dtype>) -> Result<Self> {
         let dtype = dtype.unwrap_or_default();
         let device = match device {
-            DeviceChoice::Auto | DeviceChoice::Cpu => Device::Cpu,
-            DeviceChoice::Cuda => {
-                return Err(ModelError::Device(
-                    "this build computes on the cpu only; ask for the device cpu or auto".into(),
-                ));
-            }
+            DeviceChoice::Cpu => Device::Cpu,
+            // What a graphics card does not compute in is for the CPU.
+            DeviceChoice::Auto if dtype == Dtype::Int8 => Device::Cpu,
+            DeviceChoice::Auto => cuda().unwrap_or(Device::Cpu),
+            DeviceChoice::Cuda => cuda()?,
         };
         match dtype {
+            Dtype::Int8 if !device.is_cpu() => Err(ModelError::Device(
+                "int8 is computed on the cpu only; ask for the device cpu, or for f16".into(),
+            )),
             Dtype::F16 | Dtype::Bf16 if device.is_cpu() => Err(ModelError::Device(format!(
                 "{dtype} is not computed on the cpu; ask for f32, the reference, or int8, which \
                  is faster there"
             ))),
-            _ => Ok(Self { device, dtype }),
+            _ => Ok(Self {
+                device,
+                dtype,
+                tensors: match dtype {
+                    Dtype::F32 | Dtype::Int8 => DType::F32,
+                    Dtype::F16 => DType::F16,
+                    Dtype::Bf16 => DType::BF16,
+                },
+            }),
         }
     }
 
@@ -103,17 +117,21 @@ impl Compute {
         format!("{weights_sha256} {device:?} {} {REVISION}", self.dtype)
     }
 
+    /// The same for a network that is on the CPU whatever was asked for.
+    pub(crate) fn on_cpu(&self) -> Self {
+        match self.dtype {
+            Dtype::Int8 => self.clone(),
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Self::default(),
+        }
+    }
+
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
     /// The type of the tensors between the layers.
     pub(crate) fn tensor_dtype(&self) -> DType {
-        match self.dtype {
-            Dtype::F32 | Dtype::Int8 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::Bf16 => DType::BF16,
-        }
+        self.tensors
     }
 
     /// How the blocks' linear layers hold their weights.
@@ -123,6 +141,28 @@ impl Compute {
             Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Precision::F32,
         }
     }
+}
+
+/// The first NVIDIA graphics card.
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device> {
+    Device::new_cuda(0).map_err(|error| {
+        ModelError::Device(format!("no NVIDIA graphics card can be used: {error}"))
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device> {
+    Err(ModelError::Device(
+        "this build computes on the cpu only; ask for the device cpu or auto, or build with \
+         --features cuda"
+            .into(),
+    ))
+}
+
+/// The rows of (rows, width) as f32, wherever and in whatever numbers they are.
+pub(crate) fn rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>> {
+    Ok(tensor.to_dtype(DType::F32)?.to_vec2()?)
 }
 
 /// How a model's files are read and what becomes of them; by default no pickles, on the CPU in f32.
@@ -150,25 +190,4 @@ impl From<Pickle> for LoadOptions {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_computes_in_its_own_types_only() {
-        for dtype in [None, Some(Dtype::F32), Some(Dtype::Int8)] {
-            for device in [DeviceChoice::Auto, DeviceChoice::Cpu] {
-                let compute = Compute::new(device, dtype).unwrap();
-                assert_eq!(compute.dtype(), dtype.unwrap_or(Dtype::F32));
-            }
-        }
-        for dtype in [Dtype::F16, Dtype::Bf16] {
-            let message = Compute::new(DeviceChoice::Cpu, Some(dtype)).unwrap_err();
-            let message = message.to_string();
-            assert!(message.starts_with(dtype.name()), "{message}");
-            assert!(
-                message.contains("f32") && message.contains("int8"),
-                "{message}"
-            );
-        }
-    }
-}
+mod tests;

@@ -33,8 +33,8 @@ pub use bert::{Bert, BertConfig};
 pub use blip::Blip;
 pub use captioning::{Caption, ImageToText};
 pub use clip::{
-    ClipCheckpoint, ClipImageTower, ClipTextPrefix, ClipTextTower, KnownClip, known_clip,
-    known_clips,
+    ClipCheckpoint, ClipImageTower, ClipImageTowerByBlocks, ClipTextPrefix, ClipTextTower,
+    KnownClip, known_clip, known_clips,
 };
 pub use clip_tokenizer::ClipTokenizer;
 pub use compute::{Compute, DeviceChoice, Dtype, LoadOptions};

@@ -8,6 +8,7 @@ use crate::{
     Bert, LoadOptions, ModelError, Result, SentenceTokenizer, configuration::read_json,
     sentence_tokenizer::Module, to_unit_length,
 };
+use candle_core::DType;
 use serde_json::Value;
 use std::path::Path;
 
@@ -122,6 +123,7 @@ impl SentenceEncoder {
         let hidden = self
             .bert
             .forward(ids, lengths)?
+            .to_dtype(DType::F32)?
             .flatten_all()?
             .to_vec1::<f32>()?;
         let width = self.width();

@@ -154,12 +154,27 @@ impl Transformer {
         let blocks = (0..count)
             .map(|index| Block::new(&weights.at(index), shape, names))
             .collect::<Result<_>>()?;
-        Ok(Self {
+        Ok(Self::of(blocks, shape))
+    }
+
+    /// Block `index` below `weights` alone.
+    pub(crate) fn only(
+        weights: &Weights,
+        index: usize,
+        shape: &BlockShape,
+        names: &BlockNames,
+    ) -> Result<Self> {
+        let block = Block::new(&weights.at(index), shape, names)?;
+        Ok(Self::of(vec![block], shape))
+    }
+
+    fn of(blocks: Vec<Block>, shape: &BlockShape) -> Self {
+        Self {
             blocks,
             width: shape.width,
             heads: shape.heads,
             mask: shape.mask,
-        })
+        }
     }
 
     /// Width of a token's vector.

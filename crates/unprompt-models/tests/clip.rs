@@ -47,6 +47,15 @@ fn every_layout_equals_the_reference() {
             let found = tower.forward(&pixels).unwrap();
             let error = relative_error(&found.concat(), &expected.concat());
             assert!(error < 1e-5, "{name}, image: {error}");
+            // The same bits with one block in memory at a time, twice.
+            let by_blocks = open(name).into_image_tower_by_blocks().unwrap();
+            assert_eq!(by_blocks.image_size(), tower.image_size());
+            for _ in 0..2 {
+                assert_eq!(by_blocks.forward(&pixels).unwrap(), found, "{name}");
+            }
+            let many: Vec<_> = pixels.iter().cycle().take(71).collect();
+            let found = by_blocks.forward(&many).unwrap();
+            assert_eq!(found, tower.forward(&many).unwrap(), "{name}");
         }
         if name != "tiny-clip-vision" {
             let expected = rows(&expected(name), "text");
@@ -143,6 +152,10 @@ fn texts_that_do_not_fit_are_errors() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("text tower only"), "{error}");
+    let error = open("tiny-clip-text")
+        .into_image_tower_by_blocks()
+        .unwrap_err();
+    assert!(error.to_string().contains("text tower only"), "{error}");
 }
 
 #[test]
@@ -380,6 +393,7 @@ fn wrong_configurations_are_named() -> TestResult {
 
 #[test]
 fn missing_extra_and_misshapen_tensors_are_named() -> TestResult {
+    const TINY: &str = "tiny-clip-open-clip";
     let file = "open_clip_model.safetensors";
     for tensor in [
         "visual.proj",
@@ -389,7 +403,7 @@ fn missing_extra_and_misshapen_tensors_are_named() -> TestResult {
         "text_projection",
         "transformer.resblocks.0.mlp.c_proj.bias",
     ] {
-        let copy = edited_tensors("tiny-clip-open-clip", file, |header| {
+        let copy = edited_tensors(TINY, file, |header| {
             let entry = header.remove(tensor).unwrap();
             header.insert("visual.something_else".into(), entry);
         })?;
@@ -400,6 +414,10 @@ fn missing_extra_and_misshapen_tensors_are_named() -> TestResult {
             .and(clip.text_tower().map(drop));
         let (image, text) = (clip.image_tower().err(), clip.text_tower().err());
         assert!(built.is_err());
+        let by_blocks = clip.into_image_tower_by_blocks();
+        let seen = by_blocks.and_then(|tower| tower.forward(&rows(&expected(TINY), "pixels")));
+        let (seen, image_error) = (seen.unwrap_err(), image.as_ref().unwrap());
+        assert_eq!(seen.to_string(), image_error.to_string());
         let messages = [image, text].map(|error| error.map_or(String::new(), |e| e.to_string()));
         assert!(messages.iter().any(|m| m.contains(tensor)), "{messages:?}");
         // The image tower sees the name that is none of its own.

@@ -2,11 +2,11 @@
 
 use crate::{
     activation::exp,
-    cpu::contiguous,
+    cpu::{contiguous, is_fused, sum_dtype},
     matmul::{Product, Sides, accumulate_tile, tile_height},
     output::{Unwritten, written},
     panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles},
-    reduction::{CHAINS, join},
+    reduction::{CHAINS, join, join_largest, larger},
 };
 use candle_core::{CpuStorage, CustomOp1, D, IndexOp, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -44,7 +44,7 @@ pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize, mask: Mask)
         width: triple / 3,
         mask,
     };
-    if qkv.device().is_cpu() {
+    if is_fused(qkv) {
         qkv.contiguous()?.apply_op1_no_bwd(&operation)
     } else {
         operation.composed(qkv)
@@ -73,17 +73,19 @@ impl SelfAttention<'_> {
             let parts = parts.reshape((length, 3, self.heads, head_width))?;
             let parts = parts.permute((1, 2, 0, 3))?.contiguous()?;
             let scores = parts.i(0)?.matmul(&parts.i(1)?.t()?)?;
+            let scores = scores.to_dtype(sum_dtype(scores.dtype()))?;
             let mut scores = (scores * f64::from(self.scale()))?;
             if self.mask == Mask::Causal {
                 let later = |i: usize| if i % length > i / length { -1e30 } else { 0f32 };
                 let later: Vec<f32> = (0..length * length).map(later).collect();
                 let later = Tensor::from_vec(later, (length, length), qkv.device())?;
-                scores = scores.broadcast_add(&later.to_dtype(qkv.dtype())?)?;
+                scores = scores.broadcast_add(&later.to_dtype(scores.dtype())?)?;
             }
             let scores = scores
                 .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
                 .exp()?;
             let scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+            let scores = scores.to_dtype(qkv.dtype())?;
             let output = scores.matmul(&parts.i(2)?)?.transpose(0, 1)?;
             outputs.push(output.reshape((length, self.width))?);
             start += length;
@@ -165,7 +167,8 @@ impl Head<'_> {
             .windows(2)
             .map(|tile| rest.by_ref().take(tile[1] - tile[0]).collect())
             .collect();
-        tiles.into_par_iter().enumerate().for_each(|(tile, rows)| {
+        let work = tiles.into_par_iter().enumerate();
+        work.for_each_init(Vec::new, |scores, (tile, rows)| {
             arch.dispatch(QueryTile {
                 queries: queries.tile(tile).0,
                 first: queries.starts()[tile],
@@ -174,6 +177,7 @@ impl Head<'_> {
                 scale: self.scale,
                 mask: self.mask,
                 rows,
+                scores,
             });
         });
     }
@@ -181,6 +185,8 @@ impl Head<'_> {
 
 /// One tile of queries, from `first` on.
 struct QueryTile<'a, 'b> {
+    /// Memory that is used again.
+    scores: &'a mut Vec<[f32; CHUNK]>,
     queries: &'a [[f32; CHUNK]],
     first: usize,
     keys: &'a Panels,
@@ -201,16 +207,20 @@ impl WithSimd for QueryTile<'_, '_> {
             Mask::None => length,
             Mask::Causal => length.min(self.first + height),
         };
-        let mut scores = vec![[0.0; CHUNK]; score_chunks(seen) * height];
-        score_tile(simd, self.queries, self.keys, seen, height, &mut scores);
-        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+        let chunks = score_chunks(seen) * height;
+        if self.scores.len() < chunks {
+            self.scores.resize(chunks, [0.0; CHUNK]);
+        }
+        let scores = &mut self.scores[..chunks];
+        score_tile(simd, self.queries, self.keys, seen, height, scores);
+        let mut product = Product::ZERO;
         let mut factors = [0.0; TILE_ROWS];
         for r in 0..height {
             let seen = match self.mask {
                 Mask::None => seen,
                 Mask::Causal => self.first + r + 1,
             };
-            factors[r] = exponentials(&mut scores[r..], height, seen, self.scale).recip();
+            factors[r] = exponentials(simd, &mut scores[r..], height, seen, self.scale).recip();
         }
         for panel in 0..self.values.count() {
             let sides = Sides {
@@ -247,7 +257,7 @@ pub(crate) fn score_tile<S: Simd>(
 ) {
     let chunks = scores.chunks_exact_mut(PANEL / CHUNK * height);
     for (panel, scores) in chunks.enumerate().take(seen.div_ceil(PANEL)) {
-        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+        let mut product = Product::ZERO;
         let sides = Sides {
             x: queries,
             panel: keys.panel(panel),
@@ -266,7 +276,8 @@ pub(crate) fn score_tile<S: Simd>(
 /// largest))`, those after them into zeros, and returns the sum. It runs in as many chains as a
 /// chunk has values, joined in a fixed order: the same bits on every machine.
 #[inline(always)]
-pub(crate) fn exponentials(
+pub(crate) fn exponentials<S: Simd>(
+    simd: S,
     scores: &mut [[f32; CHUNK]],
     step: usize,
     seen: usize,
@@ -276,18 +287,21 @@ pub(crate) fn exponentials(
     for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
         hide(scores, chunk, seen, f32::NEG_INFINITY);
         for (largest, score) in largest.iter_mut().zip(scores) {
-            *largest = largest.max(*score);
+            *largest = larger(*largest, *score);
         }
     }
-    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let largest = join_largest(largest);
     let mut total = [0.0f32; CHAINS];
     for (chunk, scores) in scores.iter_mut().step_by(step).enumerate() {
         for score in scores.iter_mut() {
             *score = exp((*score - largest) * scale);
         }
         hide(scores, chunk, seen, 0.0);
-        for (total, score) in total.iter_mut().zip(scores) {
-            *total += *score;
+        // By vectors: left to itself the compiler would add pairs, as `join` does.
+        let (terms, _) = S::as_simd_f32s(scores.as_slice());
+        let (total, _) = S::as_mut_simd_f32s(&mut total);
+        for (total, term) in total.iter_mut().zip(terms) {
+            *total = simd.add_f32s(*total, *term);
         }
     }
     join(total)

@@ -140,7 +140,9 @@ impl PatchConv2d {
         })
     }
 
-    /// (batch, height, width, in) to (batch, rows, columns, out), as many as the padding gives.
+    /// (batch, height, width, in) to (batch, rows, columns, out), as many as the padding gives. The
+    /// input is f32 on the CPU, where patches are gathered; the output is where the weights are, in
+    /// their numbers.
     ///
     /// # Errors
     /// When the input has another number of channels.
@@ -153,7 +155,7 @@ impl PatchConv2d {
             );
         }
         let patches = x.contiguous()?.apply_op1_no_bwd(&Patches(self))?;
-        self.linear.forward(&patches)
+        self.linear.forward(&self.linear.beside_weights(patches)?)
     }
 }
 

@@ -1,7 +1,22 @@
-//! What every CPU operation needs: its input as one contiguous slice.
+//! What every CPU operation needs: its input as one contiguous slice of f32.
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
+
+/// Whether a layer's own operation takes `x`; whatever else there is goes the way of candle's
+/// operations.
+pub(crate) fn is_fused(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// The type to normalise in where values are of `dtype`: sums of half precision are f32, as in
+/// PyTorch.
+pub(crate) fn sum_dtype(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 => DType::F32,
+        dtype => dtype,
+    }
+}
 
 /// The values of a contiguous f32 tensor in row-major order.
 pub(crate) fn contiguous<'a>(

@@ -1,7 +1,7 @@
 //! Layer normalisation over the last dimension, with the residual addition before it fused in.
 
 use crate::{
-    cpu::{contiguous, parameter},
+    cpu::{contiguous, is_fused, parameter, sum_dtype},
     output::{Unwritten, written},
     reduction::{CHAINS, join},
 };
@@ -48,7 +48,7 @@ impl LayerNorm {
     /// # Errors
     /// When the last dimension is not `width`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() {
+        if is_fused(x) {
             x.contiguous()?.apply_op1_no_bwd(self)
         } else {
             self.composed(x)
@@ -60,7 +60,7 @@ impl LayerNorm {
     /// # Errors
     /// When the shapes differ or the last dimension is not `width`.
     pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() {
+        if is_fused(x) {
             x.contiguous()?
                 .apply_op2_no_bwd(&residual.contiguous()?, self)
         } else {
@@ -88,12 +88,15 @@ impl LayerNorm {
     }
 
     fn composed(&self, x: &Tensor) -> Result<Tensor> {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let dtype = sum_dtype(x.dtype());
+        let values = x.to_dtype(dtype)?;
+        let centred = values.broadcast_sub(&values.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         centred
             .broadcast_div(&(variance + self.epsilon)?.sqrt()?)?
-            .broadcast_mul(&self.weight)?
-            .broadcast_add(&self.bias)
+            .broadcast_mul(&self.weight.to_dtype(dtype)?)?
+            .broadcast_add(&self.bias.to_dtype(dtype)?)?
+            .to_dtype(x.dtype())
     }
 }
 

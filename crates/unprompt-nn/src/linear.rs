@@ -2,10 +2,11 @@
 
 use crate::{
     Activation,
-    cpu::{contiguous, parameter, with_parameter},
+    cpu::{contiguous, is_fused, parameter, with_parameter},
     matmul::{Epilogue, multiply},
     output::written,
     panels::{PANEL, Panels},
+    prefetch::prefetch,
     quantised::{self, QuantisedPanels},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -82,7 +83,7 @@ impl Linear {
             bias.resize(n.next_multiple_of(PANEL), 0.0);
             Ok(bias.as_chunks().0.to_vec())
         };
-        let weights = match (precision, weight.device().is_cpu()) {
+        let weights = match (precision, is_fused(weight)) {
             (Precision::F32, true) => Weights::Packed {
                 weight: with_parameter(weight, |values| Panels::from_rows(values, n, k, k))?,
                 bias: bias.map(padded).transpose()?,
@@ -96,7 +97,9 @@ impl Linear {
                 weight: weight.clone(),
                 bias: bias.cloned(),
             },
-            (Precision::Int8, false) => bail!("linear: int8 weights are for the cpu only"),
+            (Precision::Int8, false) => {
+                bail!("linear: int8 weights are for the cpu only, and made of f32")
+            }
         };
         Ok(Self {
             weights,
@@ -128,6 +131,16 @@ impl Linear {
                 .apply_op2_no_bwd(&residual.contiguous()?, self),
             Weights::Stored { weight, bias } => {
                 residual + self.composed(x, weight, bias.as_ref())?
+            }
+        }
+    }
+
+    /// `x` on the device of the weights and in their numbers.
+    pub(crate) fn beside_weights(&self, x: Tensor) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Packed { .. } | Weights::Quantised { .. } => Ok(x),
+            Weights::Stored { weight, .. } => {
+                x.to_device(weight.device())?.to_dtype(weight.dtype())
             }
         }
     }
@@ -194,6 +207,14 @@ struct Finish<'a> {
 }
 
 impl Epilogue for Finish<'_> {
+    #[inline(always)]
+    fn prefetch(&self, row: usize, column: usize) {
+        if let Some(residual) = self.residual {
+            let row = &residual[row * self.n..(row + 1) * self.n];
+            prefetch(&row[column..self.n.min(column + PANEL)]);
+        }
+    }
+
     #[inline(always)]
     fn finish(&self, row: usize, column: usize, values: &mut [f32; PANEL]) {
         if let Some(bias) = self.bias {

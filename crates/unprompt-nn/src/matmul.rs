@@ -13,6 +13,7 @@ use crate::{
 };
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::{Deref, DerefMut};
 
 /// Rows times output features times inner dimension below which a product is not worth sharing
 /// between threads.
@@ -43,14 +44,41 @@ const DEEP: usize = 1024;
 /// cache.
 const SHALLOW: usize = 128;
 
-/// One tile's outputs: rows by output features.
-pub(crate) type Product = [[f32; PANEL]; TILE_ROWS];
+/// One tile's outputs, rows by output features, where cache lines start: a vector that lies in two
+/// of them waits long before it can be read again.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Product([[f32; PANEL]; TILE_ROWS]);
+
+impl Product {
+    pub(crate) const ZERO: Self = Self([[0.0; PANEL]; TILE_ROWS]);
+}
+
+impl Deref for Product {
+    type Target = [[f32; PANEL]; TILE_ROWS];
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Product {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 /// What happens to finished outputs, inlined into the kernel.
 pub(crate) trait Epilogue: Sync {
     /// Finishes `values`, the outputs of a row from `column` on. Beyond the row's end they are
     /// zeros that go nowhere.
     fn finish(&self, row: usize, column: usize, values: &mut [f32; PANEL]);
+
+    /// Starts to bring nearer what [`Self::finish`] will read.
+    #[inline(always)]
+    fn prefetch(&self, _row: usize, _column: usize) {}
 }
 
 /// `out = x · Wᵀ`, shared between the threads of the current pool. `x` is `m` rows of `k` values,
@@ -238,7 +266,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
         };
         // Between two blocks of k the sums wait here, close together.
         let waiting = if step < k { panels * tiles } else { 1 };
-        let mut products = vec![[[0.0; PANEL]; TILE_ROWS]; waiting];
+        let mut products = vec![Product::ZERO; waiting];
         for start in (0..k.max(1)).step_by(step) {
             let end = k.min(start + step);
             let packed = match left {
@@ -277,12 +305,19 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                         panel,
                         next: next.next().unwrap_or_default(),
                     };
+                    let (first, column) = (piece.row + row, (piece.panel + index) * PANEL);
+                    if end == k {
+                        // They come while the sums run.
+                        for (r, target) in piece.rows[row..row + height].iter().enumerate() {
+                            target.prefetch(PANEL);
+                            epilogue.prefetch(first + r, column);
+                        }
+                    }
                     accumulate_tile(simd, sides, height, product, start > 0);
                     if end == k {
                         let targets = &mut piece.rows[row..row + height];
-                        let column = (piece.panel + index) * PANEL;
                         for (r, (product, target)) in product.iter_mut().zip(targets).enumerate() {
-                            epilogue.finish(piece.row + row + r, column, product);
+                            epilogue.finish(first + r, column, product);
                             target.push(product);
                         }
                     }

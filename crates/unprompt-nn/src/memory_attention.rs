@@ -5,7 +5,7 @@ use crate::{
     cpu::with_parameter,
     matmul::{Product, Sides, accumulate_tile, tile_height},
     output::{Unwritten, written},
-    panels::{PANEL, Panels, TILE_ROWS, Tiles},
+    panels::{PANEL, Panels, Tiles},
     row_softmax::softmax,
 };
 use candle_core::{Device, Result, Tensor, bail};
@@ -184,7 +184,7 @@ impl WithSimd for Piece<'_, '_> {
         // (real, keys): soft-max runs along the rows.
         let stride = length.next_multiple_of(PANEL);
         let mut scores = vec![0.0; real * stride];
-        let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+        let mut product = Product::ZERO;
         for panel in 0..self.head.keys.count() {
             let sides = Sides {
                 x: queries.tile(0).0,
@@ -192,7 +192,7 @@ impl WithSimd for Piece<'_, '_> {
                 next: &[],
             };
             accumulate_tile(simd, sides, real, &mut product, false);
-            for (scores, product) in scores.chunks_exact_mut(stride).zip(&product) {
+            for (scores, product) in scores.chunks_exact_mut(stride).zip(product.iter()) {
                 scores[panel * PANEL..(panel + 1) * PANEL].copy_from_slice(product);
             }
         }
@@ -214,7 +214,7 @@ impl WithSimd for Piece<'_, '_> {
                 next: &[],
             };
             accumulate_tile(simd, sides, real, &mut product, false);
-            for (out, product) in self.out.iter_mut().zip(&product) {
+            for (out, product) in self.out.iter_mut().zip(product.iter()) {
                 out.push(product);
             }
         }

@@ -3,6 +3,7 @@
 //! To clear it costs as much as a small product: the memory is new to the caches each time.
 #![allow(unsafe_code)]
 
+use crate::prefetch::prefetch;
 use candle_core::{Result, bail};
 use std::{
     mem::{MaybeUninit, take},
@@ -43,6 +44,12 @@ impl<'a> Unwritten<'a> {
     /// Values that are not written yet.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Starts to bring the memory of the first `length` values nearer.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, length: usize) {
+        prefetch(&self.slots[..length.min(self.slots.len())]);
     }
 
     /// Takes the first `length` values away, all if there are fewer, as a part of its own.

@@ -3,7 +3,7 @@
 
 use crate::{
     attention::{exponentials, score_chunks, score_tile},
-    cpu::contiguous,
+    cpu::{contiguous, is_fused, sum_dtype},
     matmul::{Product, Sides, accumulate_tile, tile_height},
     output::{Unwritten, written},
     panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles, tile_starts},
@@ -137,7 +137,7 @@ pub fn prefix_attention(
         heads,
         width,
     };
-    if qkv.device().is_cpu() {
+    if is_fused(qkv) {
         qkv.contiguous()?.apply_op1_no_bwd(&operation)
     } else {
         operation.composed(qkv)
@@ -207,10 +207,12 @@ impl PrefixAttention<'_> {
         let scale = f64::from(self.scale());
         let within = (within * scale)?.broadcast_add(&mask.transpose(0, 1)?)?;
         let scores = Tensor::cat(&[(before * scale)?, within], 2)?;
+        let scores = scores.to_dtype(sum_dtype(dtype))?;
         let scores = scores
             .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
             .exp()?;
         let scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+        let scores = scores.to_dtype(dtype)?;
         let before = scores.narrow(2, 0, length)?.contiguous()?;
         let before = before.matmul(&prefix(&self.prefix.values)?)?;
         let within = scores.narrow(2, length, longest)?.unsqueeze(D::Minus1)?;
@@ -363,18 +365,18 @@ impl WithSimd for QueryPanel<'_> {
                     scores[row][lane] = within[first + r];
                 }
                 let seen = this.prefix + depth;
-                factors[r] = exponentials(&mut scores[r..], height, seen, this.scale).recip();
+                factors[r] = exponentials(simd, &mut scores[r..], height, seen, this.scale).recip();
             }
             let mut rows: Vec<_> = rows.by_ref().take(height).collect();
             for panel in 0..this.values.count() {
-                let mut product: Product = [[0.0; PANEL]; TILE_ROWS];
+                let mut product = Product::ZERO;
                 let sides = Sides {
                     x: &scores[..this.prefix.div_ceil(CHUNK) * height],
                     panel: this.values.panel(panel),
                     next: &[],
                 };
                 accumulate_tile(simd, sides, height, &mut product, false);
-                for (r, (row, product)) in rows.iter_mut().zip(&mut product).enumerate() {
+                for (r, (row, product)) in rows.iter_mut().zip(product.iter_mut()).enumerate() {
                     for (step, token) in path(first + r).iter().enumerate() {
                         let (line, lane) = place(this.prefix + step, r);
                         let value = &this.part(*token, 2)[panel * PANEL..];

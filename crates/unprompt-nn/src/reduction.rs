@@ -1,6 +1,6 @@
-//! Sums in a fixed order: the same bits whatever the width of the machine's vectors.
+//! Sums and maxima in a fixed order: the same bits whatever the width of the machine's vectors.
 
-/// How many sums run side by side.
+/// How many of them run side by side.
 pub(crate) const CHAINS: usize = 16;
 
 /// The sum of the chains, halves added to halves.
@@ -14,4 +14,23 @@ pub(crate) fn join(mut chains: [f32; CHAINS]) -> f32 {
         width /= 2;
     }
     chains[0]
+}
+
+/// The largest of the chains in the same order.
+#[inline(always)]
+pub(crate) fn join_largest(mut chains: [f32; CHAINS]) -> f32 {
+    let mut width = CHAINS / 2;
+    while width > 0 {
+        for i in 0..width {
+            chains[i] = larger(chains[i], chains[i + width]);
+        }
+        width /= 2;
+    }
+    chains[0]
+}
+
+/// The larger value; the first where one of them is no number. `f32::max` asks which of them it is.
+#[inline(always)]
+pub(crate) fn larger(first: f32, second: f32) -> f32 {
+    if second > first { second } else { first }
 }

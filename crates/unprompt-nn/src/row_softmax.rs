@@ -3,7 +3,7 @@
 
 use crate::{
     activation::exp,
-    reduction::{CHAINS, join},
+    reduction::{CHAINS, join, join_largest, larger},
 };
 
 /// Soft-max of `scale * scores + bias`, in place.
@@ -56,13 +56,13 @@ fn largest(values: &[f32]) -> f32 {
     let mut chains = [f32::NEG_INFINITY; CHAINS];
     for chunk in chunks {
         for (chain, value) in chains.iter_mut().zip(chunk) {
-            *chain = chain.max(*value);
+            *chain = larger(*chain, *value);
         }
     }
     for (chain, value) in chains.iter_mut().zip(rest) {
-        *chain = chain.max(*value);
+        *chain = larger(*chain, *value);
     }
-    chains.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    join_largest(chains)
 }
 
 #[inline(always)]

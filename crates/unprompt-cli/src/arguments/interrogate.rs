@@ -72,6 +72,10 @@ pub(crate) struct Interrogate {
     /// Folder of label embeddings, that of clip-interrogator too [default: the program's cache]
     #[arg(long, value_name = "DIR", env = "UNPROMPT_LABEL_CACHE")]
     pub(crate) label_cache: Option<PathBuf>,
+    /// Fetch label embeddings that clip-interrogator's author publishes, where there are any, as
+    /// --compat does; only for the default lists and CLIPs by their names in open_clip
+    #[arg(long, conflicts_with = "labels")]
+    pub(crate) published_labels: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

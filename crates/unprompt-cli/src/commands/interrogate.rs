@@ -113,6 +113,7 @@ fn labels(arguments: &Interrogate) -> Result<LabelChoice> {
         without,
         policy,
         cache: arguments.label_cache.clone(),
+        published: arguments.published_labels || arguments.compat.is_some(),
     })
 }
 

@@ -15,7 +15,10 @@ use unprompt_image::{DecodeOptions, Layout, Preprocessor, decode};
 use unprompt_interrogate::{
     InterrogateOptions, Interrogator, LabelSet, NoTableProgress, PhraseEncoder,
 };
-use unprompt_models::{ClipCheckpoint, ClipTokenizer, to_unit_length};
+use unprompt_models::{
+    ClipCheckpoint, ClipTextTower, ClipTokenizer, Compute, DeviceChoice, LoadOptions,
+    to_unit_length,
+};
 
 pub const MERGES: usize = 48894;
 
@@ -30,7 +33,16 @@ pub fn fixture(path: &str) -> PathBuf {
 }
 
 pub fn expected() -> Value {
-    let text = std::fs::read_to_string(fixture("expected.json")).unwrap();
+    json("expected.json")
+}
+
+/// What `fixtures/models/interrogate_limits.py` found.
+pub fn limits() -> Value {
+    json("limits.json")
+}
+
+fn json(name: &str) -> Value {
+    let text = std::fs::read_to_string(fixture(name)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -63,6 +75,16 @@ impl Model {
 
     fn checkpoint(&self) -> ClipCheckpoint {
         ClipCheckpoint::open(self.folder.path(), Pickle::Deny).unwrap()
+    }
+
+    /// The text tower with weights of eight bits.
+    pub fn int8_tower(&self) -> ClipTextTower {
+        let options = LoadOptions {
+            pickle: Pickle::Deny,
+            compute: Compute::new(DeviceChoice::Cpu, Some(unprompt_models::Dtype::Int8)).unwrap(),
+        };
+        let checkpoint = ClipCheckpoint::open(self.folder.path(), options).unwrap();
+        checkpoint.text_tower().unwrap()
     }
 
     pub fn encoder(&self) -> PhraseEncoder {
@@ -132,9 +154,12 @@ fn write_weights(path: &Path, recipe: &Value, seed: u64) {
 /// at their places, and the others join control characters.
 fn write_vocabulary(path: &Path) {
     let kept = std::fs::read_to_string(fixture("clip_merges.txt")).unwrap();
+    let limits = limits();
+    let more = limits["merges"].as_object().unwrap().iter();
     let kept: BTreeMap<usize, &str> = kept
         .lines()
         .map(|line| line.split_once(' ').unwrap())
+        .chain(more.map(|(rank, merge)| (rank.as_str(), merge.as_str().unwrap())))
         .map(|(rank, merge)| (rank.parse().unwrap(), merge))
         .collect();
     let mut made: HashSet<String> = kept.values().map(|merge| merge.replace(' ', "")).collect();

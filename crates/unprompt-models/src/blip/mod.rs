@@ -111,7 +111,7 @@ impl Blip {
         )?;
         let checkpoint = Checkpoint::open(path, options.pickle)?;
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint, &used).computed(&options.compute);
+        let root = Weights::new(&checkpoint, &used).computed(&options.compute.on_cpu());
         let is_original = config.is_none();
         let config = match &config {
             Some(config) => BlipConfig::parse(config)

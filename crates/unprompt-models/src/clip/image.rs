@@ -1,10 +1,15 @@
 //! CLIP's image tower.
 
+mod by_blocks;
+
+pub use by_blocks::ClipImageTowerByBlocks;
+
 use super::config::{ClipLayout, ImageConfig, ImagePooling};
 use crate::{
     ModelError, Result,
+    compute::rows,
     patch_embedding::PatchEmbedding,
-    transformer::{OPEN_CLIP, TRANSFORMERS_CLIP, Transformer},
+    transformer::{BlockNames, OPEN_CLIP, TRANSFORMERS_CLIP, Transformer},
     weights::Weights,
 };
 use candle_core::Tensor;
@@ -48,7 +53,7 @@ impl ClipImageTower {
             PatchEmbedding::new(&weight, None, Some(class.unsqueeze(0)?), table, image_size)
         };
         let table = [positions, width];
-        let (embedding, transformer, names, projection) = match layout {
+        let (embedding, names, projection) = match layout {
             ClipLayout::OpenClip => {
                 let tower = root.at("visual");
                 let embedding = read_embedding(
@@ -56,11 +61,9 @@ impl ClipImageTower {
                     tower.tensor("class_embedding", &[width])?,
                     tower.tensor("positional_embedding", &table)?,
                 )?;
-                let blocks = tower.at("transformer").at("resblocks");
-                let transformer = Transformer::new(&blocks, layers, &shape, &OPEN_CLIP)?;
                 let projection = tower.tensor("proj", &[width, embedding_width])?;
                 let names = (tower.at("ln_pre"), tower.at("ln_post"));
-                (embedding, transformer, names, projection.t()?)
+                (embedding, names, projection.t()?)
             }
             ClipLayout::Transformers => {
                 let tower = root.at("vision_model");
@@ -70,15 +73,15 @@ impl ClipImageTower {
                     embeddings.tensor("class_embedding", &[width])?,
                     embeddings.tensor("position_embedding.weight", &table)?,
                 )?;
-                let blocks = tower.at("encoder").at("layers");
-                let transformer = Transformer::new(&blocks, layers, &shape, &TRANSFORMERS_CLIP)?;
                 let projection =
                     root.tensor("visual_projection.weight", &[embedding_width, width])?;
                 // The name is misspelt in every published file.
                 let names = (tower.at("pre_layrnorm"), tower.at("post_layernorm"));
-                (embedding, transformer, names, projection)
+                (embedding, names, projection)
             }
         };
+        let (blocks, block_names) = blocks(layout, root);
+        let transformer = Transformer::new(&blocks, layers, &shape, block_names)?;
         let norm_before = config
             .norm_before
             .then(|| names.0.layer_norm(width, epsilon))
@@ -126,27 +129,32 @@ impl ClipImageTower {
     pub fn forward<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Vec<Vec<f32>>> {
         let mut outputs = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(PICTURES_AT_ONCE) {
-            let rows = self.projection.forward(&self.pooled(pictures)?)?;
-            outputs.extend(rows.to_vec2::<f32>()?);
+            let hidden = self.embedded(pictures)?;
+            let lengths = vec![self.tokens(); pictures.len()];
+            let hidden = self.transformer.forward(hidden, &lengths)?;
+            outputs.extend(self.finished(hidden)?);
         }
-        if outputs.iter().flatten().any(|value| !value.is_finite()) {
-            return Err(ModelError::NotFinite {
-                model: "clip image tower",
-            });
-        }
-        Ok(outputs)
+        finite(outputs)
     }
 
-    /// (pictures, width of the tower)
-    fn pooled<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Tensor> {
-        let (count, tokens) = (pictures.len(), self.embedding.token_count());
-        let mut hidden = self.embedding.forward(pictures)?;
-        if let Some(norm) = &self.norm_before {
-            hidden = norm.forward(&hidden)?;
-        }
-        let hidden = self.transformer.forward(hidden, &vec![tokens; count])?;
-        let hidden = hidden.reshape((count, tokens, ()))?;
-        Ok(match self.pooling {
+    fn tokens(&self) -> usize {
+        self.embedding.token_count()
+    }
+
+    /// (pictures * tokens, width of the tower), before the first block.
+    fn embedded<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Tensor> {
+        let hidden = self.embedding.forward(pictures)?;
+        Ok(match &self.norm_before {
+            Some(norm) => norm.forward(&hidden)?,
+            None => hidden,
+        })
+    }
+
+    /// The vectors of pictures from their tokens after the last block.
+    fn finished(&self, hidden: Tensor) -> Result<Vec<Vec<f32>>> {
+        let tokens = self.tokens();
+        let hidden = hidden.reshape(((), tokens, hidden.dim(1)?))?;
+        let pooled = match self.pooling {
             // The normalisation sees each token by itself, so only this one needs it.
             ImagePooling::ClassToken => self.norm.forward(&hidden.narrow(1, 0, 1)?.squeeze(1)?)?,
             ImagePooling::Mean { norm_after } => {
@@ -157,6 +165,30 @@ impl ClipImageTower {
                     self.norm.forward(&patches)?.mean(1)?
                 }
             }
-        })
+        };
+        rows(&self.projection.forward(&pooled)?)
     }
+}
+
+/// Where a layout has the tower's blocks, and what it calls their parts.
+fn blocks<'c>(layout: ClipLayout, root: &Weights<'c>) -> (Weights<'c>, &'static BlockNames) {
+    match layout {
+        ClipLayout::OpenClip => {
+            let blocks = root.at("visual").at("transformer").at("resblocks");
+            (blocks, &OPEN_CLIP)
+        }
+        ClipLayout::Transformers => {
+            let blocks = root.at("vision_model").at("encoder").at("layers");
+            (blocks, &TRANSFORMERS_CLIP)
+        }
+    }
+}
+
+fn finite(outputs: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+    if outputs.iter().flatten().any(|value| !value.is_finite()) {
+        return Err(ModelError::NotFinite {
+            model: "clip image tower",
+        });
+    }
+    Ok(outputs)
 }

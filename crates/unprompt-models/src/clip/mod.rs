@@ -11,7 +11,7 @@ mod image;
 mod known;
 mod text;
 
-pub use image::ClipImageTower;
+pub use image::{ClipImageTower, ClipImageTowerByBlocks};
 pub use known::{KnownClip, known_clip, known_clips};
 pub use text::{ClipTextPrefix, ClipTextTower};
 
@@ -127,6 +127,19 @@ impl ClipCheckpoint {
         self.read(|root| ClipImageTower::new(config, self.config.layout, root))
     }
 
+    /// The image tower with its blocks left in the file, for a use that needs it seldom and has a
+    /// better use for the memory.
+    ///
+    /// # Errors
+    /// As [`image_tower`](Self::image_tower), but for the blocks, which are looked for when they
+    /// are used.
+    pub fn into_image_tower_by_blocks(self) -> Result<ClipImageTowerByBlocks> {
+        match self.config.image.clone() {
+            Some(config) => ClipImageTowerByBlocks::new(self, config),
+            None => Err(self.refuse("the folder holds a text tower only")),
+        }
+    }
+
     /// Reads the text tower.
     ///
     /// # Errors
@@ -185,19 +198,24 @@ impl ClipCheckpoint {
         let used = RefCell::default();
         let root = Weights::new(&self.checkpoint, &used).computed(&self.compute);
         let (tower, others) = build(&root)?;
-        root.check_all_used(|name| {
-            others.iter().any(|prefix| name.starts_with(prefix))
-                || name.starts_with("logit_")
-                || name.ends_with(".position_ids")
-                || name == "attn_mask"
-                || name == "text.attn_mask"
-        })?;
+        check_all_used(&root, others)?;
         Ok(tower)
     }
 
     fn refuse(&self, message: &str) -> ModelError {
         ModelError::configuration(&self.config_path, message)
     }
+}
+
+/// Checks that every tensor that was not read begins as the `others` do, or belongs to no tower.
+fn check_all_used(root: &Weights, others: &[&str]) -> Result<()> {
+    root.check_all_used(|name| {
+        others.iter().any(|prefix| name.starts_with(prefix))
+            || name.starts_with("logit_")
+            || name.ends_with(".position_ids")
+            || name == "attn_mask"
+            || name == "text.attn_mask"
+    })
 }
 
 /// Whether a `config.json` is of a CLIP of transformers; folders of open_clip hold timm's too.

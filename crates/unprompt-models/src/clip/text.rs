@@ -7,6 +7,7 @@ pub use prefix::ClipTextPrefix;
 use super::config::{ClipLayout, Projection, TextConfig, TextPooling};
 use crate::{
     ModelError, Result,
+    compute::rows,
     transformer::{OPEN_CLIP, TRANSFORMERS_CLIP, Transformer},
     weights::Weights,
 };
@@ -139,7 +140,7 @@ impl ClipTextTower {
             ids.extend_from_slice(text);
             lengths.push(text.len());
             if ids.len() >= TOKENS_AT_ONCE || index + 1 == texts.len() {
-                outputs.extend(self.pooled(&ids, &lengths)?.to_vec2::<f32>()?);
+                outputs.extend(rows(&self.pooled(&ids, &lengths)?)?);
                 ids.clear();
                 lengths.clear();
             }

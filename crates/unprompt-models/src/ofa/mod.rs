@@ -57,7 +57,7 @@ impl Ofa {
         let vocabulary = BytePairs::load(folder)?;
         let checkpoint = Checkpoint::open(folder, options.pickle)?;
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint, &used).computed(&options.compute);
+        let root = Weights::new(&checkpoint, &used).computed(&options.compute.on_cpu());
         let model = Self {
             encoder: Encoder::new(&root.at("encoder"), &config)?,
             decoder: TextDecoder::new(&root.at("decoder"), &config)?,

@@ -9,7 +9,7 @@ mod timm;
 mod transformers;
 
 use crate::{
-    LoadOptions, ModelError, Result, configuration::read_json_optional,
+    LoadOptions, ModelError, Result, compute::rows, configuration::read_json_optional,
     patch_embedding::PatchEmbedding, transformer::Transformer, weights::Weights,
 };
 use candle_core::Tensor;
@@ -127,11 +127,11 @@ impl Vit {
         let mut outputs = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(PICTURES_AT_ONCE) {
             let pooled = self.pooled(pictures)?;
-            let rows = match &self.head {
+            let raw = match &self.head {
                 Some(head) => head.forward(&pooled)?,
                 None => pooled,
             };
-            outputs.extend(rows.to_vec2::<f32>()?);
+            outputs.extend(rows(&raw)?);
         }
         if outputs.iter().flatten().any(|value| !value.is_finite()) {
             return Err(ModelError::NotFinite { model: "vit" });

@@ -1,7 +1,7 @@
 //! Many texts that begin alike: what they share is computed once.
 
 use super::ClipTextTower;
-use crate::{ModelError, Result};
+use crate::{ModelError, Result, compute::rows};
 use candle_core::Tensor;
 use unprompt_nn::{KeysValues, TokenTree};
 
@@ -111,7 +111,7 @@ impl ClipTextTower {
         let hidden = self
             .transformer
             .forward_after(hidden, blocks, &batch.tree, &ends)?;
-        let rows = self.finished(&hidden)?.to_vec2::<f32>()?;
+        let rows = rows(&self.finished(&hidden)?)?;
         for ((_, index), row) in batch.ends.into_iter().zip(rows) {
             outputs[index] = row;
         }
