@@ -259,9 +259,9 @@ pub(crate) struct Score {
 pub(crate) enum Models {
     /// Every named model and what the shared cache holds, with sizes
     List,
-    /// Fetch models [default: those of the preset `lite`]
+    /// Fetch models, or all that a preset needs [default: the preset `lite`]
     Pull {
-        /// Names, hub ids
+        /// Names, hub ids, presets
         #[arg(value_name = "M")]
         models: Vec<String>,
     },
@@ -285,7 +285,7 @@ pub(crate) enum Models {
     },
     /// Write models into one bundle, `--out FILE`, for a machine without a network
     Export {
-        /// Names, hub ids [default: those of the preset `lite`]
+        /// Names, hub ids, presets [default: the preset `lite`]
         #[arg(value_name = "M")]
         models: Vec<String>,
     },

@@ -1,7 +1,7 @@
 //! The crate's error types: one for what stops a run, one for what costs a single input.
 
 use crate::MissingModel;
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 /// What this crate returns.
 pub type Result<T> = std::result::Result<T, EngineError>;
@@ -53,7 +53,7 @@ pub enum EngineError {
         /// The best shipped preset that is complete on this machine.
         complete: Option<&'static str>,
         /// Why the first of them could not be had.
-        cause: Box<unprompt_hub::Error>,
+        cause: Box<EngineError>,
     },
     /// A path given by the user does not exist, or a folder holds nothing.
     #[error("{}: {message}", path.display())]
@@ -103,6 +103,9 @@ pub enum InputError {
     /// It has no prompt.
     #[error(transparent)]
     Interrogate(#[from] unprompt_interrogate::InterrogateError),
+    /// The prompt index cannot be searched for it; one error may concern a whole batch.
+    #[error(transparent)]
+    Index(#[from] Arc<unprompt_index::IndexError>),
     /// A folder could not be walked to its end.
     #[error("{0}")]
     Walk(String),

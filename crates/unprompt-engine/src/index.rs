@@ -106,7 +106,7 @@ impl IndexSearch {
         let expected = &self.index.manifest().clip;
         let (model, encoder) =
             ImageEncoder::load(hub, name.unwrap_or(&expected.name), compute, progress)?;
-        self.require(expected, &model, "--clip")?;
+        require(&self.folder, expected, &model, "--clip")?;
         Ok(encoder)
     }
 
@@ -124,28 +124,34 @@ impl IndexSearch {
         let expected = &self.index.manifest().sentence;
         let (model, encoder) =
             load_sentence_encoder(hub, name.unwrap_or(&expected.name), compute, progress)?;
-        self.require(expected, &model, "--sentence")?;
+        require(&self.folder, expected, &model, "--sentence")?;
         Ok(encoder)
-    }
-
-    /// Embeddings of two models have nothing to do with each other, even where their widths agree.
-    fn require(&self, expected: &ModelIdentity, found: &ResolvedModel, option: &str) -> Result<()> {
-        let digest = found.sha256()?;
-        if digest == expected.sha256 {
-            return Ok(());
-        }
-        Err(EngineError::Path {
-            path: self.folder.clone(),
-            message: format!(
-                "the index was built with {} ({}), and {} is {digest}; name the same model with {option}, \
-                 or build the index again",
-                expected.name, expected.sha256, found.name
-            ),
-        })
     }
 }
 
-fn identity(model: &ResolvedModel, compute: &Compute) -> Result<ModelIdentity> {
+/// Embeddings of two models have nothing to do with each other, even where their widths agree.
+/// `option` is where the user says which model it is.
+pub(crate) fn require(
+    folder: &Path,
+    expected: &ModelIdentity,
+    found: &ResolvedModel,
+    option: &str,
+) -> Result<()> {
+    let digest = found.sha256()?;
+    if digest == expected.sha256 {
+        return Ok(());
+    }
+    Err(EngineError::Path {
+        path: folder.to_owned(),
+        message: format!(
+            "the index was built with {} ({}), and {} is {digest}; name the same model with {option}, \
+             or build the index again",
+            expected.name, expected.sha256, found.name
+        ),
+    })
+}
+
+pub(crate) fn identity(model: &ResolvedModel, compute: &Compute) -> Result<ModelIdentity> {
     Ok(ModelIdentity {
         name: model.name.clone(),
         revision: model.revision.clone(),

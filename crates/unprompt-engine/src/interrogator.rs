@@ -6,7 +6,7 @@ use crate::{
     published_labels::with_published,
     text_encoder::clip_tokenizer,
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_image::RgbImage;
 use unprompt_interrogate::{
@@ -39,7 +39,7 @@ pub struct LabelChoice {
 /// Both towers of a CLIP with the embeddings of its labels.
 #[derive(Debug)]
 pub struct PictureInterrogator {
-    pictures: ImageEncoder,
+    pictures: Arc<ImageEncoder>,
     interrogator: Interrogator,
 }
 
@@ -113,7 +113,7 @@ impl PictureInterrogator {
         Ok((
             resolved,
             Self {
-                pictures,
+                pictures: Arc::new(pictures),
                 interrogator,
             },
         ))
@@ -122,6 +122,11 @@ impl PictureInterrogator {
     /// How a picture becomes the image tower's input.
     pub fn pictures(&self) -> &ImageEncoder {
         &self.pictures
+    }
+
+    /// The same, to be shared with what looks the pictures up elsewhere.
+    pub(crate) fn shared_pictures(&self) -> Arc<ImageEncoder> {
+        Arc::clone(&self.pictures)
     }
 
     /// What works on vectors: chains, tables, similarities.
@@ -139,6 +144,16 @@ impl PictureInterrogator {
         captions: &[Option<&str>],
     ) -> std::result::Result<Vec<std::result::Result<Interrogation, InputError>>, InputError> {
         let vectors = self.pictures.embed(images, Views::Plain, false)?;
+        self.interrogate_vectors(&vectors, captions)
+    }
+
+    /// As [`interrogate`](Self::interrogate), of what [`pictures`](Self::pictures) made of the
+    /// pictures.
+    pub(crate) fn interrogate_vectors(
+        &self,
+        vectors: &[Vec<f32>],
+        captions: &[Option<&str>],
+    ) -> std::result::Result<Vec<std::result::Result<Interrogation, InputError>>, InputError> {
         let subjects: Vec<Subject> = vectors
             .iter()
             .zip(captions)

@@ -22,6 +22,7 @@ mod error;
 mod image_encoder;
 mod index;
 mod interrogator;
+mod list_index;
 mod loading;
 mod member;
 mod member_spec;
@@ -45,8 +46,9 @@ pub use error::{EngineError, InputError, Result};
 pub use image_encoder::{ImageEncoder, Views};
 pub use index::{IndexRequest, IndexSearch, build_index};
 pub use interrogator::{LabelChoice, PictureInterrogator, token_counter};
+pub use loading::reference as model_reference;
 pub use member_spec::{InterrogatorMode, MemberKind, MemberSpec};
-pub use missing::{MissingModel, complete_preset, missing_models};
+pub use missing::{MissingModel, NextStep, complete_preset, missing_models};
 pub use predictor::{PredictOptions, Predictor};
 pub use preset::Preset;
 pub use record::{

@@ -216,8 +216,11 @@ impl Located {
     }
 }
 
-/// What the hub calls the model that the user named.
-pub(crate) fn reference(name: &str) -> Result<ModelRef> {
+/// What the hub calls the model that the user named: open_clip's names stand for their repositories.
+///
+/// # Errors
+/// When the name is no reference, or has weights that are not known of a known architecture.
+pub fn reference(name: &str) -> Result<ModelRef> {
     Ok(match named_clip(name)? {
         Some(known) => known.repository.parse()?,
         None => name.parse()?,

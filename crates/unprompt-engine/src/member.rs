@@ -1,10 +1,12 @@
 //! What each kind of member makes of a picture: one file a kind, and the blend of them all.
 
 mod blend;
+mod knn;
 mod label_mean;
 mod retrieval;
 
 pub(crate) use blend::{blend, cosine, unit};
+pub(crate) use knn::Knn;
 pub(crate) use label_mean::label_mean;
 pub(crate) use retrieval::Retrieval;
 

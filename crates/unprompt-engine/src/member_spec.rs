@@ -4,6 +4,9 @@ use crate::{CaptionOptions, Views};
 use serde::Deserialize;
 use unprompt_interrogate::Mode;
 
+/// The most prompts that a regression averages: each comes with its embeddings.
+const MOST_NEIGHBOURS: usize = 10_000;
+
 /// One member of a preset.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "toml::Table")]
@@ -100,6 +103,33 @@ pub enum MemberKind {
         #[serde(default = "five")]
         evidence: usize,
     },
+    /// The regression on the nearest prompts of an index, see [`unprompt_index::Regression`].
+    Knn {
+        /// The folder of the index. Either this or `prompts` is there.
+        #[serde(default)]
+        index: Option<String>,
+        /// A shipped list (`parti`) or a text file with one prompt a line; its index is made when it
+        /// is first needed, and kept.
+        #[serde(default)]
+        prompts: Option<String>,
+        /// The CLIP of the index; without it the one that the index names.
+        #[serde(default)]
+        clip: Option<String>,
+        /// The member whose embedding is looked up among the prompts' sentence embeddings, and which
+        /// stands before this one; without it the picture is, among their CLIP embeddings.
+        #[serde(default)]
+        from: Option<String>,
+        /// How many prompts are averaged.
+        #[serde(default = "hundred")]
+        neighbours: usize,
+        /// Whether a distance that rounding brings below zero has the smallest weight, as in the
+        /// public notebook, and not the largest.
+        #[serde(default)]
+        as_published: bool,
+        /// How many of the nearest prompts are shown.
+        #[serde(default = "five")]
+        evidence: usize,
+    },
 }
 
 /// The modes of CLIP Interrogator that make a prompt of what is in a picture.
@@ -133,6 +163,10 @@ fn one() -> f64 {
 
 fn five() -> usize {
     5
+}
+
+fn hundred() -> usize {
+    100
 }
 
 impl TryFrom<toml::Table> for MemberSpec {
@@ -196,12 +230,53 @@ impl MemberSpec {
                     )),
                 }
             }
+            MemberKind::Knn { .. } => self.kind.check_knn(before),
             _ => Ok(()),
         }
     }
 }
 
 impl MemberKind {
+    fn check_knn(&self, before: &[MemberSpec]) -> Result<(), String> {
+        let Self::Knn {
+            index,
+            prompts,
+            clip,
+            from,
+            neighbours,
+            evidence,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        match (index, prompts) {
+            (Some(_), None) => {}
+            (None, Some(_)) if clip.is_some() => {}
+            (None, Some(_)) => {
+                return Err("`prompts` needs `clip`: the CLIP that its index is made with".into());
+            }
+            _ => {
+                let message = "either `index`, a folder made by `unprompt index build`, or \
+                               `prompts`, a list, must be there";
+                return Err(message.into());
+            }
+        }
+        for (name, count) in [("neighbours", *neighbours), ("evidence", *evidence)] {
+            if count == 0 || count > MOST_NEIGHBOURS {
+                return Err(format!(
+                    "{name} {count}, which must be from 1 to {MOST_NEIGHBOURS}"
+                ));
+            }
+        }
+        match from {
+            Some(from) if !before.iter().any(|member| member.name == *from) => Err(format!(
+                "from `{from}`: no member of this name stands before"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The models it runs.
     pub fn models(&self) -> Vec<&str> {
         match self {
@@ -215,13 +290,15 @@ impl MemberKind {
                 labels,
                 ..
             } => {
-                let mut models = vec![clip.as_str()];
+                let mut models = clip_models(clip);
                 models.extend(captioner.as_deref());
                 if labels.is_none() {
                     models.push(crate::interrogator::LABELS);
                 }
                 models
             }
+            // An index of its own says what it was built with, once it is open.
+            Self::Knn { clip, .. } => clip.as_deref().map(clip_models).unwrap_or_default(),
             Self::Prior { .. } | Self::Retrieval { .. } => Vec::new(),
         }
     }
@@ -244,7 +321,15 @@ impl MemberKind {
         }
     }
 
-    /// The list of prompts it needs, if any.
+    /// The folder of the prompt index that it searches, if it names one.
+    pub fn index(&self) -> Option<&str> {
+        match self {
+            Self::Knn { index, .. } => index.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The list of prompts whose sentence embeddings it needs, if any.
     pub fn prompts(&self) -> Option<&str> {
         match self {
             Self::Prior { prompts } | Self::Retrieval { prompts, .. } => Some(prompts),
@@ -259,4 +344,13 @@ impl MemberKind {
             Self::LabelMean { .. } | Self::Regressor { .. } | Self::Prior { .. }
         )
     }
+}
+
+/// A CLIP, and the vocabulary that goes with one of open_clip's names.
+fn clip_models(clip: &str) -> Vec<&str> {
+    let mut models = vec![clip];
+    if unprompt_models::known_clip(clip).is_some() {
+        models.push(crate::text_encoder::VOCABULARY);
+    }
+    models
 }

@@ -1,8 +1,12 @@
 //! What a preset still needs on this machine, told at once and with the next step for each.
 
-use crate::{EngineError, Preset, loading::reference};
-use std::fmt;
+use crate::{EngineError, MemberKind, Preset, loading::reference};
+use std::{fmt, path::Path};
 use unprompt_hub::{Hub, ModelRef};
+use unprompt_index::{IndexError, PromptIndex};
+
+/// The sentence encoder of an index where none is named.
+const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
 
 /// A model that a preset needs and that is not on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +15,19 @@ pub struct MissingModel {
     pub name: String,
     /// What a fetch transfers, in bytes, where that is known beforehand.
     pub download_bytes: Option<u64>,
-    /// Whether it is a path of this machine, which nobody can fetch.
-    pub is_path: bool,
+    /// How it is had.
+    pub next_step: NextStep,
+}
+
+/// How a missing model is had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// From its registry, or from a bundle.
+    Fetch,
+    /// It is a path of this machine, which nobody can fetch.
+    PutThere,
+    /// It is a prompt index, which this command makes of a list of prompts.
+    BuildIndex(String),
 }
 
 impl fmt::Display for MissingModel {
@@ -22,18 +37,26 @@ impl fmt::Display for MissingModel {
             Some(bytes) => format!("{:.1} MB", bytes as f64 / 1e6),
             None => "size not known here".to_owned(),
         };
-        if self.is_path {
-            return write!(f, "{name}: no such file or folder; put the model there");
+        match &self.next_step {
+            NextStep::PutThere => {
+                write!(f, "{name}: no such file or folder; put the model there")
+            }
+            NextStep::BuildIndex(command) => write!(
+                f,
+                "{name}: no prompt index here; make one of a list of prompts: `{command}`"
+            ),
+            NextStep::Fetch => write!(
+                f,
+                "{name} ({size}): `unprompt models pull {name}`, or by hand `unprompt models \
+                 import` of its files or of a bundle that `unprompt models export {name}` wrote \
+                 elsewhere"
+            ),
         }
-        write!(
-            f,
-            "{name} ({size}): `unprompt models pull {name}`, or by hand `unprompt models import` of \
-             its files or of a bundle that `unprompt models export {name}` wrote elsewhere"
-        )
     }
 }
 
-/// The models of a preset that are not on this machine, in its order. Opens no socket.
+/// The models of a preset that are not on this machine, in its order, and then its prompt indexes.
+/// Opens no socket.
 pub fn missing_models(hub: &Hub, preset: &Preset) -> Vec<MissingModel> {
     let listed = hub.list();
     let models = preset.models().into_iter();
@@ -46,35 +69,71 @@ pub fn missing_models(hub: &Hub, preset: &Preset) -> Vec<MissingModel> {
         Some(MissingModel {
             name: name.to_owned(),
             download_bytes: row.map(|row| row.download_bytes),
-            is_path: matches!(reference, ModelRef::Local(_)),
+            next_step: match reference {
+                ModelRef::Local(_) => NextStep::PutThere,
+                _ => NextStep::Fetch,
+            },
         })
     };
-    models.filter_map(missing).collect()
+    let indexes = preset.members.iter();
+    let indexes = indexes.filter_map(|spec| missing_index(preset, &spec.kind));
+    models.filter_map(missing).chain(indexes).collect()
+}
+
+fn missing_index(preset: &Preset, kind: &MemberKind) -> Option<MissingModel> {
+    let MemberKind::Knn {
+        index: Some(folder),
+        clip,
+        ..
+    } = kind
+    else {
+        return None;
+    };
+    let missing = matches!(
+        PromptIndex::open(Path::new(folder)),
+        Err(IndexError::Missing { .. } | IndexError::Unfinished { .. })
+    );
+    let clip = clip.as_deref().unwrap_or("CLIP");
+    let mut command = format!("unprompt index build PROMPTS --clip {clip} --out {folder}");
+    if preset.encoder != USUAL_ENCODER {
+        command += &format!(" --sentence {}", preset.encoder);
+    }
+    missing.then(|| MissingModel {
+        name: folder.clone(),
+        download_bytes: None,
+        next_step: NextStep::BuildIndex(command),
+    })
 }
 
 /// The best shipped preset whose models are all on this machine: the heaviest, as far as the
 /// published scores go.
 pub fn complete_preset(hub: &Hub) -> Option<&'static str> {
     Preset::shipped()
+        .rev()
         .find(|name| Preset::load(name).is_ok_and(|preset| missing_models(hub, &preset).is_empty()))
 }
 
 /// An error of the hub while a preset was loaded, with all else that the preset lacks.
 pub(crate) fn explain(hub: &Hub, preset: &Preset, error: EngineError) -> EngineError {
-    let EngineError::Hub(cause) = error else {
+    let is_absence = matches!(
+        error,
+        EngineError::Hub(_)
+            | EngineError::Index(IndexError::Missing { .. } | IndexError::Unfinished { .. })
+    );
+    if !is_absence {
         return error;
-    };
+    }
     let missing = missing_models(hub, preset);
     // What is here but cannot be used, such as a refused pickle, says all by itself.
     if missing.is_empty() {
-        return EngineError::Hub(cause);
+        return error;
     }
     EngineError::Incomplete {
         preset: preset.name.clone(),
-        needed: preset.models().len(),
+        needed: preset.models().len() + preset.indexes().count(),
         missing,
         complete: complete_preset(hub),
-        cause: Box::new(cause),
+        cause: Box::new(error),
     }
 }
 
@@ -82,22 +141,25 @@ pub(crate) fn explain(hub: &Hub, preset: &Preset, error: EngineError) -> EngineE
 mod tests {
     use super::*;
 
-    fn missing(name: &str, download_bytes: Option<u64>, is_path: bool) -> MissingModel {
+    fn missing(name: &str, download_bytes: Option<u64>, next_step: NextStep) -> MissingModel {
         MissingModel {
             name: name.into(),
             download_bytes,
-            is_path,
+            next_step,
         }
     }
 
     #[test]
     fn each_model_is_told_with_its_size_and_the_next_step() {
-        let known = missing("all-MiniLM-L6-v2", Some(90_900_000), false).to_string();
+        let known = missing("all-MiniLM-L6-v2", Some(90_900_000), NextStep::Fetch).to_string();
         assert!(known.starts_with("all-MiniLM-L6-v2 (90.9 MB): `unprompt models pull all-"));
         assert!(known.contains("`unprompt models import`"), "{known}");
-        let unknown = missing("org/model", None, false).to_string();
+        let unknown = missing("org/model", None, NextStep::Fetch).to_string();
         assert!(unknown.contains("(size not known here)"), "{unknown}");
-        let path = missing("./vit.pth", None, true).to_string();
+        let path = missing("./vit.pth", None, NextStep::PutThere).to_string();
         assert!(path.contains("put the model there") && !path.contains("pull"));
+        let step = NextStep::BuildIndex("unprompt index build".into());
+        let index = missing("prompts-index", None, step).to_string();
+        assert!(index.contains("`unprompt index build`") && !index.contains("pull"));
     }
 }

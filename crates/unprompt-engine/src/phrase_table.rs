@@ -79,7 +79,7 @@ impl PhraseTable {
 }
 
 /// The name of a table's file: a digest over all that it depends on.
-fn key(texts: &[String], encoder_identity: &str) -> String {
+pub(crate) fn key(texts: &[String], encoder_identity: &str) -> String {
     let mut digest = Sha256::new();
     let parts = std::iter::once(encoder_identity).chain(texts.iter().map(String::as_str));
     for part in parts {

@@ -5,10 +5,12 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// The presets that are part of the program, the lightest first.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 5] = [
     ("lite", include_str!("../presets/lite.toml")),
     ("clip", include_str!("../presets/clip.toml")),
+    ("open", include_str!("../presets/open.toml")),
     ("paper", include_str!("../presets/paper.toml")),
+    ("knn", include_str!("../presets/knn.toml")),
 ];
 
 /// The largest preset file that is read.
@@ -91,10 +93,15 @@ impl Preset {
         models
     }
 
+    /// The folders of the prompt indexes it needs, in the order of the members.
+    pub fn indexes(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().filter_map(|member| member.kind.index())
+    }
+
     fn check(&self) -> std::result::Result<(), String> {
         if !self.members.iter().any(|member| member.kind.has_text()) {
             let message = "no member has a text; add one of kind `label-text`, `captioner`, \
-                           `interrogator` or `retrieval`";
+                           `interrogator`, `retrieval` or `knn`";
             return Err(message.into());
         }
         for (index, member) in self.members.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use unprompt_hub::ResolvedModel;
+use unprompt_index::PromptIndex;
 use unprompt_models::Dtype;
 
 /// One input's result: its prediction, or why there is none.
@@ -82,7 +83,7 @@ pub struct Receipt {
     pub version: String,
     /// Number type that was asked for: f32, f16, bf16 or int8.
     pub dtype: &'static str,
-    /// The models, in the order of the preset.
+    /// The models, in the order of the preset, then the prompt indexes.
     pub models: Vec<ModelReceipt>,
 }
 
@@ -107,6 +108,21 @@ impl ModelReceipt {
             sha256: model.sha256()?.to_owned(),
             dtype: dtype.name(),
         })
+    }
+}
+
+/// The revision that receipts give for a prompt index, whose name is its folder or list.
+const PROMPT_INDEX: &str = "prompt index";
+
+impl ModelReceipt {
+    /// Of an index: the digest is that of its prompts, and its rows are in half precision.
+    pub(crate) fn of_index(name: &str, index: &PromptIndex) -> Self {
+        Self {
+            name: name.to_owned(),
+            revision: PROMPT_INDEX.to_owned(),
+            sha256: index.manifest().prompts.sha256.clone(),
+            dtype: Dtype::F16.name(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use unprompt_models::{
 };
 
 /// The hub's name of CLIP's byte pairs.
-const VOCABULARY: &str = "clip-bpe-vocabulary";
+pub(crate) const VOCABULARY: &str = "clip-bpe-vocabulary";
 const VOCABULARY_FILE: &str = "bpe_simple_vocab_16e6.txt.gz";
 /// Length of a text in every CLIP that open_clip's vocabulary alone is used for.
 const USUAL_CONTEXT: usize = 77;

@@ -119,6 +119,12 @@ fn parquet() {
         let found: Result<Vec<String>> = file.read().unwrap().collect();
         assert_eq!(found.unwrap(), expected);
     }
+    let file = PromptFile::open(&fixture("diffusiondb.parquet"), "prompt").unwrap();
+    let found: Result<Vec<String>> = file.read().unwrap().collect();
+    assert_eq!(
+        found.unwrap(),
+        ["a red fox", "a castle, oil on canvas", "a red fox"]
+    );
     let plain = fs::read(fixture("plain.parquet")).unwrap();
     assert_eq!(
         read("no-extension", &plain, "text").unwrap(),

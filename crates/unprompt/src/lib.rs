@@ -26,10 +26,10 @@
 pub use unprompt_engine::{
     Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature, EngineError,
     Evidence, FailureRecord, FoundText, ImageEncoder, InputError, Label, LabelChoice, MemberKind,
-    MemberRecord, MemberSpec, MissingModel, ModelReceipt, Outcome, PictureInterrogator,
+    MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep, Outcome, PictureInterrogator,
     PredictOptions, PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source,
     TextEncoder, TextQuery, Tokenizer, Views, complete_preset, load_sentence_encoder,
-    missing_models, search_texts, sources, token_counter,
+    missing_models, model_reference, search_texts, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};

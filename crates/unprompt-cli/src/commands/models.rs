@@ -10,8 +10,8 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use std::{io::Write, path::PathBuf};
-use unprompt::{Hub, ModelRef, Preset, hub::ModelStatus};
+use std::{collections::HashSet, io::Write, path::PathBuf};
+use unprompt::{Hub, ModelRef, Preset, hub::ModelStatus, missing_models, model_reference};
 
 pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
     let hub = hub(common)?;
@@ -23,7 +23,7 @@ pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
         if bundle.exists() && !bundle.is_file() {
             bail!("--out {}: a bundle is written to a file", bundle.display());
         }
-        hub.export(&references(&or_lite(models)?)?, bundle, &progress)?;
+        hub.export(&references(&without_presets(models)?.0)?, bundle, &progress)?;
         return Ok(Finished::Whole);
     }
     let mut writer = Writer::new(common)?;
@@ -31,12 +31,17 @@ pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
     match action {
         Models::List => list(&hub, &mut writer)?,
         Models::Pull { models } => {
-            for reference in references(&or_lite(models)?)? {
+            let (models, presets) = without_presets(models)?;
+            for reference in references(&models)? {
                 let model = hub.pull(&reference, &progress)?;
                 writer.write(&Place {
                     name: model.name,
                     path: model.dir,
                 })?;
+            }
+            for missing in presets.iter().flat_map(|p| missing_models(&hub, p)) {
+                complain(&missing.to_string());
+                finished = Finished::WithFailures;
             }
         }
         Models::Verify { models } => {
@@ -79,21 +84,34 @@ pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
     Ok(finished)
 }
 
-fn or_lite(models: &[String]) -> Result<Vec<String>> {
-    if !models.is_empty() {
-        return Ok(models.to_vec());
+/// Names with those of presets, without any the one of `lite`, replaced by the models of these that
+/// can be fetched; and the presets.
+fn without_presets(names: &[String]) -> Result<(Vec<String>, Vec<Preset>)> {
+    let lite = ["lite".to_owned()];
+    let names = if names.is_empty() { &lite } else { names };
+    let (mut models, mut presets) = (Vec::new(), Vec::new());
+    for name in names {
+        if !Preset::shipped().any(|shipped| shipped == name) && !name.ends_with(".toml") {
+            models.push(name.clone());
+            continue;
+        }
+        let preset = Preset::load(name)?;
+        for model in preset.models() {
+            if !matches!(model_reference(model)?, ModelRef::Local(_)) {
+                models.push(model.to_owned());
+            }
+        }
+        presets.push(preset);
     }
-    Ok(Preset::load("lite")?
-        .models()
-        .into_iter()
-        .map(String::from)
-        .collect())
+    let mut seen = HashSet::new();
+    models.retain(|model| seen.insert(model.clone()));
+    Ok((models, presets))
 }
 
 fn references(models: &[String]) -> Result<Vec<ModelRef>> {
     models
         .iter()
-        .map(|name| name.parse().with_context(|| format!("model `{name}`")))
+        .map(|name| model_reference(name).with_context(|| format!("model `{name}`")))
         .collect()
 }
 

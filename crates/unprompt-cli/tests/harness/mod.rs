@@ -49,6 +49,11 @@ impl Place {
         self.root.path().join("work").join(name)
     }
 
+    /// Where the program keeps what it makes and fetches.
+    pub fn caches(&self) -> &Path {
+        &self.caches
+    }
+
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 const SUFFIX: &str = ", fine details, masterpiece";
 
-fn model(name: &str) -> String {
+pub fn model(name: &str) -> String {
     let path = workspace("fixtures/models").join(name);
     path.to_str().unwrap().to_owned()
 }
@@ -24,7 +24,7 @@ fn place() -> Place {
     );
     place.write("labels/mediums.txt", "a photo\na mosaic\n");
     place.write("labels/movements.txt", "goldism\nmistism\n");
-    regressor(&place);
+    regressor(&place, 32);
     let preset = format!(
         r#"
         name = "tiny-paper"
@@ -61,12 +61,12 @@ fn place() -> Place {
     place
 }
 
-/// A Vision Transformer with as many outputs as the sentence encoder has numbers.
-fn regressor(place: &Place) {
+/// A Vision Transformer with as many outputs as the sentence encoder has numbers, the folder `vit`.
+pub fn regressor(place: &Place, width: usize) {
     let folder = workspace("fixtures/models/tiny-vit-timm");
     let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
     let mut config: Value = serde_json::from_str(&config).unwrap();
-    config["num_classes"] = 32.into();
+    config["num_classes"] = width.into();
     config.as_object_mut().unwrap().remove("label_names");
     place.write("vit/config.json", config.to_string());
     let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
@@ -75,24 +75,24 @@ fn regressor(place: &Place) {
         let number = |index: usize| ((index * 7919 % 1009) as f32 / 504.5 - 1.0).to_le_bytes();
         (0..count).flat_map(number).collect()
     };
-    let (weight, bias) = (numbers(32 * 32), numbers(32));
+    let (weight, bias) = (numbers(width * 32), numbers(width));
     let mut kept: Vec<(String, TensorView)> = tensors.tensors();
     kept.retain(|(name, _)| !name.starts_with("head."));
     let view = |shape: Vec<usize>, data| TensorView::new(Dtype::F32, shape, data).unwrap();
-    kept.push(("head.weight".into(), view(vec![32, 32], &weight)));
-    kept.push(("head.bias".into(), view(vec![32], &bias)));
+    kept.push(("head.weight".into(), view(vec![width, 32], &weight)));
+    kept.push(("head.bias".into(), view(vec![width], &bias)));
     place.write(
         "vit/model.safetensors",
         safetensors::serialize(kept, None).unwrap(),
     );
 }
 
-fn lines(place: &Place, arguments: &[&str]) -> Vec<Value> {
+pub fn lines(place: &Place, arguments: &[&str]) -> Vec<Value> {
     let common = ["--quiet", "--offline", "--format", "jsonl"];
     json_lines(place.run(&[arguments, &common].concat()).output())
 }
 
-fn numbers(record: &Value) -> Vec<f64> {
+pub fn numbers(record: &Value) -> Vec<f64> {
     let row = record["embedding"].as_array().unwrap();
     row.iter().map(|value| value.as_f64().unwrap()).collect()
 }

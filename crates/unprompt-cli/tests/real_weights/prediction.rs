@@ -56,7 +56,7 @@ pub fn records(stdout: &str) -> Vec<Value> {
 
 #[track_caller]
 pub fn predict(place: &Place, more: &[&str]) -> Vec<Value> {
-    let arguments = ["predict", "--offline", "--format", "jsonl"];
+    let arguments = ["predict", "--offline", "--quiet", "--format", "jsonl"];
     records(place.run(&[&arguments[..], more].concat()).output())
 }
 

@@ -90,6 +90,34 @@ fn budgets_of_tokens_and_phrases_are_kept() {
 }
 
 #[test]
+fn a_sentence_that_goes_on_loses_its_full_stop() {
+    let mut query = query(&[1.0, 1.0], &[], &["b"]);
+    query.whole.push(Candidate {
+        text: "a.".into(),
+        ..candidates(&["a"]).remove(0)
+    });
+    assert_eq!(text(&query), "a, b");
+    query.phrases.clear();
+    assert_eq!(text(&query), "a.");
+}
+
+#[test]
+fn no_word_is_said_twice() {
+    // "b, e, b" would be nearer, but it says `b` again.
+    let target = [0.0, 4.0, 0.0, 0.0, 1.0];
+    let nearer = row("b, e, b").unwrap();
+    let found = query(&target, &["b"], &["e, b"]);
+    let both = [nearer, row("b").unwrap()].map(|row| similarity(&row, &found.target));
+    assert!(both[0] > both[1] + LEAST_GAIN);
+    assert_eq!(text(&found), "b");
+    let expected = ["dog", "golden", "l", "street"].map(String::from);
+    assert_eq!(
+        words("The golden dog, on L-Street"),
+        BTreeSet::from(expected)
+    );
+}
+
+#[test]
 fn a_text_that_is_refused_costs_nobody_else_theirs() {
     let poisoned = query(&[1.0, 1.0, 1.0], &["a"], &["poison", "b"]);
     let sound = query(&[1.0, 1.0], &["b"], &["a"]);
