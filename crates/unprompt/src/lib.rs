@@ -24,8 +24,8 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature, EngineError,
-    Evidence, FailureRecord, FoundText, ImageEncoder, InputError, Label, LabelChoice, MemberKind,
+    Baselines, Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature, EngineError,
+    Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder, InputError, Label, LabelChoice, MemberKind,
     MemberRecord, MemberSpec, MissingModel, ModelReceipt, Outcome, PictureInterrogator,
     PredictOptions, PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source,
     TextEncoder, TextQuery, Tokenizer, Views, complete_preset, load_sentence_encoder,
