@@ -149,8 +149,8 @@ fn rows(found: &Evaluation, preset: &Preset) -> Vec<Row> {
             "blend",
         ),
         row(
-            "text",
-            "its prompt, embedded".into(),
+            "its text",
+            "the prompt that it says, embedded".into(),
             none(),
             found.text_mean_cosine,
             "member",

@@ -21,6 +21,6 @@ pub(crate) struct Eval {
     #[arg(long, overrides_with = "no_metadata")]
     pub(crate) metadata: bool,
     /// Predict even where the file carries its prompt: the default here
-    #[arg(long)]
+    #[arg(long, overrides_with = "metadata")]
     pub(crate) no_metadata: bool,
 }

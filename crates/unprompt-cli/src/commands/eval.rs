@@ -49,7 +49,8 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     let predictor = Predictor::load(&hub, preset, &compute, &progress, &progress)?;
     let baselines = Baselines::new(&hub, &predictor, &compute, &progress)?;
     let options = PredictOptions {
-        metadata: arguments.metadata,
+        // Whichever flag stands last is set, and neither means no.
+        metadata: arguments.metadata && !arguments.no_metadata,
         ..PredictOptions::default()
     };
     let work = |batch: &[Source]| {
@@ -70,7 +71,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         let settings = report::Settings {
             preset: predictor.preset(),
             device: format!("{:?}", common.device).to_lowercase(),
-            metadata: arguments.metadata,
+            metadata: options.metadata,
             truth: &arguments.truth,
         };
         let html = report::html(&evaluation, &settings, &options.limits)?;
