@@ -7,6 +7,8 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 190.0;
 /// Room above the bars for the names of the lines.
 const TOP: f64 = 40.0;
+/// Room that a name may need.
+const LABEL_ROOM: f64 = 240.0;
 
 pub(super) struct Histogram {
     pub(super) bars: Vec<Bar>,
@@ -79,15 +81,16 @@ impl Histogram {
                 x: format!("{:.2}", x(edge(bin))),
                 label: format!("{:.1}", edge(bin)).replace('-', "−"),
             });
-        let line = |score: f64, name: &str, class, label_y| {
+        // Names stand outside of the two lines, where there is room, so that neither crosses a name.
+        let line = |score: f64, other: f64, name: &str, class, label_y| {
             let x = x(score.clamp(-1.0, 1.0));
-            let is_right = x > WIDTH / 2.0;
+            let is_left = (score < other && x > LABEL_ROOM) || x > WIDTH - LABEL_ROOM;
             Line {
                 x: format!("{x:.2}"),
-                label: format!("{name} {score:.3}"),
-                label_x: format!("{:.2}", if is_right { x - 6.0 } else { x + 6.0 }),
+                label: format!("{name} {score:.3}").replace('-', "−"),
+                label_x: format!("{:.2}", if is_left { x - 6.0 } else { x + 6.0 }),
                 label_y,
-                anchor: if is_right { "end" } else { "start" },
+                anchor: if is_left { "end" } else { "start" },
                 class,
             }
         };
@@ -100,8 +103,8 @@ impl Histogram {
             bars: bars.collect(),
             ticks: ticks.collect(),
             lines: vec![
-                line(mean, "mean", "mean", 12),
-                line(baseline, "mean embedding", "base", 28),
+                line(mean, baseline, "mean", "mean", 14),
+                line(baseline, mean, "mean embedding", "base", 34),
             ],
             summary: format!(
                 "Histogram of {} cosines from {low:.3} to {high:.3}, their mean {mean:.3}",
