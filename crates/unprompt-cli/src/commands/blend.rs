@@ -185,6 +185,9 @@ fn named(argument: &str) -> (Option<String>, PathBuf) {
     }
 }
 
+/// The cosine of each image of two files, by its id.
+type ScoreById<'a> = dyn FnMut(&Answers, &Answers) -> Result<HashMap<String, f64>> + 'a;
+
 /// The cosine of each prediction's text with its embedding, or why it is not known.
 ///
 /// The text is chosen for one blend, so that the records must be those of this blend and no other.
@@ -192,7 +195,7 @@ fn text_feature(
     fit: &Fit,
     truth: &Answers,
     made: Option<&(Answers, Answers)>,
-    score: &mut dyn FnMut(&Answers, &Answers) -> Result<HashMap<String, f64>>,
+    score: &mut ScoreById<'_>,
 ) -> Result<std::result::Result<Vec<f64>, &'static str>> {
     let Some((answers, prompts)) = made else {
         return Ok(Err(
