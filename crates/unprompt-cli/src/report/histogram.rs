@@ -103,8 +103,8 @@ impl Histogram {
             bars: bars.collect(),
             ticks: ticks.collect(),
             lines: vec![
-                line(mean, baseline, "mean", "mean", 14),
-                line(baseline, mean, "mean embedding", "base", 34),
+                line(mean, baseline, "mean", "mean", 16),
+                line(baseline, mean, "mean embedding", "base", 35),
             ],
             summary: format!(
                 "Histogram of {} cosines from {low:.3} to {high:.3}, their mean {mean:.3}",

@@ -95,7 +95,7 @@ fn members_of_records_are_weighed_and_written_with_their_calibration() {
     );
 
     let lines = place.run(&[&FIT[..], &["--format", "jsonl"]].concat());
-    assert_eq!(json_lines(lines.output()), [found.clone()]);
+    assert_eq!(json_lines(lines.output()), std::slice::from_ref(&found));
     let table = place.run(&FIT);
     for part in [
         "40 pictures of 20 prompts",
