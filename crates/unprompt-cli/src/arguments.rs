@@ -1,10 +1,14 @@
 //! What the command line accepts.
 
+mod blend;
 mod caption;
+mod eval;
 mod index;
 mod interrogate;
 
+pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf, Sidecar};
+pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 
@@ -134,6 +138,13 @@ pub(crate) enum Command {
     Metadata(Metadata),
     /// The mean cosine similarity of predictions and truth
     Score(Score),
+    /// How well a preset does on pictures whose prompts are known, as a report in HTML too
+    Eval(Eval),
+    /// Weights of a preset, fitted to pictures whose prompts are known
+    Blend {
+        #[command(subcommand)]
+        action: Blend,
+    },
     /// A list of prompts that pictures are looked up in
     Index {
         #[command(subcommand)]

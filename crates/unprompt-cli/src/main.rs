@@ -8,6 +8,7 @@ mod commands;
 mod output;
 mod progress;
 mod records;
+mod report;
 
 use arguments::Arguments;
 use clap::Parser;

@@ -1,7 +1,7 @@
 //! What score to expect of a prediction: a monotone map from how sure a preset looks of a picture.
 
 use crate::member::{cosine, unit};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The largest number of points that a preset may have.
 const MOST_POINTS: usize = 1000;
@@ -19,13 +19,23 @@ pub struct Calibration {
 }
 
 /// How sure a preset looks of a picture.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum ConfidenceFeature {
     /// The mean cosine over all pairs of members whose weight is above 0.
     Agreement,
     /// The cosine of the prediction's embedding with that of its text.
     Text,
+}
+
+impl ConfidenceFeature {
+    /// Its name in a preset.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agreement => "agreement",
+            Self::Text => "text",
+        }
+    }
 }
 
 impl Calibration {

@@ -14,11 +14,13 @@
 //! Invariant: a broken input costs its own record and nothing else; records come in the order of
 //! the inputs and do not depend on how they were batched.
 
+mod baseline;
 mod calibration;
 mod captioner;
 mod classifier;
 mod encoder;
 mod error;
+mod fitted_preset;
 mod image_encoder;
 mod index;
 mod interrogator;
@@ -38,11 +40,13 @@ mod source;
 mod text_encoder;
 mod text_search;
 
+pub use baseline::Baselines;
 pub use calibration::{Calibration, ConfidenceFeature};
 pub use captioner::{CaptionOptions, Captioner};
 pub use classifier::{Classifier, Label};
 pub use encoder::load_sentence_encoder;
 pub use error::{EngineError, InputError, Result};
+pub use fitted_preset::FittedBlend;
 pub use image_encoder::{ImageEncoder, Views};
 pub use index::{IndexRequest, IndexSearch, build_index};
 pub use interrogator::{LabelChoice, PictureInterrogator, token_counter};

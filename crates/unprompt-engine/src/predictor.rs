@@ -109,6 +109,21 @@ impl Predictor {
         })
     }
 
+    /// The preset.
+    pub fn preset(&self) -> &Preset {
+        &self.preset
+    }
+
+    /// The sentence encoder of the preset.
+    pub fn encoder(&self) -> &SentenceEncoder {
+        &self.encoder
+    }
+
+    /// What computes its records; the encoder is the first model.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
     /// The results of a batch of pictures, in their order.
     ///
     /// Pictures are shared between the threads of the current pool, and all texts are embedded

@@ -42,39 +42,56 @@ impl Preset {
     /// # Errors
     /// When there is none of this name, or the file is not a valid preset.
     pub fn load(name: &str) -> Result<Self> {
+        Self::parse(&format!("`{name}`"), &Self::text(name)?)
+    }
+
+    /// A preset from its text; `named` is what errors call it.
+    ///
+    /// # Errors
+    /// When it is not a valid preset.
+    pub fn parse(named: &str, text: &str) -> Result<Self> {
+        let failed = |message: String| EngineError::Preset {
+            preset: named.to_owned(),
+            message,
+        };
+        let preset: Self = toml::from_str(text).map_err(|error| failed(error.to_string()))?;
+        preset.check().map_err(failed)?;
+        Ok(preset)
+    }
+
+    /// The text of a preset by its name, or of a TOML file.
+    ///
+    /// # Errors
+    /// When there is none of this name, or the file cannot be read.
+    pub fn text(name: &str) -> Result<String> {
         let failed = |message: String| EngineError::Preset {
             preset: format!("`{name}`"),
             message,
         };
-        let text = match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-            Some((_, text)) => (*text).to_owned(),
-            None => {
-                let path = Path::new(name);
-                let is_file = path
-                    .extension()
-                    .is_some_and(|extension| extension == "toml");
-                if !is_file {
-                    let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-                    return Err(failed(format!(
-                        "not one of {}; a file of your own ends in .toml",
-                        names.join(", ")
-                    )));
-                }
-                let length = path
-                    .metadata()
-                    .map_err(|error| failed(error.to_string()))?
-                    .len();
-                if length > LARGEST_FILE {
-                    return Err(failed(format!(
-                        "the file is longer than {LARGEST_FILE} bytes"
-                    )));
-                }
-                std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?
-            }
-        };
-        let preset: Self = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
-        preset.check().map_err(failed)?;
-        Ok(preset)
+        if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            return Ok((*text).to_owned());
+        }
+        let path = Path::new(name);
+        let is_file = path
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        if !is_file {
+            let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+            return Err(failed(format!(
+                "not one of {}; a file of your own ends in .toml",
+                names.join(", ")
+            )));
+        }
+        let length = path
+            .metadata()
+            .map_err(|error| failed(error.to_string()))?
+            .len();
+        if length > LARGEST_FILE {
+            return Err(failed(format!(
+                "the file is longer than {LARGEST_FILE} bytes"
+            )));
+        }
+        std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
     }
 
     /// The names of the presets that are part of the program, the lightest first.

@@ -56,11 +56,7 @@ impl Answers {
     ///
     /// A byte order mark and Windows line ends are accepted. `name` appears in error messages.
     pub fn read(name: &str, reader: impl BufRead) -> Result<Self, Error> {
-        let mut answers = Self {
-            name: name.to_owned(),
-            entries: Vec::new(),
-            index: HashMap::new(),
-        };
+        let mut answers = Self::empty(name);
         let io_error = |cause| Error::new(name, None, Problem::Io(cause));
         let mut reader = without_byte_order_mark(reader).map_err(io_error)?;
         let mut line = 1;
@@ -74,6 +70,14 @@ impl Answers {
             return Err(Error::new(name, None, Problem::Empty));
         }
         Ok(answers)
+    }
+
+    pub(crate) fn empty(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            entries: Vec::new(),
+            index: HashMap::new(),
+        }
     }
 
     /// The name given to [`Answers::read`].
@@ -147,7 +151,7 @@ fn read_csv(answers: &mut Answers, reader: impl BufRead, line: u64) -> Result<()
     }
 }
 
-fn without_byte_order_mark<R: BufRead>(mut reader: R) -> std::io::Result<impl BufRead> {
+pub(crate) fn without_byte_order_mark<R: BufRead>(mut reader: R) -> std::io::Result<impl BufRead> {
     let mut start = Vec::with_capacity(3);
     reader.by_ref().take(3).read_to_end(&mut start)?;
     if start == b"\xEF\xBB\xBF" {
@@ -157,7 +161,7 @@ fn without_byte_order_mark<R: BufRead>(mut reader: R) -> std::io::Result<impl Bu
 }
 
 /// Skips white space, counting lines, and gives the byte that follows without taking it.
-fn first_byte(reader: &mut impl BufRead, line: &mut u64) -> std::io::Result<Option<u8>> {
+pub(crate) fn first_byte(reader: &mut impl BufRead, line: &mut u64) -> std::io::Result<Option<u8>> {
     loop {
         let (byte, taken) = match reader.fill_buf()? {
             [] => return Ok(None),

@@ -234,6 +234,44 @@ pub enum Problem {
         /// The name.
         name: String,
     },
+    /// A record whose members are not those of the records before it.
+    #[error(
+        "image `{id}` has the members {found}, where the first image has {expected}; predict every \
+         picture with one preset and with --no-metadata",
+        id = shortened(id), found = shortened(found), expected = shortened(expected)
+    )]
+    OtherMembers {
+        /// The image.
+        id: String,
+        /// Names of the members of the first record.
+        expected: String,
+        /// Names of this one's.
+        found: String,
+    },
+    /// Members so long or short that f64 cannot weigh them.
+    #[error(
+        "the mean length of the embeddings is {length}; scale them, or bring them to unit length"
+    )]
+    Length {
+        /// Their mean length.
+        length: f64,
+    },
+    /// Pairs that no map can be fitted to.
+    #[error("{pairs} pairs to calibrate with, of which some are not finite or of one fold only")]
+    Calibration {
+        /// How many pairs there are.
+        pairs: usize,
+    },
+    /// Weights that cannot be kept.
+    #[error(
+        "{found} weights for {expected} members; each needs one, at least 0, and not all are 0"
+    )]
+    Weights {
+        /// How many members there are.
+        expected: usize,
+        /// How many weights were given.
+        found: usize,
+    },
     /// Too little to cross-validate with.
     #[error(
         "{prompts} different prompts and {folds} folds; cross-validation needs at least 2 of each"

@@ -2,7 +2,10 @@
 //! weights have not seen.
 
 mod ascent;
+mod calibrate;
 mod folds;
+
+pub use calibrate::{CalibrationFit, calibrate};
 
 use serde::Serialize;
 
@@ -10,6 +13,29 @@ use crate::answers::{Answer, Answers, Entry};
 use crate::error::{Error, Problem};
 use crate::score::{EmbedTexts, check_same_images, embeddings};
 use ascent::Products;
+use folds::Groups;
+
+/// How a blend is fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitOptions {
+    /// Folds of the cross-validation, at least 2; no more than there are different prompts are used.
+    pub folds: usize,
+    /// Whether members are brought to unit length first, as a preset of the same key does. If not,
+    /// they are blended as long as they are.
+    pub normalize_members: bool,
+    /// Weights that are measured instead of fitted, one a member.
+    pub weights: Option<Vec<f64>>,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            folds: 5,
+            normalize_members: true,
+            weights: None,
+        }
+    }
+}
 
 /// A blend fitted to the truth, every score a mean cosine from -1 to 1.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,16 +46,25 @@ pub struct Fit {
     pub prompts: usize,
     /// Folds of the cross-validation.
     pub folds: usize,
+    /// Whether the weights count for members of unit length.
+    pub normalize_members: bool,
+    /// Whether the weights were fitted; if not, they were given.
+    pub weights_fitted: bool,
     /// The members in the order given.
     pub members: Vec<FittedMember>,
     /// The blend on the images that its weights were fitted to.
     pub in_sample: f64,
     /// The blend on images of each fold, its weights fitted to the other folds.
     pub cross_validated: f64,
+    /// The same, fold by fold.
+    pub per_fold: Vec<f64>,
     /// The mean of the true embeddings of the other folds as the answer to every image.
     pub mean_embedding: f64,
     /// The one true embedding of the other folds that is nearest to all of them, likewise.
     pub constant_prompt: f64,
+    /// Each image with what weights that never saw its prompt make of it, in the order of the truth.
+    #[serde(skip)]
+    pub held_out: Vec<HeldOut>,
 }
 
 /// One member of a fitted blend.
@@ -37,33 +72,146 @@ pub struct Fit {
 pub struct FittedMember {
     /// Its name.
     pub name: String,
-    /// Its weight, at least 0; the weights add up to 1. It counts for members of unit length.
+    /// Its weight, at least 0; fitted weights add up to 1.
     pub weight: f64,
     /// Mean cosine of the member alone.
     pub alone: f64,
-    /// The cross-validated score of the blend fitted without it; `None` where it is the only one.
+    /// The cross-validated score of the blend without it, its weights fitted anew (where weights
+    /// were given, the others keep theirs); `None` where that leaves no blend.
     pub without: Option<f64>,
+}
+
+/// One image that had no part in the weights which blend it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldOut {
+    /// The image.
+    pub id: String,
+    /// Its fold, from 0.
+    pub fold: usize,
+    /// Cosine of the blend with the truth.
+    pub cosine: f64,
+    /// Mean cosine over all pairs of members whose final weight is above 0; 1 where there is none.
+    pub agreement: f64,
 }
 
 /// Finds the weights, none below 0, whose blend has the highest mean cosine with the truth.
 ///
-/// Every member is brought to unit length first, so that the weights are those of a preset with
-/// `normalize_members = true`. All files must have exactly the same images. Prompts, in the truth or
-/// in a member, go through `embed`. Computed in f64, and the same on every run: the search is a
-/// projected gradient ascent from fixed starts, and folds are dealt out in the order of the truth.
+/// All files must have exactly the same images. Prompts, in the truth or in a member, go through
+/// `embed`. Computed in f64, and the same on every run: the search is a projected gradient ascent
+/// from fixed starts, and folds are dealt out in the order of the truth.
 ///
 /// # Errors
-/// No member, two of one name, fewer than two folds or than two different prompts, an image that
-/// only one file has, an embedding of zeros, a failure of `embed`.
+/// No member, two of one name, fewer than two folds or than two different prompts, weights that are
+/// not one a member, an image that only one file has, an embedding of zeros, a failure of `embed`.
 pub fn fit(
     truth: &Answers,
     members: &[(String, Answers)],
-    folds: usize,
+    options: &FitOptions,
     embed: &mut EmbedTexts<'_>,
 ) -> Result<Fit, Error> {
+    let folds = options.folds;
+    let groups = check(truth, members, options)?;
+    let folds = folds.min(groups.count);
+    let fold_of: Vec<usize> = groups.of_image.iter().map(|group| group % folds).collect();
+
+    let ids: Vec<&str> = truth.entries().iter().map(|e| e.id.as_str()).collect();
+    let expected = rows(truth, &ids, true, embed)?.rows;
+    let (mut all_rows, mut lengths) = (Vec::new(), Vec::new());
+    for (_, answers) in members {
+        let found = rows(answers, &ids, options.normalize_members, embed)?;
+        all_rows.push(found.rows);
+        lengths.push(found.length);
+    }
+    let products = Products::new(&all_rows, &expected);
+    let everything: Vec<usize> = (0..ids.len()).collect();
+    let all: Vec<usize> = (0..members.len()).collect();
+    // The search sees members whose mean length is 1, so that its steps suit all of them.
+    let given = options.weights.as_ref().map(|weights| {
+        let scaled = weights.iter().zip(&lengths);
+        scaled.map(|(w, length)| w * length).collect::<Vec<f64>>()
+    });
+    let weights_for = |members: &[usize], images: &[usize]| match &given {
+        Some(given) => {
+            let mut weights = vec![0.0; given.len()];
+            members.iter().for_each(|&m| weights[m] = given[m]);
+            weights
+        }
+        None => products.maximise(members, images),
+    };
+    let weights = weights_for(&all, &everything);
+
+    let mut fitted = Vec::with_capacity(members.len());
+    for (member, (name, _)) in members.iter().enumerate() {
+        let others: Vec<usize> = all.iter().copied().filter(|&m| m != member).collect();
+        let is_blend = match &given {
+            Some(given) => others.iter().any(|&other| given[other] > 0.0),
+            None => !others.is_empty(),
+        };
+        let without = is_blend.then(|| {
+            let cosines = held_out_cosines(&products, &fold_of, |seen| weights_for(&others, seen));
+            mean(&cosines)
+        });
+        let mut alone = vec![0.0; members.len()];
+        alone[member] = 1.0;
+        fitted.push(FittedMember {
+            name: name.clone(),
+            weight: weights[member] / lengths[member],
+            alone: products.mean_cosine(&alone, &everything),
+            without,
+        });
+    }
+    if let Some(given) = &options.weights {
+        let given = fitted.iter_mut().zip(given);
+        given.for_each(|(member, weight)| member.weight = *weight);
+    } else {
+        let sum: f64 = fitted.iter().map(|member| member.weight).sum();
+        fitted.iter_mut().for_each(|member| member.weight /= sum);
+    }
+    let cosines = held_out_cosines(&products, &fold_of, |seen| weights_for(&all, seen));
+    let per_fold = (0..folds).map(|fold| {
+        let of_fold = cosines.iter().zip(&fold_of).filter(|(_, f)| **f == fold);
+        mean(&of_fold.map(|(cosine, _)| *cosine).collect::<Vec<f64>>())
+    });
+    let weighted: Vec<usize> = all.iter().copied().filter(|&m| weights[m] > 0.0).collect();
+    let held_out = ids.iter().enumerate().map(|(image, id)| HeldOut {
+        id: (*id).to_owned(),
+        fold: fold_of[image],
+        cosine: cosines[image],
+        agreement: products.agreement(&weighted, image),
+    });
+    let (mean_embedding, constant_prompt) = baselines(&expected, &fold_of);
+    Ok(Fit {
+        n: ids.len(),
+        prompts: groups.count,
+        folds,
+        normalize_members: options.normalize_members,
+        weights_fitted: given.is_none(),
+        members: fitted,
+        in_sample: products.mean_cosine(&weights, &everything),
+        cross_validated: mean(&cosines),
+        per_fold: per_fold.collect(),
+        mean_embedding,
+        constant_prompt,
+        held_out: held_out.collect(),
+    })
+}
+
+fn check(
+    truth: &Answers,
+    members: &[(String, Answers)],
+    options: &FitOptions,
+) -> Result<Groups, Error> {
     let failed = |problem| Error::new(truth.name(), None, problem);
     if members.is_empty() {
         return Err(failed(Problem::NoMembers));
+    }
+    if let Some(weights) = &options.weights {
+        let are_weights = weights.iter().all(|w| w.is_finite() && *w >= 0.0);
+        let is_blend = weights.iter().any(|weight| *weight > 0.0);
+        if weights.len() != members.len() || !are_weights || !is_blend {
+            let (expected, found) = (members.len(), weights.len());
+            return Err(failed(Problem::Weights { expected, found }));
+        }
     }
     for (index, (name, answers)) in members.iter().enumerate() {
         if members[..index].iter().any(|(other, _)| other == name) {
@@ -77,47 +225,11 @@ pub fn fit(
         check_same_images(answers, truth)?;
     }
     let groups = folds::by_prompt(truth);
-    if groups.count < 2 || folds < 2 {
-        let prompts = groups.count;
+    if groups.count < 2 || options.folds < 2 {
+        let (prompts, folds) = (groups.count, options.folds);
         return Err(failed(Problem::TooFewPrompts { prompts, folds }));
     }
-    let folds = folds.min(groups.count);
-    let fold_of: Vec<usize> = groups.of_image.iter().map(|group| group % folds).collect();
-
-    let ids: Vec<&str> = truth.entries().iter().map(|e| e.id.as_str()).collect();
-    let expected = unit_rows(truth, &ids, embed)?;
-    let mut rows = Vec::with_capacity(members.len());
-    for (_, answers) in members {
-        rows.push(unit_rows(answers, &ids, embed)?);
-    }
-    let products = Products::new(&rows, &expected);
-    let everything: Vec<usize> = (0..ids.len()).collect();
-    let all: Vec<usize> = (0..members.len()).collect();
-    let weights = products.maximise(&all, &everything);
-
-    let mut fitted = Vec::with_capacity(members.len());
-    for (member, (name, _)) in members.iter().enumerate() {
-        let others: Vec<usize> = all.iter().copied().filter(|&m| m != member).collect();
-        let mut alone = vec![0.0; members.len()];
-        alone[member] = 1.0;
-        fitted.push(FittedMember {
-            name: name.clone(),
-            weight: weights[member],
-            alone: products.mean_cosine(&alone, &everything),
-            without: (!others.is_empty()).then(|| cross_validated(&products, &others, &fold_of)),
-        });
-    }
-    let (mean_embedding, constant_prompt) = baselines(&expected, &fold_of);
-    Ok(Fit {
-        n: ids.len(),
-        prompts: groups.count,
-        folds,
-        members: fitted,
-        in_sample: products.mean_cosine(&weights, &everything),
-        cross_validated: cross_validated(&products, &all, &fold_of),
-        mean_embedding,
-        constant_prompt,
-    })
+    Ok(groups)
 }
 
 /// The images outside and inside each fold, in turn.
@@ -126,14 +238,24 @@ fn splits(fold_of: &[usize]) -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> +
     (0..folds).map(|fold| (0..fold_of.len()).partition(|&image| fold_of[image] != fold))
 }
 
-fn cross_validated(products: &Products, members: &[usize], fold_of: &[usize]) -> f64 {
-    let held_out: f64 = splits(fold_of)
-        .map(|(seen, unseen)| {
-            let weights = products.maximise(members, &seen);
-            products.mean_cosine(&weights, &unseen) * unseen.len() as f64
-        })
-        .sum();
-    held_out / fold_of.len() as f64
+/// The cosine of each image under weights found on the other folds.
+fn held_out_cosines(
+    products: &Products,
+    fold_of: &[usize],
+    weights: impl Fn(&[usize]) -> Vec<f64>,
+) -> Vec<f64> {
+    let mut cosines = vec![0.0; fold_of.len()];
+    for (seen, unseen) in splits(fold_of) {
+        let weights = weights(&seen);
+        for image in unseen {
+            cosines[image] = products.mean_cosine(&weights, &[image]);
+        }
+    }
+    cosines
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Scores of two answers that look at no picture: the mean embedding, and the most central prompt.
@@ -171,14 +293,22 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
     left.iter().zip(right).map(|(l, r)| l * r).sum()
 }
 
-/// The embeddings of some images at unit length.
-fn unit_rows(
+/// The embeddings of some images.
+struct Rows {
+    rows: Vec<Vec<f64>>,
+    /// Their mean length before it became 1.
+    length: f64,
+}
+
+/// The embeddings of some images: each of unit length, or, without `normalize`, their mean length.
+fn rows(
     answers: &Answers,
     ids: &[&str],
+    normalize: bool,
     embed: &mut EmbedTexts<'_>,
-) -> Result<Vec<Vec<f64>>, Error> {
+) -> Result<Rows, Error> {
     let entries: Vec<&Entry> = ids.iter().filter_map(|id| answers.get(id)).collect();
-    let mut rows = Vec::with_capacity(entries.len());
+    let (mut rows, mut lengths) = (Vec::with_capacity(entries.len()), Vec::new());
     for entries in entries.chunks(crate::score::TEXTS_AT_ONCE) {
         for (entry, row) in entries.iter().zip(embeddings(answers, entries, embed)?) {
             let largest = row
@@ -191,10 +321,29 @@ fn unit_rows(
             // By the largest first, so that no square leaves f64.
             let scaled: Vec<f64> = row.iter().map(|value| value / largest).collect();
             let length = dot(&scaled, &scaled).sqrt();
-            rows.push(scaled.iter().map(|value| value / length).collect());
+            rows.push(
+                scaled
+                    .iter()
+                    .map(|value| value / length)
+                    .collect::<Vec<f64>>(),
+            );
+            lengths.push(length * largest);
         }
     }
-    Ok(rows)
+    if normalize {
+        return Ok(Rows { rows, length: 1.0 });
+    }
+    let length = lengths
+        .iter()
+        .map(|l| l / lengths.len() as f64)
+        .sum::<f64>();
+    if !length.is_normal() {
+        return Err(Error::new(answers.name(), None, Problem::Length { length }));
+    }
+    for (row, own) in rows.iter_mut().zip(lengths) {
+        row.iter_mut().for_each(|value| *value *= own / length);
+    }
+    Ok(Rows { rows, length })
 }
 
 /// What tells whether two images have the same prompt.

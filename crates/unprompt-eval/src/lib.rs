@@ -31,6 +31,7 @@ mod answers;
 mod csv_rows;
 mod error;
 mod fit;
+mod predictions;
 mod prompt_table;
 mod record_limit;
 mod records;
@@ -40,7 +41,8 @@ mod submission_writer;
 
 pub use answers::{Answer, Answers, Entry, image_id};
 pub use error::{Error, Problem};
-pub use fit::{Fit, FittedMember, fit};
+pub use fit::{CalibrationFit, Fit, FitOptions, FittedMember, HeldOut, calibrate, fit};
+pub use predictions::Predictions;
 pub use score::{EmbedError, EmbedTexts, ImageScore, Score, cosine, score};
 pub use submission_writer::SubmissionWriter;
 

@@ -1,32 +1,46 @@
 //! JSON records, as `predict` writes them: one object a line, or one array of objects.
 
 use std::io::{BufRead, BufReader, Read};
+use std::marker::PhantomData;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use crate::DIMENSIONS;
 use crate::answers::{Answer, Answers, image_id};
 use crate::error::{Error, Problem, shortened};
 use crate::record_limit::{MAX_RECORD_BYTES, Progress, RecordLimit};
 
+/// What takes records in.
+pub(crate) trait RecordSink {
+    /// What it wants of a record's `members`.
+    type Members: DeserializeOwned;
+
+    /// Takes one record.
+    fn add_record(&mut self, record: Record<Self::Members>, line: u64) -> Result<(), Error>;
+
+    /// The error of a record that is none.
+    fn bad(&self, line: u64, problem: Problem) -> Error;
+}
+
 /// The keys that matter here; all others are ignored.
 #[derive(Deserialize)]
 #[serde(expecting = "a JSON object")]
-struct Record {
+pub(crate) struct Record<M> {
     id: Option<String>,
     #[serde(rename = "imgId")]
     image_id: Option<String>,
     path: Option<String>,
     /// JSON has no NaN: writers put `null` there.
     embedding: Option<Vec<Option<f64>>>,
-    prompt: Option<String>,
+    pub(crate) prompt: Option<String>,
+    pub(crate) members: Option<M>,
     error: Option<serde_json::Value>,
 }
 
-impl Record {
-    fn entry(self) -> Result<(String, Answer), Problem> {
+impl<M> Record<M> {
+    pub(crate) fn entry(self) -> Result<(String, Answer), Problem> {
         let from_path = self.path.map(|path| image_id(Path::new(&path)));
         let id = self.id.or(self.image_id).or(from_path);
         let id = id.ok_or(Problem::MissingKey {
@@ -54,7 +68,7 @@ impl Record {
     }
 }
 
-fn finite(id: &str, embedding: Vec<Option<f64>>) -> Result<Vec<f64>, Problem> {
+pub(crate) fn finite(id: &str, embedding: Vec<Option<f64>>) -> Result<Vec<f64>, Problem> {
     if embedding.len() != DIMENSIONS {
         return Err(Problem::Width {
             id: id.to_owned(),
@@ -77,17 +91,25 @@ fn finite(id: &str, embedding: Vec<Option<f64>>) -> Result<Vec<f64>, Problem> {
     numbers.collect()
 }
 
-fn add(answers: &mut Answers, record: Record, line: u64) -> Result<(), Error> {
-    let (id, answer) = record
-        .entry()
-        .map_err(|problem| answers.error(line, problem))?;
-    answers.add(id, line, answer)?;
-    Ok(())
+impl RecordSink for Answers {
+    type Members = IgnoredAny;
+
+    fn add_record(&mut self, record: Record<IgnoredAny>, line: u64) -> Result<(), Error> {
+        let (id, answer) = record
+            .entry()
+            .map_err(|problem| self.error(line, problem))?;
+        self.add(id, line, answer)?;
+        Ok(())
+    }
+
+    fn bad(&self, line: u64, problem: Problem) -> Error {
+        self.error(line, problem)
+    }
 }
 
 /// Reads one object a line; blank lines are passed over.
-pub(crate) fn read_lines(
-    answers: &mut Answers,
+pub(crate) fn read_lines<S: RecordSink>(
+    sink: &mut S,
     mut reader: impl BufRead,
     first_line: u64,
 ) -> Result<(), Error> {
@@ -98,10 +120,10 @@ pub(crate) fn read_lines(
             .by_ref()
             .take(MAX_RECORD_BYTES + 1)
             .read_until(b'\n', &mut text);
-        match read.map_err(|cause| answers.error(line, Problem::Io(cause)))? {
+        match read.map_err(|cause| sink.bad(line, Problem::Io(cause)))? {
             0 => break,
             length if length as u64 > MAX_RECORD_BYTES => {
-                return Err(answers.error(line, Problem::RecordTooLong));
+                return Err(sink.bad(line, Problem::RecordTooLong));
             }
             _ => {}
         }
@@ -113,21 +135,21 @@ pub(crate) fn read_lines(
             let reason = cause
                 .to_string()
                 .replace(" at line 1 column ", " at column ");
-            answers.error(
+            sink.bad(
                 line,
                 Problem::BadRecord {
                     reason: shortened(&reason),
                 },
             )
         })?;
-        add(answers, record, line)?;
+        sink.add_record(record, line)?;
     }
     Ok(())
 }
 
 /// Reads one array of objects, an object at a time.
-pub(crate) fn read_array(
-    answers: &mut Answers,
+pub(crate) fn read_array<S: RecordSink>(
+    sink: &mut S,
     reader: impl Read,
     first_line: u64,
 ) -> Result<(), Error> {
@@ -138,7 +160,7 @@ pub(crate) fn read_array(
     let mut json = serde_json::Deserializer::from_reader(reader);
     let mut failure = None;
     let array = Array {
-        answers,
+        sink: &mut *sink,
         progress: progress.clone(),
         failure: &mut failure,
     };
@@ -147,23 +169,23 @@ pub(crate) fn read_array(
         (Some(failure), _) => Err(failure),
         (None, Ok(())) => Ok(()),
         (None, Err(_)) if progress.exceeded() => {
-            Err(answers.error(progress.line(), Problem::RecordTooLong))
+            Err(sink.bad(progress.line(), Problem::RecordTooLong))
         }
         (None, Err(cause)) => {
             let reason = shortened(&cause.to_string());
-            Err(answers.error(progress.line(), Problem::BadRecord { reason }))
+            Err(sink.bad(progress.line(), Problem::BadRecord { reason }))
         }
     }
 }
 
-struct Array<'a> {
-    answers: &'a mut Answers,
+struct Array<'a, S> {
+    sink: &'a mut S,
     progress: Progress,
     /// Carries our own error past the JSON reader's error type.
     failure: &'a mut Option<Error>,
 }
 
-impl<'de> Visitor<'de> for Array<'_> {
+impl<'de, S: RecordSink> Visitor<'de> for Array<'_, S> {
     type Value = ();
 
     fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -171,9 +193,9 @@ impl<'de> Visitor<'de> for Array<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
-        while let Some((line, record)) = array.next_element_seed(WithLine(&self.progress))? {
+        while let Some((line, record)) = array.next_element_seed(WithLine::new(&self.progress))? {
             self.progress.next_record();
-            if let Err(error) = add(self.answers, record, line) {
+            if let Err(error) = self.sink.add_record(record, line) {
                 *self.failure = Some(error);
                 return Err(serde::de::Error::custom("unusable record"));
             }
@@ -183,13 +205,25 @@ impl<'de> Visitor<'de> for Array<'_> {
 }
 
 /// Reads a record together with the line that it begins on.
-struct WithLine<'a>(&'a Progress);
+struct WithLine<'a, M> {
+    progress: &'a Progress,
+    members: PhantomData<M>,
+}
 
-impl<'de> DeserializeSeed<'de> for WithLine<'_> {
-    type Value = (u64, Record);
+impl<'a, M> WithLine<'a, M> {
+    fn new(progress: &'a Progress) -> Self {
+        Self {
+            progress,
+            members: PhantomData,
+        }
+    }
+}
+
+impl<'de, M: DeserializeOwned> DeserializeSeed<'de> for WithLine<'_, M> {
+    type Value = (u64, Record<M>);
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        let line = self.0.line();
+        let line = self.progress.line();
         Ok((line, Record::deserialize(json)?))
     }
 }

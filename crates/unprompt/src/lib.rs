@@ -24,12 +24,12 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature, EngineError,
-    Evidence, FailureRecord, FoundText, ImageEncoder, InputError, Label, LabelChoice, MemberKind,
-    MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep, Outcome, PictureInterrogator,
-    PredictOptions, PredictionRecord, Predictor, Preset, PromptSource, Receipt, Source,
-    TextEncoder, TextQuery, Tokenizer, Views, complete_preset, load_sentence_encoder,
-    missing_models, model_reference, search_texts, sources, token_counter,
+    Baselines, Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature,
+    EngineError, Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder, InputError, Label,
+    LabelChoice, MemberKind, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep,
+    Outcome, PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset,
+    PromptSource, Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
+    load_sentence_encoder, missing_models, model_reference, search_texts, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};

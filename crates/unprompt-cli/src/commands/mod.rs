@@ -1,13 +1,16 @@
 //! One file a command.
 
 mod bench;
+mod blend;
 mod caption;
 mod classify;
 mod doctor;
 mod embed;
+pub(crate) mod eval;
 mod index;
 mod inputs;
 mod interrogate;
+mod lazy_encoder;
 mod metadata;
 mod models;
 mod predict;
@@ -44,6 +47,8 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Tokenize(tokenize) => tokenize::run(common, tokenize),
         Command::Metadata(metadata) => metadata::run(common, metadata),
         Command::Score(score) => score::run(common, score),
+        Command::Eval(eval) => eval::run(common, eval),
+        Command::Blend { action } => blend::run(common, action),
         Command::Index { action } => index::run(common, action),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),

@@ -3,18 +3,13 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Score as Arguments},
-    commands::{compute, hub},
-    output::{Output, describe},
-    progress::LoadingProgress,
+    commands::lazy_encoder::LazyEncoder,
+    output::Output,
     records::RecordWriter,
 };
 use anyhow::{Context, Result};
 use std::io::Write;
-use unprompt::{
-    SentenceEncoder,
-    eval::{Answers, EmbedError, score},
-    load_sentence_encoder,
-};
+use unprompt::eval::{Answers, score};
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
@@ -22,21 +17,8 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let mut records = RecordWriter::new(output, common.format, &formats)?;
     let prediction = Answers::open(&arguments.pred)?;
     let truth = Answers::open(&arguments.truth)?;
-    // Two files of embeddings need no model at all.
-    let mut encoder: Option<SentenceEncoder> = None;
-    let mut embed = |texts: &[String]| -> Result<Vec<Vec<f32>>, EmbedError> {
-        let encoder = match &mut encoder {
-            Some(encoder) => encoder,
-            empty => {
-                let progress = LoadingProgress::new(common.quiet);
-                let hub = hub(common).map_err(|error| describe(&error))?;
-                let compute = compute(common).map_err(|error| describe(&error))?;
-                let loaded = load_sentence_encoder(&hub, &arguments.model, &compute, &progress)?;
-                empty.insert(loaded.1)
-            }
-        };
-        Ok(encoder.embed(texts)?)
-    };
+    let mut encoder = LazyEncoder::new(common, &arguments.model);
+    let mut embed = |texts: &[String]| encoder.embed(texts);
     let score = score(&prediction, &truth, &mut embed)?;
     match records.format() {
         // One object, not a list: there is one score.

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "predict",
     "caption",
     "interrogate",
@@ -11,6 +11,8 @@ const COMMANDS: [&str; 12] = [
     "tokenize",
     "metadata",
     "score",
+    "eval",
+    "blend",
     "index",
     "models",
     "bench",
@@ -68,6 +70,8 @@ fn wrong_arguments_are_named() {
         (&["predict", "x.png", "--dtype", "bf16"], "--dtype"),
         (&["classify", "x.png", "--top", "few"], "--top"),
         (&["score", "--pred", "x.csv"], "--truth"),
+        (&["eval", "x.png"], "--truth"),
+        (&["blend", "fit", "--truth", "x.csv"], "--member"),
         (&["embed", "text"], "<TEXT>"),
         (&["models", "frobnicate"], "frobnicate"),
         (&["models", "path"], "<M>"),
@@ -107,6 +111,7 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
         &["embed", "image", picture, "--model", "nosuch"],
         &["tokenize", "a cat", "--model", "nosuch"],
         &["score", "--pred", picture, "--truth", picture],
+        &["blend", "fit", "--truth", picture, "--member", picture],
         &["index", "build", picture, "--clip", "nosuch", "--out", "x"],
         &["index", "search", "nosuch", picture],
         &["index", "info", "nosuch"],

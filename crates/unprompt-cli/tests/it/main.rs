@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod blend;
 mod caption;
 mod classify;
 mod common;
@@ -10,6 +11,7 @@ mod doctor;
 mod embed;
 mod embed_image;
 mod end_to_end;
+mod eval;
 mod fetching;
 mod index;
 mod interrogate;

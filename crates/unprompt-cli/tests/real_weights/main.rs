@@ -18,6 +18,7 @@ mod harness;
 mod classifier;
 mod clip_tokenizer;
 mod commands;
+mod fitting;
 mod inputs;
 mod interrogator;
 mod prediction;
@@ -40,6 +41,7 @@ fn main() {
         classifier::TESTS,
         clip_tokenizer::TESTS,
         prediction::TESTS,
+        fitting::TESTS,
         text_search::TESTS,
         inputs::TESTS,
         interrogator::TESTS,

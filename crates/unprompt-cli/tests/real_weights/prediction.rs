@@ -75,6 +75,7 @@ fn record(weights: &Weights) {
         "elapsed_ms",
         "embedding",
         "evidence",
+        "expected_score",
         "members",
         "path",
         "preset",
@@ -350,8 +351,9 @@ fn expected_score(weights: &Weights) {
             "{feature}: {found} {value}"
         );
     }
+    place.write("own.toml", LABELS_ALONE);
     assert!(
-        predict(&place, &["in/cat.png"])[0]
+        predict(&place, &["in/cat.png", "--preset", "own.toml"])[0]
             .get("expected_score")
             .is_none()
     );

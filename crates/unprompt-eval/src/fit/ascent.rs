@@ -20,7 +20,7 @@ pub(super) struct Products {
 }
 
 impl Products {
-    /// From unit rows: member by image, and the truth by image.
+    /// From rows, member by image, and the truth by image at unit length.
     pub(super) fn new(rows: &[Vec<Vec<f64>>], expected: &[Vec<f64>]) -> Self {
         let mut with_truth = Vec::with_capacity(expected.len() * rows.len());
         let mut with_members = Vec::with_capacity(expected.len() * rows.len() * rows.len());
@@ -42,7 +42,22 @@ impl Products {
         self.cosine_and_gradient(weights, images, None)
     }
 
-    /// The same; its gradient is written to `gradient`.
+    /// The mean cosine over all pairs of some members for one image; 1 where there is no pair.
+    pub(super) fn agreement(&self, members: &[usize], image: usize) -> f64 {
+        let m = self.members;
+        let gram = &self.with_members[image * m * m..][..m * m];
+        let (mut sum, mut pairs) = (0.0, 0usize);
+        for (index, &left) in members.iter().enumerate() {
+            for &right in &members[index + 1..] {
+                let squares = gram[left * m + left] * gram[right * m + right];
+                sum += gram[left * m + right] / squares.sqrt();
+                pairs += 1;
+            }
+        }
+        if pairs == 0 { 1.0 } else { sum / pairs as f64 }
+    }
+
+    /// The mean cosine; its gradient is written to `gradient`.
     fn cosine_and_gradient(
         &self,
         weights: &[f64],

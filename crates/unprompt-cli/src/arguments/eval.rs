@@ -1,0 +1,26 @@
+//! `unprompt eval`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct Eval {
+    /// Pictures, folders, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The truth: a prompts.csv, a submission, or records with a `prompt` or an `embedding`
+    #[arg(long, value_name = "T")]
+    pub(crate) truth: PathBuf,
+    /// Preset: a name, or a TOML file of your own
+    #[arg(long, default_value = "lite", env = "UNPROMPT_PRESET")]
+    pub(crate) preset: String,
+    /// File to write the report to: one page of HTML that needs no network
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Take the prompt that a file carries, as `predict` does; that measures no model
+    #[arg(long, overrides_with = "no_metadata")]
+    pub(crate) metadata: bool,
+    /// Predict even where the file carries its prompt: the default here
+    #[arg(long, overrides_with = "metadata")]
+    pub(crate) no_metadata: bool,
+}

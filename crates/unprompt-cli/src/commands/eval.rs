@@ -1,0 +1,163 @@
+//! `unprompt eval`: a preset over pictures whose prompts are known.
+
+mod evaluation;
+mod table;
+
+pub(crate) use evaluation::{BaselineScore, Evaluation, ImageResult};
+
+use crate::{
+    Finished,
+    arguments::{Common, Eval, Format},
+    commands::{compute, hub, inputs},
+    output::{Output, complain},
+    progress::LoadingProgress,
+    records::{RecordWriter, one_line},
+    report,
+};
+use anyhow::{Context, Result, bail};
+use evaluation::{Scores, Truth};
+use std::{
+    collections::{HashMap, HashSet},
+    io::Write,
+    path::Path,
+};
+use unprompt::{
+    Baselines, Outcome, PredictOptions, Predictor, Preset, Source,
+    eval::{Answers, image_id},
+    sources,
+};
+
+const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
+
+pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
+    let preset = Preset::load(&arguments.preset)?;
+    let truth = Answers::open(&arguments.truth)?;
+    let pairs = pair(sources(&arguments.paths)?, &truth, &arguments.truth)?;
+    if !common.quiet {
+        pairs.complain();
+    }
+    let output = Output::open(common.out.as_deref())?;
+    let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let page = arguments
+        .report
+        .as_deref()
+        .map(|path| Output::open(Some(path)))
+        .transpose()?;
+
+    let (hub, compute) = (hub(common)?, compute(common)?);
+    let progress = LoadingProgress::new(common.quiet);
+    let predictor = Predictor::load(&hub, preset, &compute, &progress, &progress)?;
+    let baselines = Baselines::new(&hub, &predictor, &compute, &progress)?;
+    let options = PredictOptions {
+        // Whichever flag stands last is set, and neither means no.
+        metadata: arguments.metadata && !arguments.no_metadata,
+        ..PredictOptions::default()
+    };
+    let work = |batch: &[Source]| {
+        let outcomes = predictor.predict(batch, &options).into_iter();
+        outcomes
+            .map(|outcome| match outcome {
+                Outcome::Prediction(record) => Ok(record),
+                Outcome::Failure(failure) => Err(failure),
+            })
+            .collect()
+    };
+    let truth = Truth::new(&truth, &pairs.sources, predictor.encoder())?;
+    let mut scores = Scores::new(&predictor, &baselines, truth);
+    let finished = inputs::for_each(common, &pairs.sources, work, |_, result| scores.add(result))?;
+    let evaluation = scores.finish(pairs.without_truth, pairs.without_picture)?;
+
+    if let Some(mut page) = page {
+        let settings = report::Settings {
+            preset: predictor.preset(),
+            device: format!("{:?}", common.device).to_lowercase(),
+            metadata: options.metadata,
+            truth: &arguments.truth,
+        };
+        let html = report::html(&evaluation, &settings, &options.limits)?;
+        page.write_all(html.as_bytes())
+            .context("cannot write the report")?;
+        page.finish()?;
+    }
+    match records.format() {
+        // One object, not a list: there is one evaluation.
+        Format::Text => table::write(records.raw(), &evaluation)?,
+        _ => {
+            serde_json::to_writer(records.raw(), &evaluation).context("cannot write the scores")?;
+            writeln!(records.raw())?;
+        }
+    }
+    records.into_output().finish()?;
+    Ok(finished)
+}
+
+/// Pictures that have a truth, and what is left over on both sides.
+struct Pairs {
+    sources: Vec<Source>,
+    without_truth: Vec<String>,
+    without_picture: Vec<String>,
+}
+
+/// Pairs pictures with the truth by the stems of their names.
+fn pair(found: Vec<Source>, truth: &Answers, truth_file: &Path) -> Result<Pairs> {
+    let truth_file = truth_file.canonicalize().ok();
+    let is_truth = |source: &Source| {
+        let path = source.path().canonicalize();
+        truth_file.is_some() && path.ok() == truth_file
+    };
+    let (mut sources, mut without_truth) = (Vec::new(), Vec::new());
+    let mut first: HashMap<String, String> = HashMap::new();
+    for source in found {
+        let id = image_id(source.path());
+        let path = source.path().to_string_lossy().into_owned();
+        if truth.get(&id).is_none() {
+            // The truth often stands among its pictures.
+            if !is_truth(&source) {
+                without_truth.push(path);
+            }
+            continue;
+        }
+        if let Some(before) = first.insert(id.clone(), path.clone()) {
+            bail!(
+                "{before} and {path} have the same id `{id}`; the truth needs distinct file stems"
+            );
+        }
+        sources.push(source);
+    }
+    if sources.is_empty() {
+        bail!(
+            "{}: none of the pictures is in it; an id is a file's name without folder and extension",
+            truth.name()
+        );
+    }
+    let seen: HashSet<&String> = first.keys().collect();
+    let entries = truth.entries().iter().map(|entry| &entry.id);
+    let without_picture = entries.filter(|id| !seen.contains(id)).cloned().collect();
+    Ok(Pairs {
+        sources,
+        without_truth,
+        without_picture,
+    })
+}
+
+impl Pairs {
+    /// Says what is left over, with the first of it.
+    fn complain(&self) {
+        let say = |left: &[String], what: &str| {
+            if let Some(first) = left.first() {
+                complain(&one_line(&format!(
+                    "{} {what}, the first is {first}",
+                    left.len()
+                )));
+            }
+        };
+        say(
+            &self.without_truth,
+            "files are not in the truth and are left out",
+        );
+        say(
+            &self.without_picture,
+            "images of the truth have no picture here",
+        );
+    }
+}

@@ -1,0 +1,338 @@
+//! `unprompt eval` and its report, with a preset of tiny networks.
+
+use crate::harness::{Place, json, json_lines, keys, workspace};
+use scraper::{Html, Selector};
+use serde_json::Value;
+
+/// A prompt that tries to be more than text.
+const HOSTILE: &str = r#"</bdi></dd><script src="https://example.org/x.js">alert(1)</script><img src=x onerror='a()'> & "quoted" {{ score }}"#;
+
+fn model(name: &str) -> String {
+    let path = workspace("fixtures/models").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+/// Three pictures with their prompts, one of them with a hostile prompt and name.
+fn place() -> Place {
+    let place = Place::new();
+    let picture = |from: &str, to: &str| {
+        place.copy(
+            &workspace("examples/pictures").join(from),
+            &format!("in/{to}"),
+        );
+    };
+    picture("cat.png", "cat.png");
+    picture("rocket.jpg", "rocket.jpg");
+    picture("coffee.webp", "<b onclick='a()'>&amp;.webp");
+    let hostile = HOSTILE.replace('"', "\"\"");
+    place.write(
+        "in/prompts.csv",
+        format!(
+            "imgId,prompt\ncat,a cat on a mat\nrocket,a rocket\n<b onclick='a()'>&amp;,\"{hostile}\"\n"
+        ),
+    );
+    let preset = format!(
+        r#"
+        name = "<i>tiny</i>"
+        encoder = "{encoder}"
+        [[member]]
+        name = "first"
+        kind = "captioner"
+        model = "{captioner}"
+        weight = 1.0
+        [[member]]
+        name = "second"
+        kind = "captioner"
+        model = "{captioner}"
+        suffix = ", a painting"
+        weight = 0.0
+        [calibration]
+        feature = "text"
+        points = [[0.0, 0.25]]
+        "#,
+        encoder = model("tiny-sbert"),
+        captioner = model("tiny-blip"),
+    );
+    place.write("tiny.toml", preset);
+    place
+}
+
+const EVAL: [&str; 8] = [
+    "eval",
+    "in",
+    "--truth",
+    "in/prompts.csv",
+    "--preset",
+    "tiny.toml",
+    "--quiet",
+    "--offline",
+];
+
+fn evaluate(place: &Place, more: &[&str]) -> Value {
+    json(
+        place
+            .run(&[&EVAL[..], &["--format", "json"], more].concat())
+            .output(),
+    )
+}
+
+fn numbers(row: &Value) -> Vec<f64> {
+    row.as_array()
+        .unwrap()
+        .iter()
+        .map(|value| value.as_f64().unwrap())
+        .collect()
+}
+
+fn cosine(left: &[f64], right: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(left, right) / (dot(left, left) * dot(right, right)).sqrt()
+}
+
+fn near(found: &Value, expected: f64) {
+    assert!(
+        (found.as_f64().unwrap() - expected).abs() < 1e-6,
+        "{found} {expected}"
+    );
+}
+
+#[test]
+fn scores_are_those_of_the_predictions_and_the_embedded_truth() {
+    let place = place();
+    let found = evaluate(&place, &[]);
+    assert_eq!(
+        keys(&found),
+        [
+            "baselines",
+            "expected_score",
+            "failed",
+            "from_metadata",
+            "mean_cosine",
+            "members",
+            "n",
+            "per_image",
+            "preset",
+            "prompts",
+            "receipt",
+            "text_mean_cosine",
+            "without_picture",
+            "without_truth"
+        ]
+    );
+    let common = ["--quiet", "--offline", "--format", "jsonl"];
+    let run = |arguments: &[&str]| json_lines(place.run(&[arguments, &common].concat()).output());
+    let pictures = [
+        "in/<b onclick='a()'>&amp;.webp",
+        "in/cat.png",
+        "in/rocket.jpg",
+    ];
+    let options = ["--preset", "tiny.toml", "--no-metadata"];
+    let predicted = run(&[&["predict"], &pictures[..], &options].concat());
+    let encoder = model("tiny-sbert");
+    let truth = [HOSTILE, "a cat on a mat", "a rocket"];
+    let truth = run(&[&["embed", "text"], &truth[..], &["--model", &encoder]].concat());
+    let images = found["per_image"].as_array().unwrap();
+    assert_eq!(images.len(), 3);
+    let (mut sum, mut members) = (0.0, [0.0; 2]);
+    for ((image, record), truth) in images.iter().zip(&predicted).zip(&truth) {
+        assert_eq!(image["path"], record["path"]);
+        assert_eq!(image["prompt"], record["prompt"]);
+        assert_eq!(image["true_prompt"], truth["text"]);
+        let truth = numbers(&truth["embedding"]);
+        let expected = cosine(&numbers(&record["embedding"]), &truth);
+        near(&image["cosine"], expected);
+        near(&image["expected_score"], 0.25);
+        sum += expected;
+        for (member, sum) in members.iter_mut().enumerate() {
+            let row = numbers(&record["members"][member]["embedding"]);
+            *sum += cosine(&row, &truth);
+        }
+    }
+    near(&found["mean_cosine"], sum / 3.0);
+    near(&found["members"][0]["mean_cosine"], members[0] / 3.0);
+    near(&found["members"][1]["mean_cosine"], members[1] / 3.0);
+
+    // The constant prompt's score is what its own embedding gives.
+    let constant = &found["baselines"]["constant_prompt"];
+    assert_eq!(constant["list_prompts"], 1632);
+    let prompt = constant["prompt"].as_str().unwrap();
+    let row = numbers(&run(&["embed", "text", prompt, "--model", &encoder])[0]["embedding"]);
+    let scores = truth
+        .iter()
+        .map(|truth| cosine(&row, &numbers(&truth["embedding"])));
+    near(&constant["mean_cosine"], scores.sum::<f64>() / 3.0);
+    assert!(found["baselines"]["mean_embedding"]["mean_cosine"].is_f64());
+    let text = place.run(&EVAL);
+    for part in [
+        "constant prompt",
+        "3 pictures of 3 prompts",
+        "expected was 0.2500",
+    ] {
+        assert!(text.output().contains(part), "{text:?}");
+    }
+}
+
+fn all<'a>(page: &'a Html, selector: &str) -> Vec<scraper::ElementRef<'a>> {
+    page.select(&Selector::parse(selector).unwrap()).collect()
+}
+
+#[test]
+fn the_report_is_one_page_that_shows_what_others_wrote_as_text() {
+    let place = place();
+    evaluate(&place, &["--report", "report.html"]);
+    let html = place.read("report.html");
+    let page = Html::parse_document(&html);
+    assert!(page.errors.is_empty(), "{:?}", page.errors);
+    for forbidden in [
+        "script",
+        "link",
+        "iframe",
+        "object",
+        "b",
+        "i",
+        "[style]",
+        "[onclick]",
+        "[onerror]",
+        "a",
+    ] {
+        assert!(all(&page, forbidden).is_empty(), "{forbidden}");
+    }
+    // Whatever is loaded is in the page.
+    for element in all(&page, "[src], [href], [srcset], [action]") {
+        let source = element.value().attr("src").unwrap_or_default();
+        assert!(
+            source.starts_with("data:image/jpeg;base64,"),
+            "{}",
+            element.html()
+        );
+    }
+    let policy = all(&page, "meta[http-equiv=Content-Security-Policy]");
+    let policy = policy[0].value().attr("content").unwrap();
+    assert!(policy.starts_with("default-src 'none'; img-src data:; style-src 'sha256-"));
+    assert!(!html.contains("url(") && !html.contains("@import"));
+
+    let text: String = page.root_element().text().collect();
+    for shown in [
+        HOSTILE,
+        "<i>tiny</i>",
+        "<b onclick='a()'>&amp;.webp",
+        "a cat on a mat",
+    ] {
+        assert!(text.contains(shown), "{shown}");
+    }
+    let images = all(&page, "img");
+    assert_eq!(images.len(), 3);
+    let alt = |image: &scraper::ElementRef| image.value().attr("alt").unwrap().to_owned();
+    assert!(images.iter().any(|image| alt(image).contains(HOSTILE)));
+    assert!(
+        all(&page, "th")
+            .iter()
+            .all(|cell| cell.value().attr("scope").is_some())
+    );
+    assert_eq!(all(&page, "h1").len(), 1);
+    assert_eq!(all(&page, "svg.histogram[role=img][aria-label]").len(), 1);
+    // Members, the prediction, its text and both baselines; every model with its digest.
+    assert_eq!(all(&page, ".members tbody tr").len(), 6);
+    let models: Vec<String> = all(&page, ".models td.code:last-child")
+        .iter()
+        .map(|cell| cell.text().collect())
+        .collect();
+    assert_eq!(models.len(), 2);
+    assert!(models.iter().all(|digest| digest.len() == 64));
+
+    // The same page again, but for nothing.
+    evaluate(&place, &["--report", "again.html", "--batch-size", "1"]);
+    assert_eq!(place.read("again.html"), html);
+}
+
+#[test]
+fn what_has_no_partner_is_counted_and_what_fails_is_named() {
+    let place = place();
+    place.write("in/stray.png", "");
+    place.write("in/broken.png", "no picture");
+    let truth = place.read("in/prompts.csv") + "broken,a vase\ngone,a ghost\n";
+    place.write("in/prompts.csv", truth);
+    let run = place.run(&[&EVAL[..], &["--format", "json", "--report", "r.html"]].concat());
+    let (stdout, stderr) = run.failures();
+    assert_eq!(stderr.len(), 1, "{stderr:?}");
+    assert!(stderr[0].contains("broken.png"), "{stderr:?}");
+    let found = json(stdout);
+    assert_eq!(found["n"], 3);
+    assert_eq!(found["without_truth"], serde_json::json!(["in/stray.png"]));
+    assert_eq!(found["without_picture"], serde_json::json!(["gone"]));
+    assert_eq!(found["failed"][0]["path"], "in/broken.png");
+    let page = Html::parse_document(&place.read("r.html"));
+    assert_eq!(all(&page, ".notes details").len(), 3);
+
+    let loud: Vec<&str> = EVAL.into_iter().filter(|flag| *flag != "--quiet").collect();
+    let run = place.run(&loud);
+    let (stdout, stderr) = run.failures();
+    for part in [
+        "1 pictures failed",
+        "1 files are not in the truth",
+        "1 images of the truth",
+    ] {
+        assert!(stdout.contains(part), "{stdout}");
+    }
+    assert!(
+        stderr.iter().any(|line| line.contains("stray.png")),
+        "{stderr:?}"
+    );
+    assert!(
+        stderr.iter().any(|line| line.contains("gone")),
+        "{stderr:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused_and_leaves_no_report() {
+    let place = place();
+    place.write("other.csv", "imgId,prompt\nghost,a ghost\n");
+    place.copy(&workspace("examples/pictures/cat.png"), "twice/cat.png");
+    let rest = [
+        "--preset",
+        "tiny.toml",
+        "--offline",
+        "--quiet",
+        "--report",
+        "r.html",
+    ];
+    let cases: [(&[&str], &str); 3] = [
+        (&["in", "--truth", "other.csv"], "none of the pictures"),
+        (
+            &["in", "twice", "--truth", "in/prompts.csv"],
+            "the same id `cat`",
+        ),
+        (&["in", "--truth", "gone.csv"], "gone.csv"),
+    ];
+    for (arguments, expected) in cases {
+        let run = place.run(&[&["eval"], arguments, &rest].concat());
+        assert!(run.refusal().contains(expected), "{run:?}");
+    }
+    assert!(!place.names().contains(&"r.html".to_owned()));
+}
+
+#[test]
+fn a_prompt_in_the_file_is_taken_only_where_that_is_asked_for() {
+    let place = place();
+    let carries = "crates/unprompt-metadata/tests/fixtures/a1111-text.png";
+    place.copy(&workspace(carries), "in/cat.png");
+    let found = evaluate(&place, &[]);
+    assert_eq!(found["from_metadata"], 0);
+    let sources = |found: &Value| -> Vec<Value> {
+        let images = found["per_image"].as_array().unwrap();
+        images.iter().map(|image| image["source"].clone()).collect()
+    };
+    assert_eq!(sources(&found), ["predicted"; 3]);
+    assert_eq!(
+        evaluate(&place, &["--metadata", "--no-metadata"])["from_metadata"],
+        0
+    );
+
+    let read = evaluate(&place, &["--metadata", "--report", "r.html"]);
+    assert_eq!(read["from_metadata"], 1);
+    assert_eq!(sources(&read), ["predicted", "metadata", "predicted"]);
+    // Members looked at the other two only.
+    assert_eq!(read["members"][0]["n"], 2);
+    assert!(place.read("r.html").contains("Read from the file"));
+}
