@@ -178,12 +178,14 @@ mod tests {
         assert_eq!(weights, [0.25, 0.0, 0.75]);
         assert_eq!(preset.calibration, blend.calibration);
         let before = Preset::text("lite").unwrap();
+        // What is said of the old calibration goes with it.
+        let (before, _) = before.split_once("# Fitted by").unwrap();
         let comments = |text: &str| -> Vec<String> {
             let comments = text.lines().filter(|line| line.starts_with('#'));
             comments.map(String::from).collect()
         };
-        assert!(comments(&before).len() > 4);
-        assert_eq!(comments(&text), comments(&before));
+        assert!(comments(before).len() > 4);
+        assert_eq!(comments(&text), comments(before));
         assert!(text.contains("query = \"conse\""));
         // Once more: the same.
         let folder = tempfile::tempdir().unwrap();

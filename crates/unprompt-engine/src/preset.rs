@@ -185,13 +185,14 @@ mod tests {
                 .to_string();
             assert!(message.contains(expected), "{to}: {message}");
         }
+        let (uncalibrated, _) = lite.split_once("[calibration]").unwrap();
         for (calibration, expected) in [
             ("feature = 'text'\npoints = []", "calibration: 0 points"),
             ("feature = 'text'\npoints = [[0.1]]", "points"),
             ("feature = 'mood'\npoints = [[0, 0.1]]", "mood"),
             ("feature = 'agreement'\npoints = [[0, 0.1]]", "two members"),
         ] {
-            std::fs::write(&path, format!("{lite}\n[calibration]\n{calibration}")).unwrap();
+            std::fs::write(&path, format!("{uncalibrated}[calibration]\n{calibration}")).unwrap();
             let message = Preset::load(path.to_str().unwrap())
                 .unwrap_err()
                 .to_string();

@@ -6,9 +6,9 @@
 //! Invariant: this crate reads no file, knows no model and no tensor name.
 //!
 //! Invariant: every output element of a product is one chain of fused multiply-adds in the order of
-//! the inner dimension, or with int8 weights one exact integer, whatever the instruction set, the
-//! batch, the position in it and the number of threads. The same input therefore gives the same bits
-//! alone, in a batch and on any machine.
+//! the inner dimension, or with int8 weights one such chain over exact integers, whatever the
+//! instruction set, the batch, the position in it and the number of threads. The same input therefore
+//! gives the same bits alone, in a batch and on any machine.
 //!
 //! Invariant: what needs `unsafe` is in `quantised/kernel.rs`, which calls the byte instructions
 //! that it has found on the machine, in `prefetch.rs`, a hint, and in `output.rs`, which counts what
@@ -37,7 +37,7 @@ mod row_softmax;
 
 /// The revision of the arithmetic: raised by each change after which a layer gives other bits, so
 /// that what an older version computed and kept is computed anew.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;
 
 pub use activation::Activation;
 pub use attention::{Mask, self_attention};

@@ -24,9 +24,10 @@ pub struct Linear {
 pub enum Precision {
     /// Single precision: the reference.
     F32,
-    /// Eight bits with one scale for each output. On the fly each row of the input becomes eight
-    /// bits too, with a scale and a zero point of its own; sums are exact integers, so that results
-    /// are again the same bits in any batch and on any machine. On the CPU only.
+    /// Eight bits, with a scale for every 32 consecutive inputs of an output. On the fly each row of
+    /// the input becomes eight bits too, with a scale and a zero point for the same 32 values; their
+    /// sums are exact integers, which are added up in one order, so that results are again the same
+    /// bits in any batch and on any machine. On the CPU only.
     Int8,
 }
 

@@ -1,14 +1,11 @@
 //! Sums of products of unsigned and signed bytes, by the best instructions that the machine has.
 #![allow(unsafe_code)]
 
-use super::TILE_ROWS;
-use crate::panels::PANEL;
+use super::{GROUP, Range, TileGroups, WeightGroup};
+use crate::{matmul::Product, panels::PANEL};
 use pulp::{Arch, Simd, WithSimd};
 
-/// One tile's sums: rows by output features.
-pub(super) type Sums = [[i32; PANEL]; TILE_ROWS];
-
-/// A way to compute the sums. All give the same integers.
+/// A way to compute the sums. All give the same integers, and the same bits of what they become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kernel(Instructions);
 
@@ -40,10 +37,10 @@ impl Kernel {
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
                 all.push(Self(Instructions::Avx512Vnni));
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
-                all.push(Self(Instructions::AvxVnni));
-            }
-            if is_x86_feature_detected!("avx2") {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                if is_x86_feature_detected!("avxvnni") {
+                    all.push(Self(Instructions::AvxVnni));
+                }
                 all.push(Self(Instructions::Avx2));
             }
         }
@@ -53,7 +50,7 @@ impl Kernel {
 
     /// Consecutive inner values that lie side by side: in a word of x, and for each output of a
     /// panel.
-    pub(super) fn group(self) -> usize {
+    pub(super) fn word(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512Vnni | Instructions::AvxVnni => 4,
@@ -61,34 +58,27 @@ impl Kernel {
         }
     }
 
-    /// The sums of one tile, (words, rows), with one panel, (words, PANEL * group). `rows` is one
-    /// of [`super::tile_rows`].
-    pub(super) fn multiply(self, x: &[u32], rows: usize, panel: &[i8], sums: &mut Sums) {
+    /// The product of one tile with one panel. The tile's rows are one of [`super::tile_rows`].
+    pub(super) fn multiply(self, x: TileGroups<'_>, panel: &[WeightGroup], product: &mut Product) {
         match self.0 {
             // SAFETY: this variant is made only by `all`, after it found the features.
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512Vnni => unsafe { x86::avx512_vnni(x, rows, panel, sums) },
+            Instructions::Avx512Vnni => unsafe { x86::avx512_vnni(x, panel, product) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Instructions::AvxVnni => unsafe { x86::avx_vnni(x, rows, panel, sums) },
+            Instructions::AvxVnni => unsafe { x86::avx_vnni(x, panel, product) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { x86::avx2(x, rows, panel, sums) },
-            Instructions::Portable => Arch::new().dispatch(Portable {
-                x,
-                rows,
-                panel,
-                sums,
-            }),
+            Instructions::Avx2 => unsafe { x86::avx2(x, panel, product) },
+            Instructions::Portable => Arch::new().dispatch(Portable { x, panel, product }),
         }
     }
 }
 
 struct Portable<'a> {
-    x: &'a [u32],
-    rows: usize,
-    panel: &'a [i8],
-    sums: &'a mut Sums,
+    x: TileGroups<'a>,
+    panel: &'a [WeightGroup],
+    product: &'a mut Product,
 }
 
 impl WithSimd for Portable<'_> {
@@ -96,13 +86,27 @@ impl WithSimd for Portable<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (r, sums) in self.sums.iter_mut().take(self.rows).enumerate() {
-            *sums = [0; PANEL];
-            let words = self.x.iter().skip(r).step_by(self.rows);
-            for (word, weights) in words.zip(self.panel.as_chunks::<{ 2 * PANEL }>().0) {
-                let (low, high) = ((word & 0xffff) as i32, (word >> 16) as i32);
-                for (sum, [first, second]) in sums.iter_mut().zip(weights.as_chunks().0) {
-                    *sum += low * i32::from(*first) + high * i32::from(*second);
+        let TileGroups {
+            words,
+            ranges,
+            rows,
+        } = self.x;
+        let (words, _) = words.as_chunks::<{ GROUP / 2 }>();
+        for (r, product) in self.product.iter_mut().take(rows).enumerate() {
+            *product = [0.0; PANEL];
+            let row = words[r..].iter().zip(&ranges[r..]).step_by(rows);
+            for ((words, range), weights) in row.zip(self.panel) {
+                let mut sums = [0; PANEL];
+                let (weight_words, _) = weights.words.as_chunks::<{ 2 * PANEL }>();
+                for (word, weights) in words.iter().zip(weight_words) {
+                    let (low, high) = ((word & 0xffff) as i32, (word >> 16) as i32);
+                    for (sum, [first, second]) in sums.iter_mut().zip(weights.as_chunks().0) {
+                        *sum += low * i32::from(*first) + high * i32::from(*second);
+                    }
+                }
+                for (c, product) in product.iter_mut().enumerate() {
+                    let sum = (-range.zero).mul_add(weights.sums[c], sums[c] as f32);
+                    *product = (sum * weights.scales[c]).mul_add(range.scale, *product);
                 }
             }
         }
@@ -111,34 +115,52 @@ impl WithSimd for Portable<'_> {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{PANEL, Sums};
+    use super::{GROUP, PANEL, Product, Range, TileGroups, WeightGroup};
     use pulp::bytemuck::cast;
     use std::arch::x86_64::*;
 
-    /// The kernel's loop: the tile's `$rows` rows, `$at_once` of them by `$vectors` vectors of
-    /// `$lanes` sums at a time. `$load` takes one vector's weights, `$step` adds to its sums.
+    /// The kernel's loop: the tile's `$rows` rows, `$at_once` of them by two vectors of `$lanes`
+    /// sums at a time. The product waits in memory while a group is summed: the registers are for
+    /// the integers, and there is time to load and to store beside the products.
     macro_rules! tile {
-        ($x:ident, $panel:ident, $sums:ident, $group:literal, $lanes:literal, $zero:expr, $splat:expr, $load:expr, $step:expr, $rows:literal, $at_once:literal) => {{
-            const BYTES: usize = $lanes * $group;
-            let (x, _) = $x.as_chunks::<$rows>();
-            let (panel, _) = $panel.as_chunks::<{ PANEL * $group }>();
-            for first in (0..$rows).step_by($at_once) {
-                for column in (0..PANEL).step_by(2 * $lanes) {
-                    let mut sums = [[$zero; 2]; $at_once];
-                    for (x, weights) in x.iter().zip(panel) {
-                        let (weights, _) = weights[column * $group..].as_chunks::<BYTES>();
-                        let weights = [$load(weights[0]), $load(weights[1])];
-                        for r in 0..$at_once {
-                            let x = $splat(x[first + r] as i32);
-                            sums[r][0] = $step(sums[r][0], x, weights[0]);
-                            sums[r][1] = $step(sums[r][1], x, weights[1]);
+        ($x:ident, $panel:ident, $product:ident, $instructions:ident, $rows:literal, $at_once:literal) => {{
+            const LANES: usize = $instructions::LANES;
+            const WORD: usize = $instructions::WORD;
+            let (words, _) = $x.words.as_chunks::<{ GROUP / WORD }>();
+            let (words, _) = words.as_chunks::<$rows>();
+            let (ranges, _) = $x.ranges.as_chunks::<$rows>();
+            $product[..$rows].fill([0.0; PANEL]);
+            for ((words, ranges), weights) in words.iter().zip(ranges).zip($panel) {
+                let (weight_sums, _) = weights.sums.as_chunks::<LANES>();
+                let (scales, _) = weights.scales.as_chunks::<LANES>();
+                let (weight_words, _) = weights.words.as_chunks::<{ LANES * WORD }>();
+                let (weight_words, _) = weight_words.as_chunks::<{ PANEL / LANES }>();
+                for first in (0..$rows).step_by($at_once) {
+                    for vector in (0..PANEL / LANES).step_by(2) {
+                        let mut sums = [[$instructions::zero(); 2]; $at_once];
+                        for (w, weights) in weight_words.iter().enumerate() {
+                            let weights = [
+                                $instructions::load(weights[vector]),
+                                $instructions::load(weights[vector + 1]),
+                            ];
+                            for r in 0..$at_once {
+                                let x = $instructions::splat(words[first + r][w]);
+                                sums[r][0] = $instructions::step(sums[r][0], x, weights[0]);
+                                sums[r][1] = $instructions::step(sums[r][1], x, weights[1]);
+                            }
                         }
-                    }
-                    for (r, sums) in sums.into_iter().enumerate() {
-                        for (v, sums) in sums.into_iter().enumerate() {
-                            let start = column + v * $lanes;
-                            let sums: [i32; $lanes] = cast(sums);
-                            $sums[first + r][start..start + $lanes].copy_from_slice(&sums);
+                        for r in 0..$at_once {
+                            let (product, _) = $product[first + r].as_chunks_mut::<LANES>();
+                            for v in 0..2 {
+                                let place = vector + v;
+                                let weights = (cast(weight_sums[place]), cast(scales[place]));
+                                product[place] = cast($instructions::add(
+                                    cast(product[place]),
+                                    sums[r][v],
+                                    weights,
+                                    ranges[first + r],
+                                ));
+                            }
                         }
                     }
                 }
@@ -146,26 +168,161 @@ mod x86 {
         }};
     }
 
+    /// AVX-512 with VNNI.
+    mod sixteen {
+        use super::*;
+
+        pub(super) const LANES: usize = 16;
+        pub(super) const WORD: usize = 4;
+
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        pub(super) fn zero() -> __m512i {
+            _mm512_setzero_si512()
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        pub(super) fn load(weights: [i8; LANES * WORD]) -> __m512i {
+            cast(weights)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        pub(super) fn splat(word: u32) -> __m512i {
+            _mm512_set1_epi32(word as i32)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        pub(super) fn step(sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
+            _mm512_dpbusd_epi32(sum, x, weights)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        pub(super) fn add(
+            product: __m512,
+            sum: __m512i,
+            (weight_sum, scale): (__m512, __m512),
+            range: Range,
+        ) -> __m512 {
+            let zero = _mm512_set1_ps(range.zero);
+            let sum = _mm512_fnmadd_ps(zero, weight_sum, _mm512_cvtepi32_ps(sum));
+            _mm512_fmadd_ps(
+                _mm512_mul_ps(sum, scale),
+                _mm512_set1_ps(range.scale),
+                product,
+            )
+        }
+    }
+
+    /// AVX2 with VNNI.
+    mod eight {
+        use super::*;
+
+        pub(super) const LANES: usize = 8;
+        pub(super) const WORD: usize = 4;
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,avxvnni")]
+        pub(super) fn zero() -> __m256i {
+            _mm256_setzero_si256()
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,avxvnni")]
+        pub(super) fn load(weights: [i8; LANES * WORD]) -> __m256i {
+            cast(weights)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,avxvnni")]
+        pub(super) fn splat(word: u32) -> __m256i {
+            _mm256_set1_epi32(word as i32)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,avxvnni")]
+        pub(super) fn step(sum: __m256i, x: __m256i, weights: __m256i) -> __m256i {
+            _mm256_dpbusd_avx_epi32(sum, x, weights)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma,avxvnni")]
+        pub(super) fn add(
+            product: __m256,
+            sum: __m256i,
+            (weight_sum, scale): (__m256, __m256),
+            range: Range,
+        ) -> __m256 {
+            let zero = _mm256_set1_ps(range.zero);
+            let sum = _mm256_fnmadd_ps(zero, weight_sum, _mm256_cvtepi32_ps(sum));
+            _mm256_fmadd_ps(
+                _mm256_mul_ps(sum, scale),
+                _mm256_set1_ps(range.scale),
+                product,
+            )
+        }
+    }
+
+    /// AVX2 with words of 16 bits.
+    mod widened {
+        use super::*;
+
+        pub(super) const LANES: usize = 8;
+        pub(super) const WORD: usize = 2;
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        pub(super) fn zero() -> __m256i {
+            _mm256_setzero_si256()
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        pub(super) fn load(weights: [i8; LANES * WORD]) -> __m256i {
+            _mm256_cvtepi8_epi16(cast::<[i8; 16], __m128i>(weights))
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        pub(super) fn splat(word: u32) -> __m256i {
+            _mm256_set1_epi32(word as i32)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        pub(super) fn step(sum: __m256i, x: __m256i, weights: __m256i) -> __m256i {
+            _mm256_add_epi32(sum, _mm256_madd_epi16(x, weights))
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        pub(super) fn add(
+            product: __m256,
+            sum: __m256i,
+            (weight_sum, scale): (__m256, __m256),
+            range: Range,
+        ) -> __m256 {
+            let zero = _mm256_set1_ps(range.zero);
+            let sum = _mm256_fnmadd_ps(zero, weight_sum, _mm256_cvtepi32_ps(sum));
+            _mm256_fmadd_ps(
+                _mm256_mul_ps(sum, scale),
+                _mm256_set1_ps(range.scale),
+                product,
+            )
+        }
+    }
+
     #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(super) fn avx512_vnni(x: &[u32], rows: usize, panel: &[i8], sums: &mut Sums) {
+    pub(super) fn avx512_vnni(x: TileGroups<'_>, panel: &[WeightGroup], product: &mut Product) {
         macro_rules! rows {
             ($rows:literal) => {
-                tile!(
-                    x,
-                    panel,
-                    sums,
-                    4,
-                    16,
-                    _mm512_setzero_si512(),
-                    _mm512_set1_epi32,
-                    cast::<[i8; 64], __m512i>,
-                    _mm512_dpbusd_epi32,
-                    $rows,
-                    $rows
-                )
+                tile!(x, panel, product, sixteen, $rows, $rows)
             };
         }
-        match rows {
+        match x.rows {
             1 => rows!(1),
             2 => rows!(2),
             4 => rows!(4),
@@ -175,26 +332,14 @@ mod x86 {
         }
     }
 
-    #[target_feature(enable = "avx2,avxvnni")]
-    pub(super) fn avx_vnni(x: &[u32], rows: usize, panel: &[i8], sums: &mut Sums) {
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    pub(super) fn avx_vnni(x: TileGroups<'_>, panel: &[WeightGroup], product: &mut Product) {
         macro_rules! rows {
             ($rows:literal, $at_once:literal) => {
-                tile!(
-                    x,
-                    panel,
-                    sums,
-                    4,
-                    8,
-                    _mm256_setzero_si256(),
-                    _mm256_set1_epi32,
-                    cast::<[i8; 32], __m256i>,
-                    _mm256_dpbusd_avx_epi32,
-                    $rows,
-                    $at_once
-                )
+                tile!(x, panel, product, eight, $rows, $at_once)
             };
         }
-        match rows {
+        match x.rows {
             1 => rows!(1, 1),
             2 => rows!(2, 2),
             4 => rows!(4, 4),
@@ -204,29 +349,14 @@ mod x86 {
         }
     }
 
-    #[target_feature(enable = "avx2")]
-    pub(super) fn avx2(x: &[u32], rows: usize, panel: &[i8], sums: &mut Sums) {
-        // Closures inherit the features of the function that they are in.
-        let load = |weights: [i8; 16]| _mm256_cvtepi8_epi16(cast::<[i8; 16], __m128i>(weights));
-        let step = |sum, x, weights| _mm256_add_epi32(sum, _mm256_madd_epi16(x, weights));
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2(x: TileGroups<'_>, panel: &[WeightGroup], product: &mut Product) {
         macro_rules! rows {
             ($rows:literal, $at_once:literal) => {
-                tile!(
-                    x,
-                    panel,
-                    sums,
-                    2,
-                    8,
-                    _mm256_setzero_si256(),
-                    _mm256_set1_epi32,
-                    load,
-                    step,
-                    $rows,
-                    $at_once
-                )
+                tile!(x, panel, product, widened, $rows, $at_once)
             };
         }
-        match rows {
+        match x.rows {
             1 => rows!(1, 1),
             2 => rows!(2, 2),
             4 => rows!(4, 4),

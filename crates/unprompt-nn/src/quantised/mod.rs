@@ -1,28 +1,29 @@
 //! The product with weights of eight bits.
 //!
-//! A weight is `scale * q`, `q` in [-127, 127], with one scale for each output. A row of the input
-//! becomes `scale * (u - zero)`, `u` in [0, 255], with the scale and the zero point that its own
-//! smallest and largest value ask for. `Σ u q` is an exact integer on every instruction set; what
-//! follows it is the same few f32 operations for each output.
+//! Every [`GROUP`] consecutive inner values share a scale. Those of an output's weights are
+//! `scale * q`, `q` in [-127, 127]; those of a row of the input become `scale * (u - zero)`, `u` in
+//! [0, 255], with the scale and the zero point that their own smallest and largest value ask for.
+//! Inside a group `Σ (u - zero) q` is an exact integer; the groups' integers, times their two
+//! scales, are added in one chain of fused multiply-adds. Every instruction set does the same.
 
 mod kernel;
 
 use crate::{
-    matmul::{Cut, Epilogue, Piece, share},
+    matmul::{Cut, Epilogue, Piece, Product, share},
     output::Unwritten,
     panels::PANEL,
     prefetch::prefetch,
 };
 use candle_core::{Result, bail};
-use kernel::{Kernel, Sums};
+use kernel::Kernel;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Rows of `x` in the largest tile.
 const TILE_ROWS: usize = 12;
 
-/// Inputs beyond which `Σ u q` and `zero * Σ q` might leave 32 bits: 255 * 127 * 2^16 < 2^31.
-const MOST_INPUTS: usize = 1 << 16;
+/// Consecutive inner values that share a scale.
+const GROUP: usize = 32;
 
 /// 1.5 * 2^23: added to a value below 2^22 in size, it leaves the value rounded to an integer, ties
 /// to even, in the lowest bits.
@@ -31,14 +32,30 @@ const ROUND: f32 = 12_582_912.0;
 /// A weight of `n` output features by `k` inner values, quantised and packed.
 #[derive(Clone, Debug)]
 pub(crate) struct QuantisedPanels {
-    // (panels, words, PANEL * group): `group` values of an output side by side, zero beyond n and k
-    data: Vec<i8>,
-    // by panel
-    scales: Vec<[f32; PANEL]>,
-    sums: Vec<[i32; PANEL]>,
+    // (panels, groups), zero beyond n and k
+    groups: Vec<WeightGroup>,
     n: usize,
     k: usize,
     kernel: Kernel,
+}
+
+/// A group of inner values of a panel's outputs, where a cache line starts.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct WeightGroup {
+    // (GROUP / word, PANEL, word)
+    words: [i8; PANEL * GROUP],
+    scales: [f32; PANEL],
+    // of the integers of each output
+    sums: [f32; PANEL],
+}
+
+impl WeightGroup {
+    const ZERO: Self = Self {
+        words: [0; PANEL * GROUP],
+        scales: [0.0; PANEL],
+        sums: [0.0; PANEL],
+    };
 }
 
 impl QuantisedPanels {
@@ -48,37 +65,27 @@ impl QuantisedPanels {
     }
 
     fn for_kernel(values: &[f32], n: usize, k: usize, kernel: Kernel) -> Result<Self> {
-        if k > MOST_INPUTS {
-            bail!("linear: {k} inputs where int8 weights allow {MOST_INPUTS}");
-        }
-        let panels = n.div_ceil(PANEL);
-        let (group, words) = (kernel.group(), k.div_ceil(kernel.group()));
-        let mut data = vec![0; panels * words * PANEL * group];
-        let mut scales = vec![[0.0; PANEL]; panels];
-        let mut sums = vec![[0; PANEL]; panels];
+        let (panels, count) = (n.div_ceil(PANEL), k.div_ceil(GROUP));
+        let mut groups = vec![WeightGroup::ZERO; panels * count];
         if k > 0 {
-            data.par_chunks_mut(words * PANEL * group)
-                .zip(&mut scales)
-                .zip(&mut sums)
+            groups
+                .par_chunks_mut(count)
                 .zip(values.par_chunks(PANEL * k))
-                .for_each(|(((data, scales), sums), values)| {
+                .for_each(|(groups, values)| {
                     Arch::new().dispatch(PackWeights {
                         values,
                         k,
-                        group,
-                        data,
-                        scales,
-                        sums,
+                        word: kernel.word(),
+                        groups,
                     });
                 });
         }
-        if scales.as_flattened().iter().any(|scale| !scale.is_finite()) {
+        let mut scales = groups.iter().flat_map(|group| &group.scales);
+        if scales.any(|scale| !scale.is_finite()) {
             bail!("linear: int8 weights need finite values");
         }
         Ok(Self {
-            data,
-            scales,
-            sums,
+            groups,
             n,
             k,
             kernel,
@@ -95,9 +102,9 @@ impl QuantisedPanels {
         self.k
     }
 
-    fn panel(&self, index: usize) -> &[i8] {
-        let length = self.k.div_ceil(self.kernel.group()) * PANEL * self.kernel.group();
-        &self.data[index * length..(index + 1) * length]
+    fn panel(&self, index: usize) -> &[WeightGroup] {
+        let count = self.k.div_ceil(GROUP);
+        &self.groups[index * count..(index + 1) * count]
     }
 }
 
@@ -107,10 +114,8 @@ impl QuantisedPanels {
 struct PackWeights<'a> {
     values: &'a [f32],
     k: usize,
-    group: usize,
-    data: &'a mut [i8],
-    scales: &'a mut [f32; PANEL],
-    sums: &'a mut [i32; PANEL],
+    word: usize,
+    groups: &'a mut [WeightGroup],
 }
 
 impl WithSimd for PackWeights<'_> {
@@ -118,104 +123,168 @@ impl WithSimd for PackWeights<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let group = self.group;
-        let mut row = vec![0i8; self.k.next_multiple_of(group)];
         for (output, values) in self.values.chunks_exact(self.k).enumerate() {
-            let (scale, sum) = quantise_weights(values, &mut row);
-            (self.scales[output], self.sums[output]) = (scale, sum);
-            for (word, values) in row.chunks_exact(group).enumerate() {
-                let target = (word * PANEL + output) * group;
-                self.data[target..target + group].copy_from_slice(values);
+            for (group, values) in self.groups.iter_mut().zip(values.chunks(GROUP)) {
+                let (scale, quantised) = quantise_weights(&whole_group(values));
+                let sum: i32 = quantised.iter().map(|q| i32::from(*q)).sum();
+                group.scales[output] = scale;
+                group.sums[output] = sum as f32;
+                let targets = group.words.chunks_exact_mut(PANEL * self.word);
+                for (target, values) in targets.zip(quantised.chunks_exact(self.word)) {
+                    target[output * self.word..][..self.word].copy_from_slice(values);
+                }
             }
         }
     }
 }
 
-/// One output's weights: their scale and the sum of the integers.
+/// With zeros beyond them.
 #[inline(always)]
-fn quantise_weights(values: &[f32], row: &mut [i8]) -> (f32, i32) {
-    let (low, high, not_finite) = range(values);
-    let scale = high.max(-low) / 127.0 + not_finite;
-    let factor = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    // A scale so small that its inverse is infinite: the weights are as good as zero.
-    let factor = if factor.is_finite() { factor } else { 0.0 };
-    let mut sum = 0;
-    for (target, value) in row.iter_mut().zip(values) {
-        let bits = ((value * factor).clamp(-127.0, 127.0) + ROUND).to_bits();
-        *target = bits as i8;
-        sum += i32::from(bits as i8);
+fn whole_group(values: &[f32]) -> [f32; GROUP] {
+    match values.first_chunk() {
+        Some(values) => *values,
+        None => {
+            let mut group = [0.0; GROUP];
+            group[..values.len()].copy_from_slice(values);
+            group
+        }
     }
-    (scale, sum)
+}
+
+/// One output's weights: their scale, NaN if not all are finite, and the integers.
+#[inline(always)]
+fn quantise_weights(values: &[f32; GROUP]) -> (f32, [i8; GROUP]) {
+    let (low, high, not_finite) = range(values);
+    let scale = high.max(-low) / 127.0;
+    let factor = inverse(scale);
+    let integers = values.map(|value| {
+        let value = (value * factor).clamp(-127.0, 127.0);
+        (value + ROUND).to_bits() as i8
+    });
+    (scale + not_finite, integers)
+}
+
+/// One row's inputs.
+#[inline(always)]
+fn quantise_inputs(values: &[f32; GROUP]) -> (Range, [u8; GROUP]) {
+    let (low, high, not_finite) = range(values);
+    let scale = (high - low) / 255.0;
+    let factor = inverse(scale);
+    let zero = ((-low * factor).clamp(0.0, 255.0) + ROUND) - ROUND;
+    let bytes = values.map(|value| {
+        let value = value.mul_add(factor, zero).clamp(0.0, 255.0);
+        (value + ROUND).to_bits() as u8
+    });
+    let scale = scale + not_finite;
+    (Range { scale, zero }, bytes)
+}
+
+/// Zero for a scale so small that its inverse is infinite: the values are as good as zero.
+#[inline(always)]
+fn inverse(scale: f32) -> f32 {
+    let inverse = 1.0 / scale;
+    if inverse.is_finite() { inverse } else { 0.0 }
 }
 
 /// The smallest and the largest value, 0 among them, and 0 if all are finite, else NaN.
 #[inline(always)]
-fn range(values: &[f32]) -> (f32, f32, f32) {
-    const CHAINS: usize = 64;
-    let (mut low, mut high, mut rest) = ([0.0f32; CHAINS], [0.0f32; CHAINS], [0.0f32; CHAINS]);
-    let (chunks, left) = values.as_chunks::<CHAINS>();
-    let mut last = [0.0; CHAINS];
-    last[..left.len()].copy_from_slice(left);
-    for chunk in chunks.iter().chain([&last]) {
-        for i in 0..CHAINS {
-            let value = chunk[i];
-            low[i] = if value < low[i] { value } else { low[i] };
-            high[i] = if value > high[i] { value } else { high[i] };
-            rest[i] += value * 0.0;
-        }
+fn range(values: &[f32; GROUP]) -> (f32, f32, f32) {
+    // By halves: whole vectors as long as there are some.
+    let (mut low, mut high, mut rest) = ([0.0f32; GROUP], [0.0f32; GROUP], [0.0f32; GROUP]);
+    for i in 0..GROUP {
+        low[i] = if values[i] < 0.0 { values[i] } else { 0.0 };
+        high[i] = if values[i] > 0.0 { values[i] } else { 0.0 };
+        rest[i] = values[i] * 0.0;
     }
-    (
-        low.into_iter().fold(0.0, f32::min),
-        high.into_iter().fold(0.0, f32::max),
-        rest.into_iter().sum(),
-    )
+    let mut half = GROUP / 2;
+    while half > 0 {
+        for i in 0..half {
+            low[i] = if low[i + half] < low[i] {
+                low[i + half]
+            } else {
+                low[i]
+            };
+            high[i] = if high[i + half] > high[i] {
+                high[i + half]
+            } else {
+                high[i]
+            };
+            rest[i] += rest[i + half];
+        }
+        half /= 2;
+    }
+    (low[0], high[0], rest[0])
 }
 
 /// The left-hand side: tiles of rows, quantised.
 struct QuantisedTiles {
-    // tile by tile: (words, rows), `group` values in each
-    data: Vec<u32>,
-    rows: Vec<Row>,
-    words: usize,
+    // tile by tile: (groups, rows, GROUP / word)
+    words: Vec<u32>,
+    // tile by tile: (groups, rows)
+    ranges: Vec<Range>,
+    m: usize,
+    k: usize,
+    word: usize,
 }
 
-/// `x = scale * (u - zero)`.
+/// What a group of a row's bytes stands for: `x = scale * (u - zero)`.
 #[derive(Clone, Copy, Default)]
-struct Row {
+struct Range {
     scale: f32,
-    zero: i32,
+    // an integer
+    zero: f32,
+}
+
+/// One tile of them.
+#[derive(Clone, Copy)]
+struct TileGroups<'a> {
+    words: &'a [u32],
+    ranges: &'a [Range],
+    rows: usize,
 }
 
 impl QuantisedTiles {
-    fn new(x: &[f32], m: usize, k: usize, kernel: Kernel) -> Self {
-        let words = k.div_ceil(kernel.group());
+    fn new(x: &[f32], m: usize, weight: &QuantisedPanels) -> Self {
+        let (k, word) = (weight.k, weight.kernel.word());
+        let groups = k.div_ceil(GROUP);
         let full = m / TILE_ROWS * TILE_ROWS;
-        let mut data = vec![0; (full + tile_rows(m - full)) * words];
-        let mut rows = vec![Row::default(); m];
-        data.par_chunks_mut(TILE_ROWS * words)
-            .zip(rows.par_chunks_mut(TILE_ROWS))
+        let rows = full + tile_rows(m - full);
+        let mut words = vec![0; rows * groups * GROUP / word];
+        let mut ranges = vec![Range::default(); rows * groups];
+        words
+            .par_chunks_mut(TILE_ROWS * groups * GROUP / word)
+            .zip(ranges.par_chunks_mut(TILE_ROWS * groups))
             .zip(x.par_chunks(TILE_ROWS * k))
             .with_min_len(4)
-            .for_each(|((data, rows), x)| {
+            .for_each(|((words, ranges), x)| {
                 Arch::new().dispatch(PackRows {
                     x,
                     k,
-                    group: kernel.group(),
-                    data,
-                    rows,
+                    word,
+                    words,
+                    ranges,
                 });
             });
-        Self { data, rows, words }
+        Self {
+            words,
+            ranges,
+            m,
+            k,
+            word,
+        }
     }
 
-    fn tile(&self, index: usize) -> (&[u32], &[Row]) {
-        let rows = &self.rows[index * TILE_ROWS..];
-        let rows = &rows[..rows.len().min(TILE_ROWS)];
-        let start = index * TILE_ROWS * self.words;
-        (
-            &self.data[start..start + tile_rows(rows.len()) * self.words],
+    fn tile(&self, index: usize) -> TileGroups<'_> {
+        let groups = self.k.div_ceil(GROUP);
+        let first = index * TILE_ROWS;
+        let rows = tile_rows(self.m - first);
+        let groups = first * groups..(first + rows) * groups;
+        let words = GROUP / self.word;
+        TileGroups {
+            words: &self.words[groups.start * words..groups.end * words],
+            ranges: &self.ranges[groups],
             rows,
-        )
+        }
     }
 }
 
@@ -223,9 +292,9 @@ impl QuantisedTiles {
 struct PackRows<'a> {
     x: &'a [f32],
     k: usize,
-    group: usize,
-    data: &'a mut [u32],
-    rows: &'a mut [Row],
+    word: usize,
+    words: &'a mut [u32],
+    ranges: &'a mut [Range],
 }
 
 impl WithSimd for PackRows<'_> {
@@ -233,24 +302,21 @@ impl WithSimd for PackRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let words = self.k.div_ceil(self.group);
-        let mut bytes = vec![0u8; words * self.group];
-        let width = self.data.len() / words;
-        for (r, (row, x)) in self
-            .rows
-            .iter_mut()
-            .zip(self.x.chunks_exact(self.k))
-            .enumerate()
-        {
-            *row = quantise_row(x, &mut bytes);
-            let targets = self.data[r..].iter_mut().step_by(width);
-            if self.group == 4 {
-                for (target, bytes) in targets.zip(bytes.as_chunks::<4>().0) {
-                    *target = u32::from_le_bytes(*bytes);
-                }
-            } else {
-                for (target, [low, high]) in targets.zip(bytes.as_chunks::<2>().0) {
-                    *target = u32::from(*low) | u32::from(*high) << 16;
+        let rows = self.ranges.len() / self.k.div_ceil(GROUP);
+        for (r, x) in self.x.chunks_exact(self.k).enumerate() {
+            let words = self.words.chunks_exact_mut(GROUP / self.word);
+            let targets = words.zip(self.ranges.iter_mut()).skip(r).step_by(rows);
+            for ((words, target), values) in targets.zip(x.chunks(GROUP)) {
+                let (range, bytes) = quantise_inputs(&whole_group(values));
+                *target = range;
+                if self.word == 4 {
+                    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                        *word = u32::from_le_bytes(*bytes);
+                    }
+                } else {
+                    for (word, [low, high]) in words.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                        *word = u32::from(*low) | u32::from(*high) << 16;
+                    }
                 }
             }
         }
@@ -265,23 +331,6 @@ fn tile_rows(left: usize) -> usize {
         .unwrap_or(TILE_ROWS)
 }
 
-#[inline(always)]
-fn quantise_row(x: &[f32], bytes: &mut [u8]) -> Row {
-    let (low, high, not_finite) = range(x);
-    let scale = (high - low) / 255.0;
-    let factor = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    let factor = if factor.is_finite() { factor } else { 0.0 };
-    let zero = (-low * factor).round_ties_even().clamp(0.0, 255.0);
-    for (byte, x) in bytes.iter_mut().zip(x) {
-        let value = x.mul_add(factor, zero).clamp(0.0, 255.0);
-        *byte = (value + ROUND).to_bits() as u8;
-    }
-    Row {
-        scale: scale + not_finite,
-        zero: zero as i32,
-    }
-}
-
 /// `out = x · Wᵀ` as [`crate::matmul::multiply`], in integers.
 pub(crate) fn multiply(
     x: &[f32],
@@ -293,7 +342,7 @@ pub(crate) fn multiply(
     if out.len() == 0 || weight.k == 0 {
         return;
     }
-    let tiles = QuantisedTiles::new(x, m, weight.k, weight.kernel);
+    let tiles = QuantisedTiles::new(x, m, weight);
     let arch = Arch::new();
     let starts: Vec<usize> = (0..m).step_by(TILE_ROWS).chain([m]).collect();
     let cut = Cut::new(starts.len() - 1, (m, weight.n, weight.k));
@@ -320,32 +369,35 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) {
         let width = self.piece.rows[0].len();
-        let mut sums: Sums = [[0; PANEL]; TILE_ROWS];
+        let count = self.weight.n.div_ceil(PANEL);
+        let mut product = Product::ZERO;
         for first in (0..width).step_by(PANEL) {
             let index = self.piece.panel + first / PANEL;
             let panel = self.weight.panel(index);
             let column = index * PANEL;
-            let next = match index + 1 < self.weight.scales.len() {
+            let next = match index + 1 < count {
                 true => self.weight.panel(index + 1),
                 false => &[],
             };
             let tiles = self.piece.rows.len().div_ceil(TILE_ROWS);
             let mut next = next.chunks(next.len().div_ceil(tiles).max(1));
-            let (scales, weight_sums) = (self.weight.scales[index], self.weight.sums[index]);
             for (tile, targets) in self.piece.rows.chunks_mut(TILE_ROWS).enumerate() {
-                let (x, rows) = self.tiles.tile(self.piece.tile + tile);
-                prefetch(next.next().unwrap_or_default());
-                let kernel = self.weight.kernel;
-                kernel.multiply(x, tile_rows(rows.len()), panel, &mut sums);
+                let x = self.tiles.tile(self.piece.tile + tile);
+                for group in next.next().unwrap_or_default() {
+                    prefetch(&group.words);
+                    prefetch(&group.scales);
+                    prefetch(&group.sums);
+                }
                 let first_row = (self.piece.tile + tile) * TILE_ROWS;
-                for (r, ((row, sums), target)) in rows.iter().zip(&sums).zip(targets).enumerate() {
-                    let mut values = [0.0; PANEL];
-                    for c in 0..PANEL {
-                        let sum = sums[c] - row.zero * weight_sums[c];
-                        values[c] = sum as f32 * (row.scale * scales[c]);
-                    }
-                    self.epilogue.finish(first_row + r, column, &mut values);
-                    target.push(&values);
+                // They come while the sums run.
+                for (r, target) in targets.iter().enumerate() {
+                    target.prefetch(PANEL);
+                    self.epilogue.prefetch(first_row + r, column);
+                }
+                self.weight.kernel.multiply(x, panel, &mut product);
+                for (r, (product, target)) in product.iter_mut().zip(targets).enumerate() {
+                    self.epilogue.finish(first_row + r, column, product);
+                    target.push(product);
                 }
             }
         }
