@@ -24,8 +24,8 @@ pub struct Linear {
 pub enum Precision {
     /// Single precision: the reference.
     F32,
-    /// Eight bits, with a scale for every 32 consecutive inputs of an output. On the fly each row of
-    /// the input becomes eight bits too, with a scale and a zero point for the same 32 values; their
+    /// Eight bits, with a scale for every 64 consecutive inputs of an output. On the fly each row of
+    /// the input becomes eight bits too, with a scale and a zero point for the same 64 values; their
     /// sums are exact integers, which are added up in one order, so that results are again the same
     /// bits in any batch and on any machine. On the CPU only.
     Int8,

@@ -105,7 +105,7 @@ fn int8(weights: &Weights) {
     });
     let least = cosines.fold(f64::INFINITY, f64::min);
     eprintln!("sbert: smallest cosine of int8 weights to f32 {least:.6}");
-    assert!((0.999..0.999_999).contains(&least), "{least}");
+    assert!((0.998..0.999_999).contains(&least), "{least}");
     for (text, found) in texts.iter().zip(&found) {
         let alone = weights.int8_encoder.embed(&[text]).unwrap();
         assert!(

@@ -23,7 +23,7 @@ use rayon::prelude::*;
 const TILE_ROWS: usize = 12;
 
 /// Consecutive inner values that share a scale.
-const GROUP: usize = 32;
+const GROUP: usize = 64;
 
 /// 1.5 * 2^23: added to a value below 2^22 in size, it leaves the value rounded to an integer, ties
 /// to even, in the lowest bits.
