@@ -15,6 +15,19 @@ pub enum Outcome {
     Failure(FailureRecord),
 }
 
+impl Outcome {
+    /// The prediction, or the failure as an error.
+    ///
+    /// # Errors
+    /// Where there is no prediction.
+    pub fn into_result(self) -> Result<Box<PredictionRecord>, FailureRecord> {
+        match self {
+            Self::Prediction(record) => Ok(record),
+            Self::Failure(failure) => Err(failure),
+        }
+    }
+}
+
 /// What was found or predicted for one picture.
 #[derive(Clone, Debug, Serialize)]
 pub struct PredictionRecord {

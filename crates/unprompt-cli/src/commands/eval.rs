@@ -55,12 +55,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     };
     let work = |batch: &[Source]| {
         let outcomes = predictor.predict(batch, &options).into_iter();
-        outcomes
-            .map(|outcome| match outcome {
-                Outcome::Prediction(record) => Ok(record),
-                Outcome::Failure(failure) => Err(failure),
-            })
-            .collect()
+        outcomes.map(Outcome::into_result).collect()
     };
     let truth = Truth::new(&truth, &pairs.sources, predictor.encoder())?;
     let mut scores = Scores::new(&predictor, &baselines, truth);

@@ -45,12 +45,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     };
     let work = |batch: &[Source]| {
         let outcomes = predictor.predict(batch, &options).into_iter();
-        outcomes
-            .map(|outcome| match outcome {
-                Outcome::Prediction(record) => Ok(record),
-                Outcome::Failure(failure) => Err(failure),
-            })
-            .collect()
+        outcomes.map(Outcome::into_result).collect()
     };
     match common.format {
         Format::Submission => submission(common, &found, output, work),

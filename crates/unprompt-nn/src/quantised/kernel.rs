@@ -217,18 +217,12 @@ mod x86 {
         }
     }
 
-    /// AVX2 with VNNI.
+    /// AVX2 with VNNI: all but the products is that of AVX2 alone.
     mod eight {
         use super::*;
 
-        pub(super) const LANES: usize = 8;
+        pub(super) use widened::{LANES, add, splat, zero};
         pub(super) const WORD: usize = 4;
-
-        #[inline]
-        #[target_feature(enable = "avx2,fma,avxvnni")]
-        pub(super) fn zero() -> __m256i {
-            _mm256_setzero_si256()
-        }
 
         #[inline]
         #[target_feature(enable = "avx2,fma,avxvnni")]
@@ -238,31 +232,8 @@ mod x86 {
 
         #[inline]
         #[target_feature(enable = "avx2,fma,avxvnni")]
-        pub(super) fn splat(word: u32) -> __m256i {
-            _mm256_set1_epi32(word as i32)
-        }
-
-        #[inline]
-        #[target_feature(enable = "avx2,fma,avxvnni")]
         pub(super) fn step(sum: __m256i, x: __m256i, weights: __m256i) -> __m256i {
             _mm256_dpbusd_avx_epi32(sum, x, weights)
-        }
-
-        #[inline]
-        #[target_feature(enable = "avx2,fma,avxvnni")]
-        pub(super) fn add(
-            product: __m256,
-            sum: __m256i,
-            (weight_sum, scale): (__m256, __m256),
-            range: Range,
-        ) -> __m256 {
-            let zero = _mm256_set1_ps(range.zero);
-            let sum = _mm256_fnmadd_ps(zero, weight_sum, _mm256_cvtepi32_ps(sum));
-            _mm256_fmadd_ps(
-                _mm256_mul_ps(sum, scale),
-                _mm256_set1_ps(range.scale),
-                product,
-            )
         }
     }
 
