@@ -67,9 +67,23 @@ impl RecordWriter {
         Ok(true)
     }
 
-    /// The output alone, for a command whose JSON is one object.
-    pub(crate) fn into_output(self) -> Output {
-        self.output
+    /// Ends with the one `record` of a command that has no more, as an object and no list; as `text`
+    /// writes it where the format is not one of JSON. `what` it is stands in the error.
+    pub(crate) fn finish_with<R: Serialize>(
+        mut self,
+        what: &str,
+        record: &R,
+        text: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Result<()> {
+        match self.format {
+            Format::Json | Format::Jsonl => {
+                serde_json::to_writer(&mut self.output, record)
+                    .with_context(|| format!("cannot write the {what}"))?;
+                writeln!(self.output)?;
+            }
+            _ => text(&mut self.output)?,
+        }
+        self.output.finish()
     }
 
     /// What is there so far becomes visible to a reader at the other end of a pipe.

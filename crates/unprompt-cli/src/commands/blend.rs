@@ -9,7 +9,7 @@ use crate::{
     output::{Output, complain},
     records::RecordWriter,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 use std::{
     collections::HashMap,
@@ -54,7 +54,7 @@ pub(crate) fn run(common: &Common, action: &Blend) -> Result<Finished> {
 
 fn run_fit(common: &Common, arguments: &BlendFit) -> Result<Finished> {
     // `--out` is the preset: the table always goes to standard output.
-    let mut records = RecordWriter::new(Output::open(None)?, common.format, &FORMATS)?;
+    let records = RecordWriter::new(Output::open(None)?, common.format, &FORMATS)?;
     let file = common.out.as_deref().map(preset_file).transpose()?;
     let base = arguments.preset.as_deref().map(Preset::load).transpose()?;
     let truth = Answers::open(&arguments.truth)?;
@@ -125,15 +125,7 @@ fn run_fit(common: &Common, arguments: &BlendFit) -> Result<Finished> {
     if let Some(file) = file {
         write_preset(arguments, &report, file)?;
     }
-    match records.format() {
-        // One object, not a list: there is one fit.
-        Format::Text => table::write(records.raw(), &report)?,
-        _ => {
-            serde_json::to_writer(records.raw(), &report).context("cannot write the fit")?;
-            writeln!(records.raw())?;
-        }
-    }
-    records.into_output().finish()?;
+    records.finish_with("fit", &report, |out| table::write(out, &report))?;
     Ok(Finished::Whole)
 }
 

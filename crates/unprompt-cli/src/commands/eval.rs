@@ -37,7 +37,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         pairs.complain();
     }
     let output = Output::open(common.out.as_deref())?;
-    let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let records = RecordWriter::new(output, common.format, &FORMATS)?;
     let page = arguments
         .report
         .as_deref()
@@ -74,15 +74,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
             .context("cannot write the report")?;
         page.finish()?;
     }
-    match records.format() {
-        // One object, not a list: there is one evaluation.
-        Format::Text => table::write(records.raw(), &evaluation)?,
-        _ => {
-            serde_json::to_writer(records.raw(), &evaluation).context("cannot write the scores")?;
-            writeln!(records.raw())?;
-        }
-    }
-    records.into_output().finish()?;
+    records.finish_with("scores", &evaluation, |out| table::write(out, &evaluation))?;
     Ok(finished)
 }
 

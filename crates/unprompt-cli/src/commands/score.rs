@@ -7,36 +7,24 @@ use crate::{
     output::Output,
     records::RecordWriter,
 };
-use anyhow::{Context, Result};
-use std::io::Write;
+use anyhow::Result;
 use unprompt::eval::{Answers, score};
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let records = RecordWriter::new(output, common.format, &formats)?;
     let prediction = Answers::open(&arguments.pred)?;
     let truth = Answers::open(&arguments.truth)?;
     let mut encoder = LazyEncoder::new(common, &arguments.model);
     let mut embed = |texts: &[String]| encoder.embed(texts);
     let score = score(&prediction, &truth, &mut embed)?;
-    match records.format() {
-        // One object, not a list: there is one score.
-        Format::Json => {
-            serde_json::to_writer(records.raw(), &score).context("cannot write the score")?;
-            writeln!(records.raw())?;
-            records.into_output().finish()?;
+    records.finish_with("score", &score, |out| {
+        for image in &score.per_image {
+            writeln!(out, "{:.4}\t{}", image.cosine, image.id)?;
         }
-        _ => {
-            if !records.write_json(&score)? {
-                for image in &score.per_image {
-                    writeln!(records.raw(), "{:.4}\t{}", image.cosine, image.id)?;
-                }
-                let (mean, n) = (score.mean_cosine, score.n);
-                writeln!(records.raw(), "{mean:.6}\tmean of {n}")?;
-            }
-            records.finish()?;
-        }
-    }
+        let (mean, n) = (score.mean_cosine, score.n);
+        writeln!(out, "{mean:.6}\tmean of {n}")
+    })?;
     Ok(Finished::Whole)
 }
