@@ -6,7 +6,7 @@ use crate::{
     matmul::{Epilogue, multiply},
     output::written,
     panels::{PANEL, Panels},
-    prefetch::prefetch,
+    prefetch::prefetch_soon,
     quantised::{self, QuantisedPanels},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -212,7 +212,7 @@ impl Epilogue for Finish<'_> {
     fn prefetch(&self, row: usize, column: usize) {
         if let Some(residual) = self.residual {
             let row = &residual[row * self.n..(row + 1) * self.n];
-            prefetch(&row[column..self.n.min(column + PANEL)]);
+            prefetch_soon(&row[column..self.n.min(column + PANEL)]);
         }
     }
 

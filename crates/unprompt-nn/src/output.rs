@@ -3,7 +3,7 @@
 //! To clear it costs as much as a small product: the memory is new to the caches each time.
 #![allow(unsafe_code)]
 
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_soon;
 use candle_core::{Result, bail};
 use std::{
     mem::{MaybeUninit, take},
@@ -46,10 +46,10 @@ impl<'a> Unwritten<'a> {
         self.slots.len()
     }
 
-    /// Starts to bring the memory of the first `length` values nearer.
+    /// Starts to bring the memory of the first `length` values as near as it gets.
     #[inline(always)]
     pub(crate) fn prefetch(&self, length: usize) {
-        prefetch(&self.slots[..length.min(self.slots.len())]);
+        prefetch_soon(&self.slots[..length.min(self.slots.len())]);
     }
 
     /// Takes the first `length` values away, all if there are fewer, as a part of its own.
