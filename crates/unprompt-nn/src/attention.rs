@@ -203,6 +203,10 @@ impl WithSimd for QueryTile<'_, '_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let height = self.rows.len();
         let length = self.values.k();
+        // They come while the scores are computed.
+        for row in &self.rows {
+            row.prefetch(row.len());
+        }
         let seen = match self.mask {
             Mask::None => length,
             Mask::Causal => length.min(self.first + height),

@@ -58,11 +58,11 @@ fn cases(quick: bool) -> [Case; 2] {
         names: [
             "ViT-L/14: embedding every 250th label",
             "ViT-L/14: ranking them",
-            "ViT-L/14: best, 100 labels, 10 steps",
+            "ViT-L/14: best, 250 labels, 10 steps",
             "ViT-L/14: best, peak memory",
         ],
         step: if quick { 5000 } else { 250 },
-        candidates: if quick { 5 } else { 100 },
+        candidates: if quick { 5 } else { 250 },
         flavors: if quick { 2 } else { 10 },
     };
     [small, large]
