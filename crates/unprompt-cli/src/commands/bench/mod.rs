@@ -56,11 +56,12 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     };
     let threads = rayon::current_num_threads();
     if records.format() == Format::Text {
-        writeln!(
-            records.raw(),
-            "{threads} threads, medians of {} runs",
-            arguments.runs
-        )?;
+        let runs = match arguments.what {
+            // The package takes minutes.
+            Some(BenchKind::Interrogate) => "one run each".to_owned(),
+            _ => format!("medians of {} runs", arguments.runs),
+        };
+        writeln!(records.raw(), "{threads} threads, {runs}")?;
     }
     for row in &rows {
         if !records.write_json(row)? {
