@@ -13,7 +13,8 @@ const USUAL_ENCODER: &str = "all-MiniLM-L6-v2";
 pub struct MissingModel {
     /// The model as the preset names it.
     pub name: String,
-    /// What a fetch transfers, in bytes, where that is known beforehand.
+    /// What a fetch transfers, in bytes, where that is known beforehand; of a hub's repository about
+    /// as much.
     pub download_bytes: Option<u64>,
     /// How it is had.
     pub next_step: NextStep,
@@ -34,6 +35,7 @@ impl fmt::Display for MissingModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         let size = match self.download_bytes {
+            Some(bytes @ 1_000_000_000..) => format!("{:.1} GB", bytes as f64 / 1e9),
             Some(bytes) => format!("{:.1} MB", bytes as f64 / 1e6),
             None => "size not known here".to_owned(),
         };
@@ -68,7 +70,9 @@ pub fn missing_models(hub: &Hub, preset: &Preset) -> Vec<MissingModel> {
         let row = listed.iter().find(|row| row.name == name);
         Some(MissingModel {
             name: name.to_owned(),
-            download_bytes: row.map(|row| row.download_bytes),
+            download_bytes: row
+                .map(|row| row.download_bytes)
+                .or_else(|| published_bytes(name)),
             next_step: match reference {
                 ModelRef::Local(_) => NextStep::PutThere,
                 _ => NextStep::Fetch,
@@ -78,6 +82,19 @@ pub fn missing_models(hub: &Hub, preset: &Preset) -> Vec<MissingModel> {
     let indexes = preset.members.iter();
     let indexes = indexes.filter_map(|spec| missing_index(preset, &spec.kind));
     models.filter_map(missing).chain(indexes).collect()
+}
+
+/// About how much the hub's repositories of the shipped presets hold: their parameters in f32, as
+/// their papers count them (CLIP, OpenCLIP, BLIP, OFA).
+fn published_bytes(name: &str) -> Option<u64> {
+    let parameters = match name {
+        "ViT-L-14/openai" => 428_000_000,
+        "ViT-H-14/laion2b_s32b_b79k" => 986_000_000,
+        "Salesforce/blip-image-captioning-large" => 470_000_000,
+        "OFA-Sys/ofa-large-caption" => 472_000_000,
+        _ => return None,
+    };
+    Some(4 * parameters)
 }
 
 fn missing_index(preset: &Preset, kind: &MemberKind) -> Option<MissingModel> {
@@ -141,6 +158,23 @@ pub(crate) fn explain(hub: &Hub, preset: &Preset, error: EngineError) -> EngineE
 mod tests {
     use super::*;
 
+    #[test]
+    fn every_model_of_the_shipped_presets_has_a_size() -> Result<(), Box<dyn std::error::Error>> {
+        let hub = Hub::from_env(unprompt_hub::HubOptions {
+            offline: true,
+            ..Default::default()
+        })?;
+        let listed = hub.list();
+        for preset in ["lite", "clip", "open", "paper", "knn"] {
+            for name in Preset::load(preset)?.models() {
+                let local = matches!(reference(name)?, ModelRef::Local(_));
+                let known = listed.iter().any(|row| row.name == name);
+                assert!(local || known || published_bytes(name).is_some(), "{name}");
+            }
+        }
+        Ok(())
+    }
+
     fn missing(name: &str, download_bytes: Option<u64>, next_step: NextStep) -> MissingModel {
         MissingModel {
             name: name.into(),
@@ -156,6 +190,8 @@ mod tests {
         assert!(known.contains("`unprompt models import`"), "{known}");
         let unknown = missing("org/model", None, NextStep::Fetch).to_string();
         assert!(unknown.contains("(size not known here)"), "{unknown}");
+        let large = missing("org/model", Some(3_944_000_000), NextStep::Fetch).to_string();
+        assert!(large.starts_with("org/model (3.9 GB)"), "{large}");
         let path = missing("./vit.pth", None, NextStep::PutThere).to_string();
         assert!(path.contains("put the model there") && !path.contains("pull"));
         let step = NextStep::BuildIndex("unprompt index build".into());
