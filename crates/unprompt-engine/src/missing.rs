@@ -2,7 +2,7 @@
 
 use crate::{EngineError, MemberKind, Preset, loading::reference};
 use std::{fmt, path::Path};
-use unprompt_hub::{Hub, ModelRef};
+use unprompt_hub::{Hub, ModelRef, megabytes};
 use unprompt_index::{IndexError, PromptIndex};
 
 /// The sentence encoder of an index where none is named.
@@ -35,8 +35,7 @@ impl fmt::Display for MissingModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         let size = match self.download_bytes {
-            Some(bytes @ 1_000_000_000..) => format!("{:.1} GB", bytes as f64 / 1e9),
-            Some(bytes) => format!("{:.1} MB", bytes as f64 / 1e6),
+            Some(bytes) => megabytes(bytes),
             None => "size not known here".to_owned(),
         };
         match &self.next_step {
@@ -165,7 +164,7 @@ mod tests {
             ..Default::default()
         })?;
         let listed = hub.list();
-        for preset in ["lite", "clip", "open", "paper", "knn"] {
+        for preset in Preset::shipped() {
             for name in Preset::load(preset)?.models() {
                 let local = matches!(reference(name)?, ModelRef::Local(_));
                 let known = listed.iter().any(|row| row.name == name);
@@ -191,7 +190,7 @@ mod tests {
         let unknown = missing("org/model", None, NextStep::Fetch).to_string();
         assert!(unknown.contains("(size not known here)"), "{unknown}");
         let large = missing("org/model", Some(3_944_000_000), NextStep::Fetch).to_string();
-        assert!(large.starts_with("org/model (3.9 GB)"), "{large}");
+        assert!(large.starts_with("org/model (3.94 GB)"), "{large}");
         let path = missing("./vit.pth", None, NextStep::PutThere).to_string();
         assert!(path.contains("put the model there") && !path.contains("pull"));
         let step = NextStep::BuildIndex("unprompt index build".into());

@@ -50,4 +50,5 @@ pub use manifest::{Manifest, ModelKind};
 pub use progress::{NoProgress, Progress};
 pub use reference::{ModelRef, RepositoryId};
 pub use resolved::ResolvedModel;
+pub use text::megabytes;
 pub use verify::{FileCheck, FileState, Verification};

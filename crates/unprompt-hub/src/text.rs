@@ -3,7 +3,7 @@
 use crate::manifest::{NamedModel, Source};
 
 /// A size for people: `90.9 MB`, `612 bytes` (powers of ten).
-pub(crate) fn megabytes(bytes: u64) -> String {
+pub fn megabytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
