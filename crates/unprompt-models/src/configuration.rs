@@ -2,6 +2,7 @@
 
 use crate::{ModelError, Result};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::{
     fs::File,
     io::{ErrorKind, Read},
@@ -57,6 +58,19 @@ pub(crate) fn activation_named(name: &str) -> std::result::Result<Activation, St
         "relu" => Ok(Activation::Relu),
         other => Err(format!(
             "hidden_act `{other}` is none of gelu, gelu_new, quick_gelu, relu"
+        )),
+    }
+}
+
+/// An activation by its name in timm's configurations.
+pub(crate) fn activation_of_timm(name: &Value) -> std::result::Result<Activation, String> {
+    match name.as_str() {
+        Some("gelu") => Ok(Activation::Gelu),
+        Some("gelu_tanh") => Ok(Activation::GeluTanh),
+        Some("quick_gelu") => Ok(Activation::QuickGelu),
+        Some("relu") => Ok(Activation::Relu),
+        _ => Err(format!(
+            "`act_layer` {name} is none of gelu, gelu_tanh, quick_gelu, relu"
         )),
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Invariant: each item of a batch gives the same bits as it gives alone.
 
+mod attention_pool;
 mod bert;
 mod blip;
 mod byte_level;
@@ -24,6 +25,8 @@ mod ofa;
 mod patch_embedding;
 mod sentence_encoder;
 mod sentence_tokenizer;
+mod siglip;
+mod tower_config;
 mod transformer;
 mod vit;
 mod weights;
@@ -45,5 +48,9 @@ pub use imagenet::imagenet_labels;
 pub use ofa::Ofa;
 pub use sentence_encoder::{Pooling, SentenceEncoder};
 pub use sentence_tokenizer::SentenceTokenizer;
+pub use siglip::{
+    KnownSiglip, SiglipCheckpoint, SiglipTextTower, SiglipTokenizer, is_siglip, known_siglip,
+    known_siglips,
+};
 pub use unprompt_nn::{GenerationOptions, LengthPenalty, Sampling};
 pub use vit::Vit;

@@ -7,7 +7,9 @@ mod common;
 use common::{TestResult, cosine, relative_error, rows};
 use std::path::PathBuf;
 use unprompt_checkpoint::Pickle;
-use unprompt_models::{ClipCheckpoint, Compute, DeviceChoice, Dtype, LoadOptions, Vit};
+use unprompt_models::{
+    ClipCheckpoint, Compute, DeviceChoice, Dtype, LoadOptions, SiglipCheckpoint, Vit,
+};
 
 const TOLERANCE: f32 = 1e-4;
 /// What is asked of int8 weights.
@@ -57,13 +59,22 @@ fn full_size_models_equal_the_references() -> TestResult {
             near("outputs", Vit::load(&folder, int8()?)?.forward(&pixels)?);
             continue;
         }
-        let clip = ClipCheckpoint::open(&folder, Pickle::Deny)?;
-        check("image", clip.image_tower()?.forward(&pixels)?);
         let texts = rows(&expected, "ids");
         let texts: Vec<Vec<u32>> = texts
             .into_iter()
             .map(|text| text.into_iter().map(|id| id as u32).collect())
             .collect();
+        if name.contains("SigLIP") {
+            let siglip = SiglipCheckpoint::open(&folder, Pickle::Deny)?;
+            check("image", siglip.image_tower()?.forward(&pixels)?);
+            check("text", siglip.text_tower()?.forward(&texts)?);
+            let siglip = SiglipCheckpoint::open(&folder, int8()?)?;
+            near("image", siglip.image_tower()?.forward(&pixels)?);
+            near("text", siglip.text_tower()?.forward(&texts)?);
+            continue;
+        }
+        let clip = ClipCheckpoint::open(&folder, Pickle::Deny)?;
+        check("image", clip.image_tower()?.forward(&pixels)?);
         check("text", clip.text_tower()?.forward(&texts)?);
         let clip = ClipCheckpoint::open(&folder, int8()?)?;
         near("image", clip.image_tower()?.forward(&pixels)?);

@@ -7,7 +7,8 @@ use common::{TestResult, cosine, fixture, rows};
 use std::path::Path;
 use unprompt_checkpoint::Pickle;
 use unprompt_models::{
-    ClipCheckpoint, Compute, DeviceChoice, Dtype, LoadOptions, SentenceEncoder, Vit,
+    ClipCheckpoint, Compute, DeviceChoice, Dtype, LoadOptions, SentenceEncoder, SiglipCheckpoint,
+    Vit,
 };
 
 fn int8() -> LoadOptions {
@@ -76,6 +77,34 @@ fn both_towers_of_clip() -> TestResult {
         let expected = folder.join("expected.safetensors");
         let exact = ClipCheckpoint::open(&folder, Pickle::Allow)?;
         let rounded = ClipCheckpoint::open(&folder, int8())?;
+
+        let (tower, image) = (exact.image_tower()?, rounded.image_tower()?);
+        check(
+            name,
+            &rows(&expected, "pixels"),
+            |pixels| Ok(tower.forward(pixels)?),
+            |pixels| Ok(image.forward(pixels)?),
+        )?;
+        let whole = |text: Vec<f32>| text.into_iter().map(|id| id as u32).collect();
+        let ids: Vec<Vec<u32>> = rows(&expected, "ids").into_iter().map(whole).collect();
+        let (tower, text) = (exact.text_tower()?, rounded.text_tower()?);
+        check(
+            name,
+            &ids,
+            |ids| Ok(tower.forward(ids)?),
+            |ids| Ok(text.forward(ids)?),
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn both_towers_of_siglip() -> TestResult {
+    for name in ["tiny-siglip-open-clip", "tiny-siglip"] {
+        let folder = fixture(name);
+        let expected = folder.join("expected.safetensors");
+        let exact = SiglipCheckpoint::open(&folder, Pickle::Deny)?;
+        let rounded = SiglipCheckpoint::open(&folder, int8())?;
 
         let (tower, image) = (exact.image_tower()?, rounded.image_tower()?);
         check(

@@ -14,6 +14,7 @@ fn all() -> Vec<(PathBuf, PathBuf)> {
     let mut models: Vec<_> = [
         "tiny-vit-timm",
         "tiny-vit-timm-gap",
+        "tiny-vit-timm-siglip",
         "tiny-vit-transformers",
         "tiny-vit-model",
     ]
@@ -41,6 +42,32 @@ fn every_layout_equals_the_reference() {
         let error = relative_error(&found.concat(), &expected.concat());
         assert!(error < 1e-5, "{}: {error}", path.display());
     }
+}
+
+#[test]
+fn a_siglip_needs_its_name_to_be_read() -> TestResult {
+    // With the tensors alone, or another name, the activation is not the one of the reference.
+    let siglip = fixture("tiny-vit-timm-siglip");
+    let message = Vit::load(&siglip.join("model.safetensors"), Pickle::Deny).unwrap_err();
+    assert!(message.to_string().contains("GELU"), "{message}");
+    let pixels = rows(&siglip.join("expected.safetensors"), "pixels");
+    let found = load(&siglip).forward(&pixels)?;
+    let renamed = |to: &str| -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
+        let copy = edited("tiny-vit-timm-siglip", "config.json", |text| {
+            text.replace("vit_base_patch32_siglip_256", to)
+        })?;
+        Ok(load(copy.path()).forward(&pixels)?)
+    };
+    assert_ne!(renamed("vit_base_patch16_siglip_256")?, found);
+    assert_eq!(renamed("vit_so400m_patch16_siglip_256")?, found);
+    let copy = edited("tiny-vit-timm-siglip", "config.json", |text| {
+        text.replace("patch32_siglip", "patch16_siglip").replace(
+            "\"num_heads\"",
+            "\"act_layer\": \"gelu_tanh\", \"num_heads\"",
+        )
+    })?;
+    assert_eq!(load(copy.path()).forward(&pixels)?, found);
+    Ok(())
 }
 
 #[test]
@@ -157,7 +184,15 @@ fn wrong_configurations_are_named() -> TestResult {
             "\"qkv_bias\": true",
             "num_heads",
         ),
-        ("tiny-vit-timm", "\"token\"", "\"map\"", "global_pool"),
+        ("tiny-vit-timm", "\"token\"", "\"map\"", "attn_pool.latent"),
+        ("tiny-vit-timm", "\"token\"", "\"prr\"", "global_pool"),
+        ("tiny-vit-timm-siglip", "\"map\"", "\"avg\"", "attn_pool"),
+        (
+            "tiny-vit-timm-siglip",
+            "\"num_heads\": 3",
+            "\"act_layer\": \"mish\"",
+            "mish",
+        ),
         ("tiny-vit-timm", "\n   12,", "\n   16,", "position table"),
         (
             "tiny-vit-timm",

@@ -26,13 +26,14 @@ fn defaults_of(class: &str) -> Result<Defaults> {
         mean: CLIP_MEAN,
         std: CLIP_STD,
     };
+    let half = Normalize {
+        mean: HALF,
+        std: HALF,
+    };
     match name {
         "ViTImageProcessor" | "ViTFeatureExtractor" => Ok(Defaults {
             filter: Filter::Bilinear,
-            normalize: Normalize {
-                mean: HALF,
-                std: HALF,
-            },
+            normalize: half,
             size: ResizeTarget::Exact {
                 width: 224,
                 height: 224,
@@ -49,6 +50,17 @@ fn defaults_of(class: &str) -> Result<Defaults> {
             crop: Some(224),
             converts_to_rgb: true,
         }),
+        "SiglipImageProcessor" => Ok(Defaults {
+            filter: Filter::Bicubic,
+            normalize: half,
+            size: ResizeTarget::Exact {
+                width: 224,
+                height: 224,
+            },
+            number_is_square: false,
+            crop: None,
+            converts_to_rgb: true,
+        }),
         "BlipImageProcessor" => Ok(Defaults {
             filter: Filter::Bicubic,
             normalize: clip,
@@ -62,7 +74,7 @@ fn defaults_of(class: &str) -> Result<Defaults> {
         }),
         _ => Err(invalid(format!(
             "image processor `{class}` is not known; known are ViTImageProcessor, \
-             CLIPImageProcessor and BlipImageProcessor"
+             CLIPImageProcessor, SiglipImageProcessor and BlipImageProcessor"
         ))),
     }
 }

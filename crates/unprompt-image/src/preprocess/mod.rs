@@ -176,8 +176,8 @@ impl Preprocessor {
     }
 
     /// Reads a Hugging Face `preprocessor_config.json` (or the `image_processor` part of a
-    /// `processor_config.json`) of the classes ViTImageProcessor, CLIPImageProcessor and
-    /// BlipImageProcessor, their feature-extractor forerunners, and their Fast and Pil variants. A
+    /// `processor_config.json`) of the classes ViTImageProcessor, CLIPImageProcessor,
+    /// SiglipImageProcessor and BlipImageProcessor, their feature-extractor forerunners, and their Fast and Pil variants. A
     /// missing key takes the class's default of transformers 5.
     ///
     /// Resizing follows Pillow, as transformers' Pil processors do. [`Preprocessor::alpha`] is

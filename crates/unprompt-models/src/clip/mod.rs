@@ -45,8 +45,9 @@ impl ClipCheckpoint {
     /// in safetensors or pickles are allowed.
     ///
     /// # Errors
-    /// Names the file and the setting that is not built: towers of timm (MobileCLIP, SigLIP, EVA,
-    /// ConvNeXt), ResNets, text towers of transformers, CoCa.
+    /// Names the file and the setting that is not built: towers of timm (MobileCLIP, EVA,
+    /// ConvNeXt; for SigLIP there is [`crate::SiglipCheckpoint`]), ResNets, text towers of
+    /// transformers, CoCa.
     pub fn open(folder: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
         let options = options.into();
         let open_clip_path = folder.join("open_clip_config.json");

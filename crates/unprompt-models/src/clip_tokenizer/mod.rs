@@ -32,6 +32,17 @@ use tokenizers::{
 /// A text longer than this is no prompt, and would take long to clean.
 const LONGEST_TEXT: usize = 1 << 20;
 
+/// Refuses a text that is too long to be one.
+pub(crate) fn check_length(text: &str) -> Result<()> {
+    if text.len() <= LONGEST_TEXT {
+        return Ok(());
+    }
+    Err(ModelError::Tokenizer(format!(
+        "a text of {} bytes where at most {LONGEST_TEXT} are taken",
+        text.len()
+    )))
+}
+
 /// open_clip's words: names of the two special tokens, English endings, letters, single digits, and
 /// runs of anything else. U+0345 is in none: as a letter's variant in another case it falls out of
 /// the last class in the reference, which ignores case.
@@ -153,12 +164,7 @@ impl ClipTokenizer {
     }
 
     fn ids(&self, text: &str, cut: bool) -> Result<Vec<u32>> {
-        if text.len() > LONGEST_TEXT {
-            return Err(ModelError::Tokenizer(format!(
-                "a text of {} bytes where at most {LONGEST_TEXT} are taken",
-                text.len()
-            )));
-        }
+        check_length(text)?;
         match &self.kind {
             Kind::OpenClip { words, byte_pairs } => {
                 let start = byte_pairs.start_id();
@@ -218,15 +224,21 @@ impl ClipTokenizer {
     }
 }
 
-/// open_clip's cleaning: repaired, references replaced twice, blanks collapsed, lower case.
+/// open_clip's cleaning for its own tokenizer.
 fn clean(text: &str) -> String {
+    collapse_blanks(&repaired(text)).to_lowercase()
+}
+
+/// A text repaired, with HTML references replaced twice.
+pub(crate) fn repaired(text: &str) -> String {
     let text = text_repair::repair(text);
-    let text = html::unescape(&html::unescape(&text));
-    let words: Vec<&str> = text
-        .split(is_blank)
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.join(" ").to_lowercase()
+    html::unescape(&html::unescape(&text))
+}
+
+/// Words with one blank between them, and none at the ends.
+pub(crate) fn collapse_blanks(text: &str) -> String {
+    let words = text.split(is_blank).filter(|word| !word.is_empty());
+    words.collect::<Vec<&str>>().join(" ")
 }
 
 /// What Python splits at: Unicode's blanks and the four separators of ASCII.

@@ -3,7 +3,7 @@
 //! that nothing on the way needs f32.
 
 use super::*;
-use crate::{ClipCheckpoint, SentenceEncoder, Vit};
+use crate::{ClipCheckpoint, SentenceEncoder, SiglipCheckpoint, Vit};
 use std::path::{Path, PathBuf};
 use unprompt_checkpoint::Checkpoint;
 
@@ -57,6 +57,7 @@ fn vision_transformers() {
     for name in [
         "tiny-vit-timm",
         "tiny-vit-timm-gap",
+        "tiny-vit-timm-siglip",
         "tiny-vit-transformers",
     ] {
         let folder = fixture(name);
@@ -97,6 +98,25 @@ fn both_towers_of_clip_and_the_prefix_of_a_text() {
                 .map(|text| &text[2..])
                 .collect();
             tower.forward_after(&prefix, &continuations).unwrap()
+        });
+    }
+}
+
+#[test]
+fn both_towers_of_siglip() {
+    for name in ["tiny-siglip-open-clip", "tiny-siglip"] {
+        let folder = fixture(name);
+        let pixels = inputs(&folder, "pixels");
+        let open = |options| SiglipCheckpoint::open(&folder, options).unwrap();
+        check(name, |options| {
+            let tower = open(options).image_tower();
+            tower.unwrap().forward(&pixels).unwrap()
+        });
+        let whole = |text: Vec<f32>| text.into_iter().map(|id| id as u32).collect();
+        let texts: Vec<Vec<u32>> = inputs(&folder, "ids").into_iter().map(whole).collect();
+        check(name, |options| {
+            let tower = open(options).text_tower();
+            tower.unwrap().forward(&texts).unwrap()
         });
     }
 }

@@ -4,13 +4,19 @@
 //! `VisionTransformer` of timm 1.0.31 and `ViTForImageClassification` of transformers 5.24.
 //! Layouts: a folder of timm (`config.json` with `architecture`), a folder of transformers
 //! (`config.json` with `model_type`), or a bare state dict with timm's names, whose shapes say all.
+//! SigLIP's image tower is one too: its two layouts are read here for [`crate::SiglipCheckpoint`].
 
+mod siglip;
 mod timm;
 mod transformers;
 
+pub(crate) use siglip::SiglipVisionConfig;
+pub(crate) use timm::{TimmConfig, build as build_timm};
+
 use crate::{
-    LoadOptions, ModelError, Result, compute::rows, configuration::read_json_optional,
-    patch_embedding::PatchEmbedding, transformer::Transformer, weights::Weights,
+    LoadOptions, ModelError, Result, attention_pool::AttentionPool, compute::rows,
+    configuration::read_json_optional, patch_embedding::PatchEmbedding, transformer::Transformer,
+    weights::Weights,
 };
 use candle_core::Tensor;
 use serde_json::{Map, Value};
@@ -22,7 +28,7 @@ use unprompt_nn::{Activation, LayerNorm, Linear};
 const PICTURES_AT_ONCE: usize = 8;
 
 /// How the tokens of a picture become one vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum ImagePooling {
     /// The first token.
     ClassToken,
@@ -30,6 +36,8 @@ enum ImagePooling {
     Mean,
     /// The largest over the patches, each element by itself.
     Max,
+    /// A learnt query's attention to all tokens.
+    Attention(Box<AttentionPool>),
 }
 
 /// A Vision Transformer with or without a linear head.
@@ -146,19 +154,24 @@ impl Vit {
         let hidden = self.transformer.forward(hidden, &vec![tokens; count])?;
         let hidden = hidden.reshape((count, tokens, ()))?;
         let prefix = self.embedding.prefix_count();
-        if self.pooling == ImagePooling::ClassToken {
-            // The normalisation sees each token by itself, so only this one needs it.
-            return Ok(self.norm.forward(&hidden.narrow(1, 0, 1)?.squeeze(1)?)?);
-        }
-        let patches = hidden.narrow(1, prefix, tokens - prefix)?;
-        let patches = if self.norm_after_pooling {
-            patches
-        } else {
-            self.norm.forward(&patches)?
+        let patches = || -> Result<Tensor> {
+            let patches = hidden.narrow(1, prefix, tokens - prefix)?;
+            Ok(if self.norm_after_pooling {
+                patches
+            } else {
+                self.norm.forward(&patches)?
+            })
         };
-        let pooled = match self.pooling {
-            ImagePooling::Max => patches.max(1)?,
-            ImagePooling::Mean | ImagePooling::ClassToken => patches.mean(1)?,
+        let pooled = match &self.pooling {
+            // The normalisation sees each token by itself, so only this one needs it.
+            ImagePooling::ClassToken => {
+                return Ok(self.norm.forward(&hidden.narrow(1, 0, 1)?.squeeze(1)?)?);
+            }
+            ImagePooling::Attention(pool) => {
+                return pool.forward(&self.norm.forward(&hidden.flatten(0, 1)?)?, tokens);
+            }
+            ImagePooling::Max => patches()?.max(1)?,
+            ImagePooling::Mean => patches()?.mean(1)?,
         };
         Ok(if self.norm_after_pooling {
             self.norm.forward(&pooled)?

@@ -3,6 +3,8 @@
 use super::{ImagePooling, Vit, read_head};
 use crate::{
     ModelError, Result,
+    attention_pool::AttentionPool,
+    configuration::activation_of_timm,
     patch_embedding::PatchEmbedding,
     transformer::{BlockShape, TIMM, Transformer},
     weights::Weights,
@@ -14,13 +16,38 @@ use unprompt_nn::{Activation, Mask};
 /// timm's own, for every plain `vit_*`.
 const EPSILON: f64 = 1e-6;
 
+/// `global_pool` of timm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GlobalPool {
+    Token,
+    Average,
+    Max,
+    /// By attention.
+    Map,
+}
+
+impl GlobalPool {
+    fn parse(value: &Value) -> std::result::Result<Self, String> {
+        match value.as_str() {
+            Some("token") => Ok(Self::Token),
+            Some("avg") => Ok(Self::Average),
+            Some("max") => Ok(Self::Max),
+            Some("map") => Ok(Self::Map),
+            _ => Err(format!(
+                "`global_pool` {value} where token, avg, max or map is built"
+            )),
+        }
+    }
+}
+
 /// What a folder of timm says that its tensors do not.
-#[derive(Debug, Default)]
-pub(super) struct TimmConfig {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TimmConfig {
     architecture: Option<String>,
     /// `Some(0)`: no head.
     classes: Option<usize>,
-    pooling: Option<ImagePooling>,
+    pooling: Option<GlobalPool>,
+    activation: Option<Activation>,
     heads: Option<usize>,
     image_size: Option<(usize, usize)>,
     labels: Option<Vec<String>>,
@@ -30,6 +57,23 @@ impl TimmConfig {
     /// A state dict by itself.
     pub(super) fn bare() -> Self {
         Self::default()
+    }
+
+    /// The image tower of an open_clip model that is one of timm's networks: by its name and
+    /// picture size, with the pooling named and without a head.
+    pub(crate) fn of_trunk(
+        architecture: &str,
+        image_size: (usize, usize),
+        pooling: &Value,
+    ) -> std::result::Result<Self, String> {
+        check_architecture(architecture)?;
+        Ok(Self {
+            architecture: Some(architecture.to_owned()),
+            classes: Some(0),
+            pooling: Some(GlobalPool::parse(pooling)?),
+            image_size: Some(image_size),
+            ..Self::default()
+        })
     }
 
     pub(super) fn parse(config: &Map<String, Value>) -> std::result::Result<Self, String> {
@@ -48,19 +92,11 @@ impl TimmConfig {
                 .map(|number| number as usize)
                 .ok_or_else(|| format!("`{name}` must be a small whole number, found {value}"))
         };
-        let pooling = |value: &Value| match value.as_str() {
-            Some("token") => Ok(ImagePooling::ClassToken),
-            Some("avg") => Ok(ImagePooling::Mean),
-            Some("max") => Ok(ImagePooling::Max),
-            _ => Err(format!(
-                "`global_pool` {value} where token, avg or max is built"
-            )),
-        };
         if let Some(value) = config.get("num_classes") {
             parsed.classes = Some(number(value, "num_classes")?);
         }
         if let Some(value) = config.get("global_pool").filter(|value| !value.is_null()) {
-            parsed.pooling = Some(pooling(value)?);
+            parsed.pooling = Some(GlobalPool::parse(value)?);
         }
         if let Some(Value::Array(size)) = pretrained.and_then(|config| config.get("input_size")) {
             let [_, height, width] = size.as_slice() else {
@@ -85,7 +121,8 @@ impl TimmConfig {
                     }
                     "num_classes" => parsed.classes = Some(number(value, name)?),
                     "num_heads" => parsed.heads = Some(number(value, name)?),
-                    "global_pool" => parsed.pooling = Some(pooling(value)?),
+                    "global_pool" => parsed.pooling = Some(GlobalPool::parse(value)?),
+                    "act_layer" => parsed.activation = Some(activation_of_timm(value)?),
                     // These show in the tensors, or change nothing at inference.
                     "patch_size" | "embed_dim" | "depth" | "mlp_ratio" | "qkv_bias"
                     | "class_token" | "reg_tokens" | "no_embed_class" | "init_values"
@@ -119,7 +156,6 @@ fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
             "clip",
             "a CLIP image tower; give the open_clip or transformers folder of that CLIP",
         ),
-        ("siglip", "pooled by attention"),
         ("_rpn_", "normalised after its blocks"),
         ("_xp_", "made of parallel blocks"),
         ("_pwee_", "made of parallel blocks"),
@@ -137,6 +173,22 @@ fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
     Ok(())
 }
 
+/// The activation that timm gives an architecture. Some SigLIPs were trained with the tanh
+/// approximation, and only their name says so.
+fn activation_of(architecture: &str) -> Activation {
+    let by_tanh = [
+        "vit_base_patch32_siglip_",
+        "vit_so400m_patch16_siglip_",
+        "vit_giantopt_patch16_siglip_",
+        "vit_large_patch16_siglip_512",
+        "vit_large_patch16_siglip_gap_512",
+    ];
+    match by_tanh.iter().any(|name| architecture.starts_with(name)) {
+        true => Activation::GeluTanh,
+        false => Activation::Gelu,
+    }
+}
+
 /// The heads that timm gives a width.
 fn heads_of(width: usize) -> Option<usize> {
     match width {
@@ -145,7 +197,8 @@ fn heads_of(width: usize) -> Option<usize> {
     }
 }
 
-pub(super) fn build(
+/// Builds the network whose tensors are at `root`.
+pub(crate) fn build(
     config: &TimmConfig,
     root: &Weights,
     refuse: impl Fn(String) -> ModelError,
@@ -157,9 +210,12 @@ pub(super) fn build(
                 .into(),
         ));
     }
-    if root.contains("attn_pool.q.weight") || root.contains("attn_pool.latent") {
+    let by_attention = root.contains("attn_pool.latent");
+    if by_attention && config.architecture.is_none() {
         return Err(refuse(
-            "pooling by attention (`attn_pool`) is not built".into(),
+            "with pooling by attention (`attn_pool`) the tensors do not say which GELU the network \
+             has; add a config.json of timm with its `architecture`"
+                .into(),
         ));
     }
     let (width, patch) = match root.shape("patch_embed.proj.weight") {
@@ -239,7 +295,9 @@ pub(super) fn build(
         width,
         heads,
         inner,
-        activation: Activation::Gelu,
+        activation: config
+            .activation
+            .unwrap_or_else(|| activation_of(config.architecture.as_deref().unwrap_or_default())),
         epsilon: EPSILON,
         mask: Mask::None,
     };
@@ -252,18 +310,26 @@ pub(super) fn build(
         "norm"
     };
     let norm = root.at(norm).layer_norm(width, EPSILON)?;
-    let pooling = config
-        .pooling
-        .unwrap_or(if norm_after_pooling || class_tokens == 0 {
-            ImagePooling::Mean
-        } else {
-            ImagePooling::ClassToken
-        });
-    if pooling == ImagePooling::ClassToken && class_tokens == 0 {
-        return Err(refuse(
-            "`global_pool` is token, but there is no tensor `cls_token`".into(),
-        ));
-    }
+    let pooling = config.pooling.unwrap_or(match class_tokens {
+        _ if by_attention => GlobalPool::Map,
+        _ if norm_after_pooling => GlobalPool::Average,
+        0 => GlobalPool::Average,
+        _ => GlobalPool::Token,
+    });
+    let pooling = match pooling {
+        GlobalPool::Token if class_tokens == 0 => {
+            return Err(refuse(
+                "`global_pool` is token, but there is no tensor `cls_token`".into(),
+            ));
+        }
+        GlobalPool::Token => ImagePooling::ClassToken,
+        GlobalPool::Average => ImagePooling::Mean,
+        GlobalPool::Max => ImagePooling::Max,
+        GlobalPool::Map => {
+            let pool = AttentionPool::of_timm(&root.at("attn_pool"), &shape)?;
+            ImagePooling::Attention(Box::new(pool))
+        }
+    };
     let (head, outputs) = match config.classes {
         Some(0) => (None, width),
         expected => read_head(&root.at("head"), expected, width)?,
@@ -298,7 +364,11 @@ fn heads(
     let architecture = config.architecture.as_deref().unwrap_or_default();
     let heads = match config.heads {
         Some(heads) => Some(heads),
-        None if architecture.starts_with("vit_base_patch16_gap_") => Some(16),
+        None if architecture.starts_with("vit_base_patch16_gap_")
+            || architecture.starts_with("vit_giantopt_") =>
+        {
+            Some(16)
+        }
         None if architecture.is_empty() && width == 768 && prefix_count == 0 => {
             return Err(
                 "a width of 768 without class token has 12 heads or 16; add a config.json of timm \
@@ -381,7 +451,6 @@ mod tests {
         for name in [
             "resnet50",
             "vit_base_patch32_clip_224",
-            "vit_base_patch16_siglip_224",
             "vit_base_patch16_rpn_224",
             "vit_large_patch14_xp_224",
             "vit_relpos_base_patch16_224",
@@ -390,8 +459,34 @@ mod tests {
             let message = check_architecture(name).unwrap_err();
             assert!(message.contains(name), "{message}");
         }
-        for name in ["vit_base_patch16_224", "vit_medium_patch16_gap_256"] {
+        for name in [
+            "vit_base_patch16_224",
+            "vit_medium_patch16_gap_256",
+            "vit_base_patch16_siglip_224",
+        ] {
             assert_eq!(check_architecture(name), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_siglip_says_which_gelu_it_has() {
+        for name in [
+            "vit_base_patch16_siglip_224",
+            "vit_large_patch16_siglip_384",
+            "vit_so400m_patch14_siglip_384",
+            "vit_so400m_patch14_siglip_gap_448",
+            "vit_base_patch16_224",
+        ] {
+            assert_eq!(activation_of(name), Activation::Gelu, "{name}");
+        }
+        for name in [
+            "vit_base_patch32_siglip_256",
+            "vit_base_patch32_siglip_gap_256",
+            "vit_large_patch16_siglip_512",
+            "vit_so400m_patch16_siglip_256",
+            "vit_giantopt_patch16_siglip_384",
+        ] {
+            assert_eq!(activation_of(name), Activation::GeluTanh, "{name}");
         }
     }
 }

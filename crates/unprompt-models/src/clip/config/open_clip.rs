@@ -1,9 +1,9 @@
 //! `open_clip_config.json`.
 
 use super::{
-    ClipConfig, ClipLayout, ImageConfig, ImagePooling, Parsed, Projection, TextConfig, TextPooling,
-    block_shape, check_context, image_and_patch,
+    ClipConfig, ClipLayout, ImageConfig, ImagePooling, Projection, TextConfig, TextPooling,
 };
+use crate::tower_config::{Parsed, block_shape, check_context, image_and_patch};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use unprompt_nn::{Activation, Mask};
@@ -142,9 +142,7 @@ fn refuse_others(part: &str, others: &Map<String, Value>, refused: &[&str]) -> P
         let name = name.as_str();
         if refused.contains(&name) && !is_default {
             let hint = match name {
-                "timm_model_name" => {
-                    " (MobileCLIP, SigLIP, EVA and ConvNeXt models are of this kind)"
-                }
+                "timm_model_name" => " (MobileCLIP, EVA and ConvNeXt models are of this kind)",
                 _ => "",
             };
             return Err(format!("{part}: `{name}` {value} is not built{hint}"));

@@ -1,10 +1,13 @@
 //! `config.json` of transformers.
 
 use super::{
-    ClipConfig, ClipLayout, ImageConfig, ImagePooling, Parsed, Projection, TextConfig, TextPooling,
-    block_shape, check_context, image_and_patch,
+    ClipConfig, ClipLayout, ImageConfig, ImagePooling, Projection, TextConfig, TextPooling,
 };
-use crate::{configuration::activation_named, transformer::BlockShape};
+use crate::{
+    configuration::activation_named,
+    tower_config::{Parsed, block_shape, check_context, image_and_patch},
+    transformer::BlockShape,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use unprompt_nn::Mask;

@@ -1,0 +1,201 @@
+//! Texts to the ids that SigLIP's text tower reads.
+//!
+//! References: `HFTokenizer` of open_clip 3.3.0, which cleans a text before the folder's tokenizer,
+//! and `SiglipTokenizer` of transformers 5.24, which takes away case and punctuation within it.
+
+use crate::{
+    ModelError, Result,
+    clip_tokenizer::{check_length, collapse_blanks, repaired},
+    configuration::{read_json_optional, read_optional},
+};
+use serde_json::{Map, Value};
+use std::path::Path;
+use tokenizers::{
+    NormalizerWrapper, Tokenizer, TruncationParams,
+    normalizers::{Lowercase, Prepend, Replace, Sequence, Strip, replace::ReplacePattern},
+};
+
+/// What happens to a text before the folder's tokenizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cleaning {
+    /// open_clip's `canonicalize`: repaired, no punctuation, lower case, single blanks.
+    Canonical,
+    /// open_clip's `lower`: repaired, lower case, single blanks.
+    Lower,
+    /// open_clip's `whitespace`: repaired, single blanks.
+    Blanks,
+    /// That of transformers, which depends on the class that `tokenizer_config.json` names.
+    Folder,
+    /// The same for a class that takes away case: before the folder's tokenizer, because the
+    /// last sigma of a word has a lower case of its own.
+    FolderLower,
+}
+
+/// A tokenizer of SigLIP.
+#[derive(Debug)]
+pub struct SiglipTokenizer {
+    /// Cuts a text at the context length.
+    tokenizer: Tokenizer,
+    /// Does not, for counting.
+    uncut: Tokenizer,
+    cleaning: Cleaning,
+    context_length: usize,
+    padding_id: u32,
+    pads_left: bool,
+}
+
+impl SiglipTokenizer {
+    /// Reads `tokenizer.json` and `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// Names the file that is missing or broken.
+    pub(super) fn from_folder(
+        folder: &Path,
+        context_length: usize,
+        cleaning: Cleaning,
+    ) -> Result<Self> {
+        let config_path = folder.join("tokenizer_config.json");
+        let config: Option<Map<String, Value>> = read_json_optional(&config_path)?;
+        let config = config.unwrap_or_default();
+        let path = folder.join("tokenizer.json");
+        let bytes = read_optional(&path)?.ok_or_else(|| {
+            let message = if folder.join("spiece.model").is_file() {
+                "no such file in the model's folder; `spiece.model` alone is not read: save the \
+                 tokenizer with its fast variant"
+            } else {
+                "no such file in the model's folder"
+            };
+            ModelError::configuration(&path, message)
+        })?;
+        let broken = |error: tokenizers::Error| ModelError::configuration(&path, error.to_string());
+        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(broken)?;
+        // The file's own truncation and padding are left-overs.
+        tokenizer.with_truncation(None).map_err(broken)?;
+        tokenizer.with_padding(None);
+        let class = config.get("tokenizer_class").and_then(Value::as_str);
+        let class = class.unwrap_or_default().trim_end_matches("Fast");
+        let is_open_clip = cleaning != Cleaning::Folder;
+        let mut cleaning = cleaning;
+        if cleaning == Cleaning::Folder {
+            let (before, after) = steps_of(class).map_err(broken)?;
+            let own = tokenizer.get_normalizer().cloned();
+            let steps = Sequence::new(before.into_iter().chain(own).chain(after).collect());
+            tokenizer.with_normalizer(Some(steps)).map_err(broken)?;
+            if class == "SiglipTokenizer" && config.get("do_lower_case") != Some(&false.into()) {
+                cleaning = Cleaning::FolderLower;
+            }
+        }
+        let uncut = tokenizer.clone();
+        // 1e30 where nobody set it; open_clip does not ask.
+        let limit = config.get("model_max_length").and_then(Value::as_u64);
+        let limit = limit.filter(|_| !is_open_clip);
+        let max_length = limit.map_or(context_length, |limit| context_length.min(limit as usize));
+        let truncation = TruncationParams {
+            max_length,
+            ..TruncationParams::default()
+        };
+        tokenizer
+            .with_truncation(Some(truncation))
+            .map_err(broken)?;
+        // A text, or an object with the text in it.
+        let padding = match config.get("pad_token") {
+            Some(Value::Object(token)) => token.get("content").and_then(Value::as_str),
+            token => token.and_then(Value::as_str),
+        };
+        let padding = padding.unwrap_or(if class == "SiglipTokenizer" {
+            "</s>"
+        } else {
+            "<pad>"
+        });
+        let padding_id = tokenizer.token_to_id(padding).ok_or_else(|| {
+            ModelError::configuration(
+                &config_path,
+                format!("the padding token `{padding}` is not in the vocabulary"),
+            )
+        })?;
+        let pads_left = match config.get("padding_side").and_then(Value::as_str) {
+            Some(side) => side == "left",
+            None => matches!(class, "GemmaTokenizer" | "Siglip2Tokenizer"),
+        };
+        Ok(Self {
+            tokenizer,
+            uncut,
+            cleaning,
+            context_length,
+            padding_id,
+            pads_left,
+        })
+    }
+
+    /// Ids of every text, padding included.
+    pub fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    /// The ids of a text, cut and padded to [`context_length`](Self::context_length).
+    ///
+    /// # Errors
+    /// When the text is longer than a megabyte, or the folder's tokenizer cannot take it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let ids = self.ids(&self.tokenizer, text)?;
+        let missing = self.context_length.saturating_sub(ids.len());
+        let padding = std::iter::repeat_n(self.padding_id, missing);
+        Ok(match self.pads_left {
+            true => padding.chain(ids).collect(),
+            false => ids.into_iter().chain(padding).collect(),
+        })
+    }
+
+    /// How many ids a text has, special tokens included, if it is neither cut nor padded.
+    ///
+    /// # Errors
+    /// As `encode`.
+    pub fn count(&self, text: &str) -> Result<usize> {
+        Ok(self.ids(&self.uncut, text)?.len())
+    }
+
+    fn ids(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
+        check_length(text)?;
+        let cleaned = match self.cleaning {
+            Cleaning::Folder => text.to_owned(),
+            Cleaning::FolderLower => text.to_lowercase(),
+            Cleaning::Blanks => collapse_blanks(&repaired(text)),
+            Cleaning::Lower => collapse_blanks(&repaired(text)).to_lowercase(),
+            Cleaning::Canonical => {
+                let text = repaired(text).replace('_', " ");
+                let text: String = text.chars().filter(|c| !c.is_ascii_punctuation()).collect();
+                collapse_blanks(&text.to_lowercase())
+            }
+        };
+        let encoding = tokenizer
+            .encode_fast(cleaned, true)
+            .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+}
+
+/// What a class of transformers does to a text between its special tokens, before and after what
+/// the file says. Blanks are those of Python.
+fn steps_of(
+    class: &str,
+) -> tokenizers::Result<(Vec<NormalizerWrapper>, Option<NormalizerWrapper>)> {
+    let replace = |pattern: &str, with: &str| {
+        Replace::new(ReplacePattern::Regex(pattern.into()), with).map(NormalizerWrapper::from)
+    };
+    Ok(match class {
+        // The punctuation of ASCII goes, and blanks but one. A blank before the first word stays,
+        // after the mark that every text begins with; what ends in blanks is cut.
+        "SiglipTokenizer" => {
+            let before = vec![
+                replace("\u{2581}", " ")?,
+                replace(r"[!-/:-@\[-`{-~]", "")?,
+                replace(r"[\s\x1c-\x1f]+", " ")?,
+                Strip::new(false, true).into(),
+                Prepend::new("\u{2581}".into()).into(),
+            ];
+            (before, Some(replace("[ \u{2581}]+\\z", "")?))
+        }
+        "Siglip2Tokenizer" => (vec![Lowercase.into()], None),
+        _ => (Vec::new(), None),
+    })
+}
