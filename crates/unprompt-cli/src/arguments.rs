@@ -200,7 +200,7 @@ pub(crate) struct EmbedImage {
     /// Pictures, folders, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// CLIP or Vision Transformer: a name such as `ViT-L-14/openai`, a hub id or a path
+    /// CLIP, SigLIP or Vision Transformer: a name such as `ViT-L-14/openai`, a hub id or a path
     #[arg(long)]
     pub(crate) model: String,
     /// Leave out the normalisation
@@ -225,7 +225,7 @@ pub(crate) struct EmbedText {
     /// Texts
     #[arg(value_name = "TEXT", required_unless_present = "file")]
     pub(crate) texts: Vec<String>,
-    /// Sentence encoder or CLIP: a name, a hub id or a path
+    /// Sentence encoder, CLIP or SigLIP: a name, a hub id or a path
     #[arg(long, default_value = "all-MiniLM-L6-v2")]
     pub(crate) model: String,
     /// A file with one text per line, after the texts given; `-` for standard input
@@ -241,7 +241,7 @@ pub(crate) struct Tokenize {
     /// Texts
     #[arg(required = true, value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
-    /// Sentence encoder or CLIP; `clip-bpe-vocabulary` is open_clip's tokenizer by itself
+    /// Sentence encoder, CLIP or SigLIP; `clip-bpe-vocabulary` is open_clip's tokenizer by itself
     #[arg(long)]
     pub(crate) model: String,
 }

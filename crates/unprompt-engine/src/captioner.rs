@@ -3,7 +3,7 @@
 use crate::{
     InputError, Result,
     image_encoder::image_processor,
-    loading::{Kind, Located, refuse_named_clip},
+    loading::{Kind, Located, refuse_open_clips_name},
 };
 use rayon::prelude::*;
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
@@ -60,7 +60,7 @@ impl Captioner {
         compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<(ResolvedModel, Self)> {
-        refuse_named_clip(name, "a captioner")?;
+        refuse_open_clips_name(name, None, "a captioner")?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
         let (model, mean, std): (Box<dyn ImageToText>, _, _) = match kind {

@@ -3,7 +3,7 @@
 use crate::{
     InputError, Result,
     image_encoder::vit_preprocessor,
-    loading::{Kind, Located, refuse_named_clip, refuse_named_without_pictures},
+    loading::{Kind, Located, refuse_named_without_pictures, refuse_open_clips_name},
 };
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -53,7 +53,7 @@ impl Classifier {
         compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<(ResolvedModel, Self)> {
-        refuse_named_clip(name, "a classifier")?;
+        refuse_open_clips_name(name, None, "a classifier")?;
         refuse_named_without_pictures(hub, name, "a classifier")?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;

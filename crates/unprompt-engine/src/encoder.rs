@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    loading::{Kind, Located, refuse_named_clip},
+    loading::{Kind, Located, refuse_open_clips_name},
 };
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_models::{Compute, SentenceEncoder};
@@ -17,7 +17,7 @@ pub fn load_sentence_encoder(
     compute: &Compute,
     progress: &dyn Progress,
 ) -> Result<(ResolvedModel, SentenceEncoder)> {
-    refuse_named_clip(name, "a sentence encoder")?;
+    refuse_open_clips_name(name, None, "a sentence encoder")?;
     let located = Located::new(hub, name, progress)?;
     match located.kind()? {
         Kind::SentenceEncoder => {

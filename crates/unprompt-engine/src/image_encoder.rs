@@ -1,4 +1,5 @@
-//! Pictures to vectors: the image tower of a CLIP, or a Vision Transformer that regresses.
+//! Pictures to vectors: the image tower of a CLIP or a SigLIP, or a Vision Transformer that
+//! regresses.
 
 use crate::{
     InputError, Result,
@@ -22,7 +23,7 @@ const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
 const PROCESSOR_CONFIG: &str = "processor_config.json";
 
 /// What [`ImageEncoder`] is made of.
-const NEEDED: &str = "a CLIP or a Vision Transformer";
+const NEEDED: &str = "a CLIP, a SigLIP or a Vision Transformer";
 
 /// Which views of a picture are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -54,7 +55,7 @@ impl ImageEncoder {
     /// Resolves and builds an image encoder.
     ///
     /// # Errors
-    /// When the model cannot be had, or is neither a CLIP nor a Vision Transformer.
+    /// When the model cannot be had, or is none of CLIP, SigLIP and Vision Transformer.
     pub fn load(
         hub: &Hub,
         name: &str,
@@ -68,6 +69,15 @@ impl ImageEncoder {
             Kind::Clip => {
                 let checkpoint = located.clip(compute)?;
                 Self::of_clip(&located, &checkpoint)?
+            }
+            Kind::Siglip => {
+                let checkpoint = located.siglip(compute)?;
+                let tower = located.named(checkpoint.image_tower())?;
+                let size = tower.image_size();
+                Self {
+                    network: Network::Vit(Box::new(tower)),
+                    preprocessor: siglip_preprocessor(&located, checkpoint.is_open_clip(), size)?,
+                }
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
                 let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
@@ -214,6 +224,55 @@ fn clip_preprocessor(
             parsed(located, PREPROCESSOR_CONFIG, preprocessor)
         }
     }
+}
+
+/// As a CLIP's, but what a file leaves open is SigLIP's own: the picture squeezed into the square,
+/// and values from -1 to 1.
+fn siglip_preprocessor(
+    located: &Located,
+    open_clip: bool,
+    (height, width): (usize, usize),
+) -> Result<Preprocessor> {
+    if open_clip {
+        let name = "open_clip_config.json";
+        let json = configuration(located, name)?.unwrap_or_else(|| "{}".into());
+        let json = of_size(json, height, width);
+        let defaults = json!({
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.5, 0.5, 0.5],
+            "interpolation": "bicubic",
+            "resize_mode": "squash",
+        });
+        let json = with_defaults(json, "preprocess_cfg", defaults);
+        return parsed(located, name, Preprocessor::from_open_clip_config(&json));
+    }
+    match image_processor(located)? {
+        Some(preprocessor) => Ok(preprocessor),
+        None => {
+            let defaults = json!({
+                "image_processor_type": "SiglipImageProcessor",
+                "size": {"height": height, "width": width},
+            });
+            let preprocessor = Preprocessor::from_preprocessor_config(&defaults.to_string());
+            parsed(located, PREPROCESSOR_CONFIG, preprocessor)
+        }
+    }
+}
+
+/// The JSON text of an object with what its part `part` lacks.
+fn with_defaults(json: String, part: &str, defaults: Value) -> String {
+    let (Ok(mut config), Value::Object(defaults)) =
+        (serde_json::from_str::<Value>(&json), defaults)
+    else {
+        // What is wrong with it is said where it is read.
+        return json;
+    };
+    if let Some(part) = config.get_mut(part).and_then(Value::as_object_mut) {
+        for (name, value) in defaults {
+            part.entry(name).or_insert(value);
+        }
+    }
+    config.to_string()
 }
 
 /// The `preprocess_cfg` of open_clip with the network's own size: open_clip takes that whatever the

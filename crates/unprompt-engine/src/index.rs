@@ -39,12 +39,12 @@ pub fn build_index(
 ) -> Result<Manifest> {
     let file = PromptFile::open(request.prompts, request.column)?;
     let (clip_model, clip) = TextEncoder::load(hub, request.clip, request.compute, progress)?;
-    if !matches!(clip, TextEncoder::Clip(_)) {
+    if matches!(clip, TextEncoder::Sentence(_)) {
         return Err(EngineError::Model {
             name: request.clip.to_owned(),
             reason: ModelError::Configuration {
                 path: clip_model.dir,
-                message: "a sentence encoder, where a CLIP is needed".to_owned(),
+                message: "a sentence encoder, where a CLIP or a SigLIP is needed".to_owned(),
             },
         });
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     EngineError, ImageEncoder, InputError, Result, Tokenizer, Views,
-    loading::{Kind, Located},
+    loading::{Kind, Located, refuse_open_clips_name},
     published_labels::with_published,
     text_encoder::clip_tokenizer,
 };
@@ -19,6 +19,9 @@ use unprompt_models::{Compute, Dtype};
 pub(crate) const LABELS: &str = "clip-interrogator-labels";
 /// The folder of label embeddings within this program's cache.
 const TABLES: &str = "label-embeddings";
+
+/// A prompt grows at its end: the text tower must read forward, which a SigLIP's does not.
+const NEEDED: &str = "a CLIP";
 
 /// Which labels are used, and where their embeddings are kept.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +61,7 @@ impl PictureInterrogator {
         progress: &dyn Progress,
         tables: &dyn TableProgress,
     ) -> Result<(ResolvedModel, Self)> {
+        refuse_open_clips_name(clip, Some(Kind::Clip), NEEDED)?;
         let folder = match &labels.folder {
             Some(folder) => folder.clone(),
             None => hub.resolve(&LABELS.parse::<ModelRef>()?, progress)?.dir,
@@ -72,7 +76,7 @@ impl PictureInterrogator {
         let located = Located::new(hub, clip, progress)?;
         let kind = located.kind()?;
         if kind != Kind::Clip {
-            return located.refuse(kind, "a CLIP");
+            return located.refuse(kind, NEEDED);
         }
         // Eight bits are for what takes the time: the candidates of a chain, or else the pictures.
         // All that is kept, told or decided by is computed in f32.

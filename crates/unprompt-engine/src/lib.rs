@@ -60,5 +60,5 @@ pub use record::{
     Receipt,
 };
 pub use source::{Source, sources};
-pub use text_encoder::{ClipTextEncoder, TextEncoder, Tokenizer};
+pub use text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer};
 pub use text_search::{Candidate, FoundText, TextQuery, search_texts};

@@ -5,8 +5,8 @@ use std::path::Path;
 use unprompt_checkpoint::{Checkpoint, Pickle};
 use unprompt_hub::{Hub, ModelKind, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
-    ClipCheckpoint, Compute, KnownClip, LoadOptions, ModelError, SentenceEncoder, known_clip,
-    known_clips,
+    ClipCheckpoint, Compute, KnownClip, KnownSiglip, LoadOptions, ModelError, SentenceEncoder,
+    SiglipCheckpoint, is_siglip, known_clip, known_clips, known_siglip, known_siglips,
 };
 
 /// A model's files on this machine, not read yet.
@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     SentenceEncoder,
     /// A CLIP of open_clip or transformers.
     Clip,
+    /// A SigLIP of open_clip or transformers.
+    Siglip,
     /// A Vision Transformer of timm, with its configuration.
     TimmVit,
     /// A Vision Transformer of transformers.
@@ -50,8 +52,11 @@ pub(crate) enum Kind {
 impl Located {
     /// Finds a model by its name, and fetches it when it is not here.
     pub(crate) fn new(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<Self> {
-        let known_clip = named_clip(name)?;
         let reference = reference(name)?;
+        let known_clip = match of_open_clip(name)? {
+            Some(Named::Clip(known)) => Some(known),
+            _ => None,
+        };
         let resolved = hub.resolve(&reference, progress)?;
         let pickle = if hub.allows_pickle() {
             Pickle::Allow
@@ -119,14 +124,30 @@ impl Located {
         })
     }
 
+    /// The configuration and the tensors of the SigLIP that the files are.
+    pub(crate) fn siglip(&self, compute: &Compute) -> Result<SiglipCheckpoint> {
+        self.named(SiglipCheckpoint::open(
+            &self.resolved.dir,
+            self.options(compute),
+        ))
+    }
+
     /// Tells the kind from the files that are there.
     pub(crate) fn kind(&self) -> Result<Kind> {
         let files = &self.resolved.files;
         // A configuration given by itself would lose what the files beside it say.
         let alone = Path::new(&self.name).is_file();
         let has = |name: &str| !alone && files.contains_key(name);
-        if self.known_clip.is_some() || has("open_clip_config.json") {
+        if self.known_clip.is_some() {
             return Ok(Kind::Clip);
+        }
+        if has("open_clip_config.json") {
+            let config = self.read_json(&files["open_clip_config.json"])?;
+            return Ok(if is_siglip(&config) {
+                Kind::Siglip
+            } else {
+                Kind::Clip
+            });
         }
         if has("modules.json") {
             return Ok(Kind::SentenceEncoder);
@@ -201,13 +222,14 @@ impl Located {
             (Some("blip"), _) => Ok(Kind::Blip),
             (Some("ofa"), _) => Ok(Kind::Ofa),
             (Some(clip), _) if clip.starts_with("clip") => Ok(Kind::Clip),
+            _ if is_siglip(&config) => Ok(Kind::Siglip),
             (None, Some(_)) => Ok(Kind::TimmVit),
             (None, None) if config.get("blocks").is_some() => Ok(Kind::EfficientNetLite),
             (kind, _) => {
                 let kind = kind.unwrap_or("none");
                 let message = format!(
-                    "`model_type` is {kind}; built are bert, vit, clip, blip and ofa, and the networks of timm, \
-                     which have `architecture` in its place"
+                    "`model_type` is {kind}; built are bert, vit, clip, siglip, blip and ofa, and the networks \
+                     of timm, which have `architecture` in its place"
                 );
                 let path = path.to_owned();
                 self.named(Err(ModelError::Configuration { path, message }))
@@ -221,27 +243,55 @@ impl Located {
 /// # Errors
 /// When the name is no reference, or has weights that are not known of a known architecture.
 pub fn reference(name: &str) -> Result<ModelRef> {
-    Ok(match named_clip(name)? {
-        Some(known) => known.repository.parse()?,
+    Ok(match of_open_clip(name)? {
+        Some(known) => known.repository().parse()?,
         None => name.parse()?,
     })
 }
 
-/// The CLIP that is meant by one of open_clip's names. They look like hub ids; a folder of that name
-/// still wins.
-fn named_clip(name: &str) -> Result<Option<KnownClip>> {
+/// What one of open_clip's names stands for.
+enum Named {
+    Clip(KnownClip),
+    Siglip(KnownSiglip),
+}
+
+impl Named {
+    fn repository(&self) -> &str {
+        match self {
+            Self::Clip(known) => &known.repository,
+            Self::Siglip(known) => &known.repository,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Clip(_) => Kind::Clip,
+            Self::Siglip(_) => Kind::Siglip,
+        }
+    }
+}
+
+/// What is meant by one of open_clip's names. They look like hub ids; a folder of that name still
+/// wins.
+fn of_open_clip(name: &str) -> Result<Option<Named>> {
     if Path::new(name).exists() {
         return Ok(None);
     }
-    let known = known_clip(name);
+    let known = known_clip(name).map(Named::Clip);
+    let known = known.or_else(|| known_siglip(name).map(Named::Siglip));
     if known.is_none()
         && let Some((architecture, tag)) = name.split_once('/')
     {
-        let of_it = known_clips()
+        let clips = known_clips()
             .into_iter()
-            .filter(|known| known.architecture == architecture)
-            .map(|known| known.tag);
-        let tags: Vec<String> = of_it.collect();
+            .map(|known| (known.architecture, known.tag));
+        let siglips = known_siglips()
+            .into_iter()
+            .map(|known| (known.architecture, known.tag));
+        let of_it = clips
+            .chain(siglips)
+            .filter(|(known, _)| known == architecture);
+        let tags: Vec<String> = of_it.map(|(_, tag)| tag).collect();
         if !tags.is_empty() {
             let message = format!("no such weights; known are {}", tags.join(", "));
             return Err(EngineError::Model {
@@ -273,17 +323,18 @@ pub(crate) fn refuse_named_without_pictures(hub: &Hub, name: &str, needed: &str)
     })
 }
 
-/// Refuses one of open_clip's names where no CLIP is wanted, before gigabytes are fetched.
-pub(crate) fn refuse_named_clip(name: &str, needed: &str) -> Result<()> {
-    match named_clip(name)? {
-        None => Ok(()),
-        Some(known) => Err(EngineError::Model {
+/// Refuses one of open_clip's names that stands for something else than what is `needed`, before
+/// gigabytes are fetched. `wanted` is the kind of its names that is welcome, if one is.
+pub(crate) fn refuse_open_clips_name(name: &str, wanted: Option<Kind>, needed: &str) -> Result<()> {
+    match of_open_clip(name)? {
+        Some(known) if Some(known.kind()) != wanted => Err(EngineError::Model {
             name: name.to_owned(),
             reason: ModelError::Configuration {
-                path: known.repository.into(),
-                message: format!("{}, where {needed} is needed", Kind::Clip.describe()),
+                path: known.repository().into(),
+                message: format!("{}, where {needed} is needed", known.kind().describe()),
             },
         }),
+        _ => Ok(()),
     }
 }
 
@@ -292,6 +343,7 @@ impl Kind {
         match self {
             Self::SentenceEncoder => "a sentence encoder",
             Self::Clip => "a CLIP",
+            Self::Siglip => "a SigLIP",
             Self::TimmVit | Self::TransformersVit | Self::BareVit => "a Vision Transformer",
             Self::EfficientNetLite => "an EfficientNet-Lite",
             Self::ClipVocabulary => "a vocabulary without a network",

@@ -1,4 +1,4 @@
-//! Texts to vectors: a sentence encoder, or the text tower of a CLIP.
+//! Texts to vectors: a sentence encoder, or the text tower of a CLIP or a SigLIP.
 
 use crate::{
     Result,
@@ -7,7 +7,7 @@ use crate::{
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
     ClipCheckpoint, ClipTextTower, ClipTokenizer, Compute, ModelError, SentenceEncoder,
-    SentenceTokenizer, to_unit_length,
+    SentenceTokenizer, SiglipTextTower, SiglipTokenizer, to_unit_length,
 };
 
 /// The hub's name of CLIP's byte pairs.
@@ -23,6 +23,8 @@ pub enum TextEncoder {
     Sentence(Box<SentenceEncoder>),
     /// The text tower of a CLIP.
     Clip(Box<ClipTextEncoder>),
+    /// The text tower of a SigLIP.
+    Siglip(Box<SiglipTextEncoder>),
 }
 
 /// A CLIP's text tower with its tokenizer.
@@ -31,6 +33,16 @@ pub struct ClipTextEncoder {
     tokenizer: ClipTokenizer,
     tower: ClipTextTower,
 }
+
+/// A SigLIP's text tower with its tokenizer.
+#[derive(Debug)]
+pub struct SiglipTextEncoder {
+    tokenizer: SiglipTokenizer,
+    tower: SiglipTextTower,
+}
+
+/// What [`TextEncoder`] and [`Tokenizer`] are made of.
+const NEEDED: &str = "a sentence encoder, a CLIP or a SigLIP";
 
 impl TextEncoder {
     /// Resolves and builds a text encoder.
@@ -52,7 +64,13 @@ impl TextEncoder {
                 let tokenizer = clip_tokenizer(hub, &located, &checkpoint, progress)?;
                 Self::Clip(Box::new(ClipTextEncoder { tokenizer, tower }))
             }
-            other => return located.refuse(other, "a sentence encoder or a CLIP"),
+            Kind::Siglip => {
+                let checkpoint = located.siglip(compute)?;
+                let tower = located.named(checkpoint.text_tower())?;
+                let tokenizer = located.named(checkpoint.tokenizer())?;
+                Self::Siglip(Box::new(SiglipTextEncoder { tokenizer, tower }))
+            }
+            other => return located.refuse(other, NEEDED),
         };
         Ok((located.resolved, encoder))
     }
@@ -66,24 +84,32 @@ impl TextEncoder {
         texts: &[T],
         raw: bool,
     ) -> std::result::Result<Vec<Vec<f32>>, ModelError> {
-        match self {
-            Self::Sentence(encoder) if raw => encoder.embed_raw(texts),
-            Self::Sentence(encoder) => encoder.embed(texts),
+        let mut features = match self {
+            Self::Sentence(encoder) if raw => return encoder.embed_raw(texts),
+            Self::Sentence(encoder) => return encoder.embed(texts),
             Self::Clip(encoder) => {
-                let ids = texts
-                    .iter()
-                    .map(|text| encoder.tokenizer.encode(text.as_ref()))
-                    .collect::<std::result::Result<Vec<_>, _>>()?;
-                let mut features = encoder.tower.forward(&ids)?;
-                if !raw {
-                    features
-                        .iter_mut()
-                        .for_each(|feature| to_unit_length(feature));
-                }
-                Ok(features)
+                let ids = all_ids(texts, |text| encoder.tokenizer.encode(text))?;
+                encoder.tower.forward(&ids)?
             }
+            Self::Siglip(encoder) => {
+                let ids = all_ids(texts, |text| encoder.tokenizer.encode(text))?;
+                encoder.tower.forward(&ids)?
+            }
+        };
+        if !raw {
+            features
+                .iter_mut()
+                .for_each(|feature| to_unit_length(feature));
         }
+        Ok(features)
     }
+}
+
+fn all_ids<T: AsRef<str>>(
+    texts: &[T],
+    encode: impl Fn(&str) -> std::result::Result<Vec<u32>, ModelError>,
+) -> std::result::Result<Vec<Vec<u32>>, ModelError> {
+    texts.iter().map(|text| encode(text.as_ref())).collect()
 }
 
 /// A model's tokenizer alone.
@@ -93,6 +119,8 @@ pub enum Tokenizer {
     Sentence(Box<SentenceTokenizer>),
     /// CLIP's byte pairs.
     Clip(Box<ClipTokenizer>),
+    /// That of a SigLIP.
+    Siglip(Box<SiglipTokenizer>),
 }
 
 impl Tokenizer {
@@ -121,17 +149,21 @@ impl Tokenizer {
                     progress,
                 )?))
             }
+            Kind::Siglip => {
+                let checkpoint = located.siglip(&Compute::default())?;
+                Self::Siglip(Box::new(located.named(checkpoint.tokenizer())?))
+            }
             Kind::ClipVocabulary => {
                 let file = located.resolved.file(VOCABULARY_FILE)?;
                 let tokenizer = ClipTokenizer::open_clip(file, USUAL_CONTEXT);
                 Self::Clip(Box::new(located.named(tokenizer)?))
             }
-            other => return located.refuse(other, "a sentence encoder or a CLIP"),
+            other => return located.refuse(other, NEEDED),
         })
     }
 
     /// The ids of a text as the reference's tokenizer returns them: for a sentence encoder from
-    /// the first to the last special token, for a CLIP padded to its context length.
+    /// the first to the last special token, for a CLIP or a SigLIP padded to its context length.
     ///
     /// # Errors
     /// When the tokenizer cannot take the text.
@@ -139,6 +171,7 @@ impl Tokenizer {
         match self {
             Self::Sentence(tokenizer) => tokenizer.encode(text),
             Self::Clip(tokenizer) => tokenizer.encode_padded(text),
+            Self::Siglip(tokenizer) => tokenizer.encode(text),
         }
     }
 
@@ -151,6 +184,7 @@ impl Tokenizer {
         match self {
             Self::Sentence(tokenizer) => Ok(tokenizer.encode(text)?.len()),
             Self::Clip(tokenizer) => tokenizer.count(text),
+            Self::Siglip(tokenizer) => tokenizer.count(text),
         }
     }
 
@@ -158,7 +192,7 @@ impl Tokenizer {
     pub fn longest(&self) -> Option<usize> {
         match self {
             Self::Sentence(tokenizer) => tokenizer.longest(),
-            Self::Clip(_) => None,
+            Self::Clip(_) | Self::Siglip(_) => None,
         }
     }
 }

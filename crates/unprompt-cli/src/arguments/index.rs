@@ -31,7 +31,7 @@ pub(crate) struct IndexBuild {
     /// Prompts: .csv, .jsonl, .parquet, or text with one a line
     #[arg(value_name = "PROMPTS")]
     pub(crate) prompts: PathBuf,
-    /// CLIP: a name such as `ViT-L-14/openai`, a hub id or a path
+    /// CLIP or SigLIP: a name such as `ViT-L-14/openai`, a hub id or a path
     #[arg(long, value_name = "M")]
     pub(crate) clip: String,
     /// Sentence encoder: a name, a hub id or a path

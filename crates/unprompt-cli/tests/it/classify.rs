@@ -161,12 +161,14 @@ fn a_network_without_classes_is_refused_by_name() {
         assert!(refusal.contains(expected), "{refusal}");
     }
     // A CLIP by its name is not fetched first to be refused then.
-    let name = "ViT-H-14/laion2b_s32b_b79k";
-    let run = place.run(&["classify", picture, "--model", name, "--offline"]);
-    let expected = format!("unprompt: model `{name}`: ");
-    assert!(run.refusal().starts_with(&expected), "{run:?}");
-    assert!(
-        run.stderr.contains("a CLIP, where a classifier is needed"),
-        "{run:?}"
-    );
+    for (name, kind) in [
+        ("ViT-H-14/laion2b_s32b_b79k", "a CLIP"),
+        ("ViT-B-16-SigLIP/webli", "a SigLIP"),
+    ] {
+        let run = place.run(&["classify", picture, "--model", name, "--offline"]);
+        let expected = format!("unprompt: model `{name}`: ");
+        assert!(run.refusal().starts_with(&expected), "{run:?}");
+        let expected = format!("{kind}, where a classifier is needed");
+        assert!(run.stderr.contains(&expected), "{run:?}");
+    }
 }

@@ -147,7 +147,7 @@ fn a_model_without_texts_is_refused_by_name() {
     for (name, expected) in [
         (
             "tiny-vit-timm",
-            "a Vision Transformer, where a sentence encoder or a CLIP is needed",
+            "a Vision Transformer, where a sentence encoder, a CLIP or a SigLIP is needed",
         ),
         ("tiny-clip-vision", "the folder holds an image tower only"),
         ("tiny-clip-transformers", "tokenizer.json"),

@@ -296,7 +296,7 @@ fn a_model_that_gives_pictures_no_vector_is_refused_by_name() {
     for (name, expected) in [
         (
             "tiny-sbert",
-            "a sentence encoder, where a CLIP or a Vision Transformer is needed",
+            "a sentence encoder, where a CLIP, a SigLIP or a Vision Transformer is needed",
         ),
         (
             "tiny-efficientnet-lite",
@@ -371,6 +371,10 @@ fn a_name_of_open_clip_is_a_repository_on_the_hub() {
             "ViT-L-14-quickgelu/openai",
             "timm/vit_large_patch14_clip_224.openai",
         ),
+        (
+            "ViT-SO400M-14-SigLIP-384/webli",
+            "timm/ViT-SO400M-14-SigLIP-384",
+        ),
     ] {
         for arguments in [["embed", "image", &cat], ["embed", "text", "a cat"]] {
             let run = place.run(&[&arguments[..], &["--model", name, "--offline"]].concat());
@@ -395,6 +399,9 @@ fn a_name_of_open_clip_is_a_repository_on_the_hub() {
         "{run:?}"
     );
     assert!(run.stderr.contains("laion2b_s32b_b79k"), "{run:?}");
+    let name = "ViT-B-16-SigLIP2/laion2b";
+    let run = place.run(&["embed", "image", &cat, "--model", name, "--offline"]);
+    assert!(run.refusal().contains("known are webli"), "{run:?}");
     // A folder of such a name is that folder.
     let tiny = workspace("fixtures/models/tiny-clip");
     for name in ["config.json", "processor_config.json", "model.safetensors"] {

@@ -114,10 +114,24 @@ fn clips_of_transformers() {
 }
 
 #[test]
+fn siglips_of_both_layouts() {
+    for model in [
+        "tiny-siglip-open-clip",
+        "tiny-siglip2-open-clip",
+        "tiny-siglip",
+        // Without a configuration of its pictures.
+        "tiny-siglip-vision",
+    ] {
+        compare_pictures(model, model, &[]);
+    }
+}
+
+#[test]
 fn vision_transformers() {
     for model in [
         "tiny-vit-timm",
         "tiny-vit-timm-gap",
+        "tiny-vit-timm-siglip",
         "tiny-vit-transformers",
         "tiny-vit-model",
     ] {
@@ -134,7 +148,18 @@ fn the_regressor_with_one_view_and_with_two() {
 }
 
 #[test]
-fn texts_of_a_clip_with_its_tokenizer() {
+fn texts_of_a_clip_and_of_siglips_with_their_tokenizers() {
+    for model in [
+        "tiny-clip",
+        "tiny-siglip-open-clip",
+        "tiny-siglip2-open-clip",
+        "tiny-siglip",
+    ] {
+        compare_texts(model);
+    }
+}
+
+fn compare_texts(name: &str) {
     let file = workspace("fixtures/models/tiny-clip-tokenizer/expected.json");
     let document = json(&std::fs::read_to_string(file).unwrap());
     let texts = document["texts"].as_array().unwrap().iter();
@@ -146,7 +171,7 @@ fn texts_of_a_clip_with_its_tokenizer() {
         .filter(|i| !texts[*i].contains('\0'))
         .collect();
     assert!(spoken.len() > 50);
-    let model = workspace("fixtures/models/tiny-clip");
+    let model = workspace("fixtures/models").join(name);
     let model = model.to_str().unwrap();
     let mut arguments = vec![
         "embed",
@@ -161,9 +186,10 @@ fn texts_of_a_clip_with_its_tokenizer() {
     arguments.extend(spoken.iter().map(|i| texts[*i]));
     let run = Place::new().run(&arguments);
     let found: Vec<Vec<f64>> = json_lines(run.output()).iter().map(embedding).collect();
-    let rows = Expected::open().rows("tiny-clip.texts");
+    let tensor = format!("{name}.texts");
+    let rows = Expected::open().rows(&tensor);
     assert_eq!(rows.len(), texts.len());
     let expected: Vec<Vec<f64>> = spoken.iter().map(|i| rows[*i].clone()).collect();
     let inputs: Vec<String> = spoken.iter().map(|i| format!("{:?}", texts[*i])).collect();
-    compare("tiny-clip.texts", &inputs, &found, &expected);
+    compare(&tensor, &inputs, &found, &expected);
 }

@@ -201,6 +201,37 @@ fn pictures_and_texts_find_what_their_embeddings_say() {
 }
 
 #[test]
+fn a_siglip_makes_and_searches_an_index() {
+    let place = Place::new();
+    let siglip = model("tiny-siglip");
+    place.write("list.txt", "a golden fox\nA castle at night!\n");
+    let build = ["index", "build", "list.txt", "--out", "ix", "--clip"];
+    let sentence = model("tiny-sbert");
+    let more = [siglip.as_str(), "--sentence", &sentence];
+    place.run(&[&build[..], &more].concat()).output();
+    // The best is the one whose text tower's vector is nearest to the picture's.
+    let cat = example("cat.png");
+    let vectors = |arguments: &[&str]| -> Vec<Vec<f64>> {
+        let more = ["--model", &siglip, "--format", "jsonl"];
+        let run = place.run(&[arguments, &more].concat());
+        json_lines(run.output()).iter().map(embedding).collect()
+    };
+    let of_cat = vectors(&["embed", "image", &cat]).remove(0);
+    let texts = vectors(&["embed", "text", "--file", "list.txt"]);
+    let cosine = |text: &Vec<f64>| text.iter().zip(&of_cat).map(|(a, b)| a * b).sum::<f64>();
+    let best = texts.iter().map(cosine).fold(f64::NEG_INFINITY, f64::max);
+    let run = place.run(&["index", "search", "ix", &cat, "--format", "json"]);
+    let found = json(run.output())[0]["matches"][0]["similarity"]
+        .as_f64()
+        .unwrap();
+    assert!((found - best).abs() < 1e-3, "{found} {best}");
+    let text = "a castle, at night";
+    let run = place.run(&["index", "search", "ix", "--text", text, "--format", "json"]);
+    let record = json(run.output())[0].clone();
+    assert_eq!(record["matches"][0]["prompt"], "A castle at night!");
+}
+
+#[test]
 fn a_broken_picture_costs_its_own_record_and_a_broken_index_the_run() {
     let place = Place::new();
     place.write("list.txt", prompts(30));
@@ -263,7 +294,7 @@ fn the_models_of_an_index_are_held_to() {
     ]);
     assert!(
         run.refusal()
-            .contains("a sentence encoder, where a CLIP is needed"),
+            .contains("a sentence encoder, where a CLIP or a SigLIP is needed"),
         "{run:?}"
     );
     let run = place.run(&build_arguments("list.txt", "ix", &["--dtype", "int8"]));

@@ -299,6 +299,7 @@ fn wrong_arguments_stop_the_run() {
     place.write("empty/readme.md", "");
     let vit = workspace("fixtures/models/tiny-vit-timm");
     let vision = workspace("fixtures/models/tiny-clip-vision");
+    let siglip = workspace("fixtures/models/tiny-siglip");
     for (more, expected) in [
         (&["--mode", "worst"][..], "worst"),
         (&["--budget", "5 apples"], "--budget"),
@@ -317,6 +318,14 @@ fn wrong_arguments_stop_the_run() {
             "no table is left",
         ),
         (&["--clip", vit.to_str().unwrap()], "where a CLIP is needed"),
+        (
+            &["--clip", siglip.to_str().unwrap()],
+            "a SigLIP, where a CLIP is needed",
+        ),
+        (
+            &["--clip", "ViT-B-16-SigLIP/webli"],
+            "a SigLIP, where a CLIP is needed",
+        ),
         (&["--clip", vision.to_str().unwrap()], "an image tower only"),
         (&["--format", "submission"], "this command writes"),
     ] {
