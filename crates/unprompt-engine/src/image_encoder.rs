@@ -212,18 +212,12 @@ fn clip_preprocessor(
         let preprocessor = Preprocessor::from_open_clip_config(&of_size(json, height, width));
         return parsed(located, name, preprocessor);
     }
-    match image_processor(located)? {
-        Some(preprocessor) => Ok(preprocessor),
-        None => {
-            let defaults = json!({
-                "image_processor_type": "CLIPImageProcessor",
-                "size": {"shortest_edge": height.min(width)},
-                "crop_size": {"height": height, "width": width},
-            });
-            let preprocessor = Preprocessor::from_preprocessor_config(&defaults.to_string());
-            parsed(located, PREPROCESSOR_CONFIG, preprocessor)
-        }
-    }
+    let defaults = json!({
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": height.min(width)},
+        "crop_size": {"height": height, "width": width},
+    });
+    image_processor_or(located, &defaults)
 }
 
 /// As a CLIP's, but what a file leaves open is SigLIP's own: the picture squeezed into the square,
@@ -246,17 +240,11 @@ fn siglip_preprocessor(
         let json = with_defaults(json, "preprocess_cfg", defaults);
         return parsed(located, name, Preprocessor::from_open_clip_config(&json));
     }
-    match image_processor(located)? {
-        Some(preprocessor) => Ok(preprocessor),
-        None => {
-            let defaults = json!({
-                "image_processor_type": "SiglipImageProcessor",
-                "size": {"height": height, "width": width},
-            });
-            let preprocessor = Preprocessor::from_preprocessor_config(&defaults.to_string());
-            parsed(located, PREPROCESSOR_CONFIG, preprocessor)
-        }
-    }
+    let defaults = json!({
+        "image_processor_type": "SiglipImageProcessor",
+        "size": {"height": height, "width": width},
+    });
+    image_processor_or(located, &defaults)
 }
 
 /// The JSON text of an object with what its part `part` lacks.
@@ -307,6 +295,17 @@ pub(crate) fn image_processor(located: &Located) -> Result<Option<Preprocessor>>
         }
     }
     Ok(None)
+}
+
+/// The same, or the one of `defaults` where the folder has none.
+fn image_processor_or(located: &Located, defaults: &Value) -> Result<Preprocessor> {
+    match image_processor(located)? {
+        Some(preprocessor) => Ok(preprocessor),
+        None => {
+            let preprocessor = Preprocessor::from_preprocessor_config(&defaults.to_string());
+            parsed(located, PREPROCESSOR_CONFIG, preprocessor)
+        }
+    }
 }
 
 /// The preprocessing of a Vision Transformer, from its own configuration where it has one.
