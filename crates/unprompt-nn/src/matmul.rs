@@ -158,16 +158,22 @@ impl Cut {
         };
         let panels = n.div_ceil(PANEL);
         let row_blocks = (m * k.min(DEEP)).div_ceil(BLOCK_VALUES).clamp(1, tiles);
-        let groups = match threads {
+        let least = match threads {
             1 => 1,
             _ => (PIECES * threads).div_ceil(row_blocks),
         };
+        let least = least.max(panels.div_ceil(MOST_PANELS)).min(panels);
+        // The pieces are alike, so the threads end together only if each has as many: the panels
+        // that pass through the busiest one are to be few.
+        let longest =
+            |groups: &usize| (row_blocks * groups).div_ceil(threads) * panels.div_ceil(*groups);
+        let groups = (least..=panels.min(2 * least)).min_by_key(longest);
         Self {
             threads,
             tiles,
             row_blocks,
             panels,
-            groups: groups.max(panels.div_ceil(MOST_PANELS)).min(panels),
+            groups: groups.unwrap_or(least),
         }
     }
 
@@ -178,9 +184,10 @@ impl Cut {
     }
 
     fn by_rows(self) -> Self {
-        let row_blocks = self.tiles.div_ceil(MOST_TILES);
+        let row_blocks = self.tiles.div_ceil(MOST_TILES).max(PIECES * self.threads);
         Self {
-            row_blocks: row_blocks.max(PIECES * self.threads).min(self.tiles),
+            // Pieces are alike: each thread is to have as many.
+            row_blocks: row_blocks.next_multiple_of(self.threads).min(self.tiles),
             groups: 1,
             ..self
         }
