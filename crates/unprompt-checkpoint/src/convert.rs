@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo};
+use unprompt_files::{folder_of, promote, temporary_in};
 
 use crate::checkpoint::{Checkpoint, Pickle, TensorView};
 use crate::error::{CheckpointError, Fault, Result};
@@ -41,11 +41,7 @@ pub fn convert_to_safetensors(source: &Path, destination: &Path) -> Result<Conve
     let header = header(&tensors).map_err(|fault| fault.at(source))?;
 
     let writing = |error| CheckpointError::io(destination, "write", error);
-    let folder = match destination.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = new_file_in(folder).map_err(writing)?;
+    let mut file = temporary_in(folder_of(destination)).map_err(writing)?;
     let mut writer = BufWriter::with_capacity(1 << 20, file.as_file_mut());
     let mut byte_count = 8 + header.len() as u64;
     writer
@@ -59,15 +55,7 @@ pub fn convert_to_safetensors(source: &Path, destination: &Path) -> Result<Conve
     }
     writer.flush().map_err(writing)?;
     drop(writer);
-    file.as_file().sync_all().map_err(writing)?;
-    file.persist(destination)
-        .map_err(|failure| writing(failure.error))?;
-    if cfg!(unix) {
-        // The rename itself is on the disk only once the folder is.
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(writing)?;
-    }
+    promote(file, destination).map_err(writing)?;
     Ok(ConversionSummary {
         tensor_count: tensors.len(),
         byte_count,
@@ -104,14 +92,4 @@ fn header(tensors: &[(&str, TensorView<'_>)]) -> std::result::Result<Vec<u8>, Fa
         return Err(too_large());
     }
     Ok(header)
-}
-
-/// A file that is deleted unless it is given a name, readable by others as the user's usual
-/// files are: weights lie in shared caches.
-fn new_file_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".converting-").suffix(".incomplete");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }

@@ -8,6 +8,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 use tempfile::NamedTempFile;
+use unprompt_files::{folder_of, promote, temporary_in};
 
 /// One line on standard error. Where even that cannot be written there is nobody left to tell.
 pub(crate) fn complain(message: &str) {
@@ -72,11 +73,7 @@ impl Output {
         }
         // A link stays a link: the file it leads to is the one that changes.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let file = NamedTempFile::new_in(folder)
+        let file = temporary_in(folder_of(&path))
             .with_context(|| format!("cannot write in the folder of {}", path.display()))?;
         Ok(Self::File {
             writer: BufWriter::new(file),
@@ -92,25 +89,11 @@ impl Output {
                 let failed = || format!("cannot write {}", path.display());
                 let file = writer.into_inner().map_err(io::IntoInnerError::into_error);
                 let file = file.with_context(failed)?;
-                file.as_file().sync_all().with_context(failed)?;
-                set_usual_permissions(file.as_file()).with_context(failed)?;
-                file.persist(&path).with_context(failed)?;
+                promote(file, &path).with_context(failed)?;
             }
         }
         Ok(())
     }
-}
-
-/// Temporary files are readable by their owner only; results are as readable as any other file.
-#[cfg(unix)]
-fn set_usual_permissions(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn set_usual_permissions(_: &File) -> io::Result<()> {
-    Ok(())
 }
 
 impl Write for Output {

@@ -6,6 +6,7 @@ use crate::{
     prompt_list::prompt_list,
 };
 use std::path::{Path, PathBuf};
+use unprompt_files::Lock;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_index::{
     BuildOptions, BuildProgress, Embedders, IndexError, PromptIndex, PromptIterator, build,
@@ -42,6 +43,10 @@ impl ListIndex<'_> {
         })?;
         let clip_model = hub.resolve(&reference(self.clip)?, progress)?;
         let folder = self.folder(hub, &prompts, &clip_model)?;
+        // Two first uses at once: the second waits, and finds what the first has made.
+        let _lock = Lock::acquire(&folder.with_extension("lock"), || {
+            tables.note("waiting for another process that makes the same prompt index");
+        });
         let found = PromptIndex::open(&folder).and_then(|index| {
             index.check(&|_| ())?;
             Ok(index)

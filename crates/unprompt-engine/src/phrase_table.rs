@@ -118,12 +118,10 @@ fn write(folder: &Path, path: &Path, rows: &[Vec<f32>]) -> std::io::Result<()> {
         .flat_map(|value| value.to_le_bytes())
         .collect();
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = unprompt_files::temporary_in(folder)?;
     file.write_all(&bytes)?;
     file.write_all(&Sha256::digest(&bytes))?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    unprompt_files::promote(file, path)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::digest::Sha256Hex;
 use crate::environment::Environment;
-use crate::lock::FetchLock;
 use crate::manifest::{Manifest, NamedModel, PackageSource, Source};
 use crate::package;
 use crate::progress::Progress;
@@ -14,6 +13,8 @@ use crate::storage;
 use crate::text::{by_hand, megabytes};
 use crate::verify::FileState;
 use crate::{Error, Result, SourceFailure, convert, local, remote, repository};
+
+use unprompt_files::Lock;
 
 /// What the caller asks of a [`Hub`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,15 +321,20 @@ impl Hub {
     }
 
     /// The lock of one thing to fetch; `key` is its file name.
-    pub(crate) fn lock(&self, key: &str, what: &str, progress: &dyn Progress) -> FetchLock {
+    pub(crate) fn lock(&self, key: &str, what: &str, progress: &dyn Progress) -> Lock {
         if !self.options.use_locks {
-            return FetchLock::Unavailable;
+            return Lock::Unavailable;
         }
         let path = self
             .environment
             .own_cache
             .join("locks")
             .join(format!("{key}.lock"));
-        FetchLock::acquire(&path, what, progress)
+        Lock::acquire(&path, || progress.note(&waiting_for(what)))
     }
+}
+
+/// What is said while another process has the lock.
+pub(crate) fn waiting_for(what: &str) -> String {
+    format!("waiting for another process that fetches {what}")
 }

@@ -25,7 +25,6 @@ mod hub;
 mod import;
 mod inventory;
 mod local;
-mod lock;
 mod manifest;
 mod package;
 mod progress;

@@ -1,20 +1,18 @@
 //! Writing files so that a reader never sees half of one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
+use unprompt_files::{TEMPORARY_PREFIX, folder_of, sync_folder, temporary_in};
 
 use crate::digest::Sha256Hex;
 use crate::progress::HighWater;
 use crate::relative_path::RelativePath;
 use crate::{Error, Result};
-
-/// Marks what an interrupted run may leave behind; such names are never read as model files.
-const TEMPORARY_PREFIX: &str = ".unprompt-";
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -47,16 +45,7 @@ pub(crate) fn create_parents(root: &Path, relative: &RelativePath) -> Result<Pat
 
 /// A new temporary file beside its destination, readable by whoever the umask allows.
 pub(crate) fn temporary_file(folder: &Path) -> Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder
-        .tempfile_in(folder)
-        .map_err(|error| Error::io("write in", folder, error))
+    temporary_in(folder).map_err(|error| Error::io("write in", folder, error))
 }
 
 /// A new temporary folder that is removed when dropped.
@@ -70,30 +59,15 @@ pub(crate) fn temporary_folder(folder: &Path) -> Result<TempDir> {
 
 /// Flushes a finished temporary file to the disk and gives it its name in one step.
 pub(crate) fn promote(file: NamedTempFile, destination: &Path) -> Result<()> {
-    file.as_file()
-        .sync_all()
-        .map_err(|error| Error::io("write", destination, error))?;
-    file.persist(destination)
-        .map_err(|error| Error::io("write", destination, error.error))?;
-    sync_parent(destination);
-    Ok(())
+    unprompt_files::promote(file, destination)
+        .map_err(|error| Error::io("write", destination, error))
 }
 
 /// The same for a file that has a name already.
 pub(crate) fn promote_path(from: &Path, destination: &Path) -> Result<()> {
     fs::rename(from, destination).map_err(|error| Error::io("write", destination, error))?;
-    sync_parent(destination);
+    sync_folder(folder_of(destination));
     Ok(())
-}
-
-/// Makes a rename durable. A file system that cannot sync a folder still has the rename, so a
-/// failure here is not one.
-pub(crate) fn sync_parent(path: &Path) {
-    if let Some(folder) = path.parent()
-        && let Ok(folder) = File::open(folder)
-    {
-        let _ = folder.sync_all();
-    }
 }
 
 /// Writes a small file in one step.

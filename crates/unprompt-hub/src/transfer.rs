@@ -3,10 +3,12 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::ContentHash;
 use crate::http::Client;
-use crate::lock::FetchLock;
+use crate::hub::waiting_for;
 use crate::progress::HighWater;
 use crate::relative_path::RelativePath;
 use crate::{Error, Hub, Progress, RepositoryId, Result, repository, storage};
+
+use unprompt_files::Lock;
 
 /// A file of a repository that the hub has described.
 pub(crate) struct RemoteFile {
@@ -56,16 +58,18 @@ pub(crate) fn fetch(
 }
 
 /// The lock that Python takes too.
-fn blob_lock(hub: &Hub, id: &RepositoryId, etag: &str, progress: &dyn Progress) -> FetchLock {
+fn blob_lock(hub: &Hub, id: &RepositoryId, etag: &str, progress: &dyn Progress) -> Lock {
     if !hub.options.use_locks {
-        return FetchLock::Unavailable;
+        return Lock::Unavailable;
     }
     let locks = hub
         .environment
         .hub_cache
         .join(".locks")
         .join(id.cache_folder());
-    FetchLock::acquire(&locks.join(format!("{etag}.lock")), id.as_str(), progress)
+    Lock::acquire(&locks.join(format!("{etag}.lock")), || {
+        progress.note(&waiting_for(id.as_str()));
+    })
 }
 
 fn download_blob(
@@ -87,7 +91,7 @@ fn download_blob(
             None => {
                 part.persist(blob)
                     .map_err(|error| Error::io("write", blob, error.error))?;
-                storage::sync_parent(blob);
+                unprompt_files::sync_folder(blobs);
                 Ok(())
             }
         };

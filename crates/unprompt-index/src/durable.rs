@@ -1,16 +1,13 @@
-//! Files that are whole or not there, also after the power went: written beside their place, synced,
-//! renamed, and the folder synced.
+//! The files of an index: whole or not there, and tests can let each step on the way fail.
 
 use crate::{IndexError, Result};
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufWriter, Write},
     path::Path,
 };
 use tempfile::NamedTempFile;
-
-/// Marks what an interrupted run may leave; such names are never read.
-const TEMPORARY_PREFIX: &str = ".unprompt-";
+use unprompt_files::{TEMPORARY_PREFIX, folder_of, promote, sync_folder, temporary_in};
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -24,18 +21,9 @@ pub(crate) fn write<T>(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<T>,
 ) -> Result<T> {
-    let folder = folder_of(path);
     let failed = |error| IndexError::io("write", path, error);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // As readable as any other file; the umask applies.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
     let file = failure::step()
-        .and_then(|()| builder.tempfile_in(folder))
+        .and_then(|()| temporary_in(folder_of(path)))
         .map_err(failed)?;
     let mut writer = BufWriter::with_capacity(1 << 18, file);
     let result = failure::step()
@@ -45,12 +33,8 @@ pub(crate) fn write<T>(
         .and_then(|()| writer.into_inner().map_err(io::IntoInnerError::into_error))
         .map_err(failed)?;
     failure::step()
-        .and_then(|()| file.as_file().sync_all())
+        .and_then(|()| promote(file, path))
         .map_err(failed)?;
-    failure::step()
-        .and_then(|()| file.persist(path).map_err(|error| error.error))
-        .map_err(failed)?;
-    sync_folder(folder);
     Ok(result)
 }
 
@@ -82,20 +66,6 @@ pub(crate) fn remove_leftovers(folder: &Path) {
         {
             let _ = fs::remove_file(entry.path());
         }
-    }
-}
-
-/// Makes a rename durable. A file system that cannot sync a folder still has the rename.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
-    io::{Read, Write},
+    io::Read,
     path::{Path, PathBuf},
 };
 use unprompt_checkpoint::{Checkpoint, DType, Pickle};
@@ -175,25 +175,7 @@ impl TableCache {
         }
         let metadata = HashMap::from([(WEIGHTS.to_owned(), self.weights.clone())]);
         let file = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(&error))?;
-        let write = || -> std::io::Result<()> {
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(".unprompt-").suffix(".tmp");
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt as _;
-                builder.permissions(fs::Permissions::from_mode(0o666));
-            }
-            let mut temporary = builder.tempfile_in(&self.folder)?;
-            temporary.write_all(&file)?;
-            temporary.as_file().sync_all()?;
-            temporary.persist(&path)?;
-            // A file system that cannot sync a folder still has the rename.
-            if let Ok(folder) = File::open(&self.folder) {
-                let _ = folder.sync_all();
-            }
-            Ok(())
-        };
-        write().map_err(|error| failed(&error))?;
+        unprompt_files::write(&path, &file).map_err(|error| failed(&error))?;
         Checkpoint::open(&path, Pickle::Deny).map_err(|error| failed(&error))
     }
 }

@@ -1,12 +1,12 @@
 //! `unprompt predict` with kNN over a prompt index, and a preset of every kind of member.
 
 use crate::{
-    harness::{Place, keys, workspace},
+    harness::{Place, json_lines, keys, workspace},
     presets::{lines, model, numbers, regressor},
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
-use std::fs;
+use std::{fs, process::Stdio};
 
 const PICTURES: [&str; 3] = ["cat.png", "coffee.webp", "rocket.jpg"];
 
@@ -380,6 +380,7 @@ fn the_index_of_a_list_is_made_once_and_made_again_when_damaged() {
         fs::read_dir(&indexes)
             .unwrap()
             .map(|e| e.unwrap().path())
+            .filter(|path| path.is_dir())
             .collect()
     };
     assert_eq!(folders().len(), 1);
@@ -411,4 +412,36 @@ fn the_index_of_a_list_is_made_once_and_made_again_when_damaged() {
             .for_each(|record| drop(record["receipt"].take()));
     }
     assert_eq!(own, first);
+}
+
+#[test]
+fn several_first_uses_at_once_make_the_index_of_a_list_together() {
+    let place = place();
+    let list = format!("prompts = 'list.txt'\nclip = '{}'", model("tiny-clip"));
+    place.write("own.toml", preset(&[member("knn", "knn", 1.0, &list)]));
+    let runs: Vec<_> = (0..4)
+        .map(|_| {
+            let arguments = ["predict", "in", "--no-metadata", "--preset", "own.toml"];
+            let more = ["--offline", "--format", "jsonl"];
+            let mut command = place.command(&[&arguments[..], &more].concat());
+            let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let found: Vec<Vec<Value>> = runs
+        .into_iter()
+        .map(|run| {
+            let run = run.wait_with_output().unwrap();
+            assert!(run.status.success(), "{run:?}");
+            let mut records = json_lines(&String::from_utf8(run.stdout).unwrap());
+            records
+                .iter_mut()
+                .for_each(|record| drop(record["elapsed_ms"].take()));
+            records
+        })
+        .collect();
+    assert_eq!(found[0].len(), PICTURES.len());
+    for other in &found[1..] {
+        assert_eq!(other, &found[0]);
+    }
 }

@@ -1,0 +1,106 @@
+//! Whole files.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
+};
+use tempfile::NamedTempFile;
+
+/// How the names begin of what an interrupted process may leave.
+pub const TEMPORARY_PREFIX: &str = ".unprompt-";
+
+/// A new file in `folder` that is deleted unless [`promote`] gives it its name. Others may read it
+/// as any file of the user: the umask applies.
+///
+/// # Errors
+/// When nothing can be written there.
+pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Flushes a finished file to the disk and gives it its name in one step; another file of that name
+/// is replaced.
+///
+/// # Errors
+/// When the disk is full or the name cannot be taken; what was there before is then still there.
+pub fn promote(file: NamedTempFile, destination: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(destination).map_err(|error| error.error)?;
+    sync_folder(folder_of(destination));
+    Ok(())
+}
+
+/// Writes a small file, all or nothing. Its folder must be there.
+///
+/// # Errors
+/// As [`temporary_in`] and [`promote`].
+pub fn write(destination: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = temporary_in(folder_of(destination))?;
+    file.write_all(content)?;
+    promote(file, destination)
+}
+
+/// Makes a rename or a removal in a folder durable. A file system that cannot sync a folder has
+/// done it all the same, so a failure here is not one.
+pub fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// The folder of a file, also of a name by itself.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_an_abandoned_one_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        write(&path, b"old").unwrap();
+        write(&path, b"new, and longer").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new, and longer");
+        let mut file = temporary_in(folder.path()).unwrap();
+        file.write_all(b"half").unwrap();
+        let name = file.path().file_name().unwrap().to_owned();
+        assert!(name.to_string_lossy().starts_with(TEMPORARY_PREFIX));
+        drop(file);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write(&folder.path().join("missing/result"), b"").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_as_readable_as_any_other() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, usual) = (folder.path().join("ours"), folder.path().join("usual"));
+        write(&ours, b"").unwrap();
+        fs::write(&usual, b"").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&usual));
+    }
+
+    #[test]
+    fn a_name_by_itself_is_in_the_working_folder() {
+        assert_eq!(folder_of(Path::new("name")), Path::new("."));
+        assert_eq!(folder_of(Path::new("a/name")), Path::new("a"));
+        assert_eq!(folder_of(Path::new("/name")), Path::new("/"));
+    }
+}
