@@ -33,6 +33,14 @@ pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 /// When the disk is full or the name cannot be taken; what was there before is then still there.
 pub fn promote(file: NamedTempFile, destination: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
+    give_name(file, destination)
+}
+
+/// The second half of [`promote`], for a file that is synced.
+///
+/// # Errors
+/// When the name cannot be taken; what was there before is then still there.
+pub fn give_name(file: NamedTempFile, destination: &Path) -> io::Result<()> {
     file.persist(destination).map_err(|error| error.error)?;
     sync_folder(folder_of(destination));
     Ok(())

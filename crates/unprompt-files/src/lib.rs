@@ -9,5 +9,7 @@
 mod durable;
 mod lock;
 
-pub use durable::{TEMPORARY_PREFIX, folder_of, promote, sync_folder, temporary_in, write};
+pub use durable::{
+    TEMPORARY_PREFIX, folder_of, give_name, promote, sync_folder, temporary_in, write,
+};
 pub use lock::Lock;

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 use tempfile::NamedTempFile;
-use unprompt_files::{TEMPORARY_PREFIX, folder_of, promote, sync_folder, temporary_in};
+use unprompt_files::{TEMPORARY_PREFIX, folder_of, give_name, sync_folder, temporary_in};
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -33,7 +33,10 @@ pub(crate) fn write<T>(
         .and_then(|()| writer.into_inner().map_err(io::IntoInnerError::into_error))
         .map_err(failed)?;
     failure::step()
-        .and_then(|()| promote(file, path))
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
+    failure::step()
+        .and_then(|()| give_name(file, path))
         .map_err(failed)?;
     Ok(result)
 }

@@ -103,7 +103,7 @@ fn whichever_step_fails_the_next_run_ends_with_the_same_bytes() {
             "step {step}: {embedded} {again}"
         );
     }
-    assert!(failures > 20, "{failures}");
+    assert!(failures > 30, "{failures}");
 }
 
 /// A manifest whose own digest agrees can still be anything.
