@@ -207,10 +207,7 @@ fn clip_preprocessor(
     (height, width): (usize, usize),
 ) -> Result<Preprocessor> {
     if open_clip {
-        let name = "open_clip_config.json";
-        let json = configuration(located, name)?.unwrap_or_else(|| "{}".into());
-        let preprocessor = Preprocessor::from_open_clip_config(&of_size(json, height, width));
-        return parsed(located, name, preprocessor);
+        return open_clip_preprocessor(located, (height, width), &[]);
     }
     let defaults = json!({
         "image_processor_type": "CLIPImageProcessor",
@@ -228,17 +225,13 @@ fn siglip_preprocessor(
     (height, width): (usize, usize),
 ) -> Result<Preprocessor> {
     if open_clip {
-        let name = "open_clip_config.json";
-        let json = configuration(located, name)?.unwrap_or_else(|| "{}".into());
-        let json = of_size(json, height, width);
-        let defaults = json!({
-            "mean": [0.5, 0.5, 0.5],
-            "std": [0.5, 0.5, 0.5],
-            "interpolation": "bicubic",
-            "resize_mode": "squash",
-        });
-        let json = with_defaults(json, "preprocess_cfg", defaults);
-        return parsed(located, name, Preprocessor::from_open_clip_config(&json));
+        let defaults = [
+            ("mean", json!([0.5, 0.5, 0.5])),
+            ("std", json!([0.5, 0.5, 0.5])),
+            ("interpolation", json!("bicubic")),
+            ("resize_mode", json!("squash")),
+        ];
+        return open_clip_preprocessor(located, (height, width), &defaults);
     }
     let defaults = json!({
         "image_processor_type": "SiglipImageProcessor",
@@ -247,36 +240,29 @@ fn siglip_preprocessor(
     image_processor_or(located, &defaults)
 }
 
-/// The JSON text of an object with what its part `part` lacks.
-fn with_defaults(json: String, part: &str, defaults: Value) -> String {
-    let (Ok(mut config), Value::Object(defaults)) =
-        (serde_json::from_str::<Value>(&json), defaults)
-    else {
-        // What is wrong with it is said where it is read.
-        return json;
-    };
-    if let Some(part) = config.get_mut(part).and_then(Value::as_object_mut) {
-        for (name, value) in defaults {
-            part.entry(name).or_insert(value);
+/// The `preprocess_cfg` of open_clip, with what it lacks of `defaults`, and with the network's own
+/// size: open_clip takes that whatever the file says, and published files often say nothing.
+fn open_clip_preprocessor(
+    located: &Located,
+    (height, width): (usize, usize),
+    defaults: &[(&str, Value)],
+) -> Result<Preprocessor> {
+    let name = "open_clip_config.json";
+    let mut json = configuration(located, name)?.unwrap_or_else(|| "{}".into());
+    // What is wrong with it is said where it is read.
+    if let Ok(mut config) = serde_json::from_str::<Value>(&json) {
+        if let Some(config) = config.as_object_mut() {
+            let preprocess = config.entry("preprocess_cfg").or_insert_with(|| json!({}));
+            if let Some(preprocess) = preprocess.as_object_mut() {
+                preprocess.insert("size".into(), json!([height, width]));
+                for (name, value) in defaults {
+                    preprocess.entry(*name).or_insert_with(|| value.clone());
+                }
+            }
         }
+        json = config.to_string();
     }
-    config.to_string()
-}
-
-/// The `preprocess_cfg` of open_clip with the network's own size: open_clip takes that whatever the
-/// file says, and published files often say nothing.
-fn of_size(json: String, height: usize, width: usize) -> String {
-    let Ok(mut config) = serde_json::from_str::<Value>(&json) else {
-        // What is wrong with it is said where it is read.
-        return json;
-    };
-    if let Some(config) = config.as_object_mut() {
-        let preprocess = config.entry("preprocess_cfg").or_insert_with(|| json!({}));
-        if let Some(preprocess) = preprocess.as_object_mut() {
-            preprocess.insert("size".into(), json!([height, width]));
-        }
-    }
-    config.to_string()
+    parsed(located, name, Preprocessor::from_open_clip_config(&json))
 }
 
 /// The image processor of a folder of transformers. Version 5 saves it within the configuration

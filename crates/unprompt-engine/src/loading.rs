@@ -52,8 +52,9 @@ pub(crate) enum Kind {
 impl Located {
     /// Finds a model by its name, and fetches it when it is not here.
     pub(crate) fn new(hub: &Hub, name: &str, progress: &dyn Progress) -> Result<Self> {
-        let reference = reference(name)?;
-        let known_clip = match of_open_clip(name)? {
+        let named = of_open_clip(name)?;
+        let reference = reference_of(name, named.as_ref())?;
+        let known_clip = match named {
             Some(Named::Clip(known)) => Some(known),
             _ => None,
         };
@@ -243,10 +244,11 @@ impl Located {
 /// # Errors
 /// When the name is no reference, or has weights that are not known of a known architecture.
 pub fn reference(name: &str) -> Result<ModelRef> {
-    Ok(match of_open_clip(name)? {
-        Some(known) => known.repository().parse()?,
-        None => name.parse()?,
-    })
+    reference_of(name, of_open_clip(name)?.as_ref())
+}
+
+fn reference_of(name: &str, named: Option<&Named>) -> Result<ModelRef> {
+    Ok(named.map_or(name, Named::repository).parse()?)
 }
 
 /// What one of open_clip's names stands for.

@@ -20,6 +20,7 @@ mod configuration;
 mod efficientnet_lite;
 mod embedding;
 mod error;
+mod folder_tokenizer;
 mod imagenet;
 mod ofa;
 mod patch_embedding;

@@ -177,8 +177,8 @@ impl Preprocessor {
 
     /// Reads a Hugging Face `preprocessor_config.json` (or the `image_processor` part of a
     /// `processor_config.json`) of the classes ViTImageProcessor, CLIPImageProcessor,
-    /// SiglipImageProcessor and BlipImageProcessor, their feature-extractor forerunners, and their Fast and Pil variants. A
-    /// missing key takes the class's default of transformers 5.
+    /// SiglipImageProcessor and BlipImageProcessor, their feature-extractor forerunners, and their
+    /// Fast and Pil variants. A missing key takes the class's default of transformers 5.
     ///
     /// Resizing follows Pillow, as transformers' Pil processors do. [`Preprocessor::alpha`] is
     /// [`Alpha::OverWhite`] where the class converts to RGB, as transformers 5 does.

@@ -12,13 +12,14 @@ mod text_repair;
 use crate::{
     ModelError, Result,
     configuration::{read_json_optional, read_optional},
+    folder_tokenizer::FolderTokenizer,
 };
 use byte_pairs::BytePairs;
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::{collections::HashMap, path::Path};
 use tokenizers::{
-    AddedToken, SplitDelimiterBehavior, Tokenizer, TruncationParams,
+    AddedToken, SplitDelimiterBehavior, Tokenizer,
     models::bpe::BPE,
     normalizers::{Lowercase, NFC, Replace, Sequence, replace::ReplacePattern},
     pre_tokenizers::{
@@ -61,16 +62,8 @@ pub struct ClipTokenizer {
 
 #[derive(Debug)]
 enum Kind {
-    OpenClip {
-        words: Regex,
-        byte_pairs: BytePairs,
-    },
-    Folder {
-        /// Cuts a text at the context length.
-        tokenizer: Box<Tokenizer>,
-        /// Does not, for counting.
-        uncut: Box<Tokenizer>,
-    },
+    OpenClip { words: Regex, byte_pairs: BytePairs },
+    Folder(Box<FolderTokenizer>),
 }
 
 impl ClipTokenizer {
@@ -107,43 +100,18 @@ impl ClipTokenizer {
             .and_then(Value::as_u64)
             .map_or(context_length, |limit| context_length.min(limit as usize));
         let path = folder.join("tokenizer.json");
-        let mut tokenizer = match read_optional(&path)? {
+        let tokenizer = match read_optional(&path)? {
             Some(bytes) => Tokenizer::from_bytes(&bytes)
                 .map_err(|error| ModelError::configuration(&path, error.to_string()))?,
             None => from_vocabulary_and_merges(folder)?,
         };
-        tokenizer
-            .with_truncation(None)
+        let tokenizer = FolderTokenizer::new(tokenizer, limit)
             .map_err(|error| ModelError::configuration(&path, error.to_string()))?;
-        tokenizer.with_padding(None);
-        let uncut = Box::new(tokenizer.clone());
-        let truncation = TruncationParams {
-            max_length: limit,
-            ..TruncationParams::default()
-        };
-        tokenizer
-            .with_truncation(Some(truncation))
-            .map_err(|error| ModelError::configuration(&path, error.to_string()))?;
-        // A text, or an object with the text in it.
-        let padding = match config.get("pad_token") {
-            Some(Value::String(token)) => token.as_str(),
-            Some(Value::Object(token)) => token
-                .get("content")
-                .and_then(Value::as_str)
-                .unwrap_or("<|endoftext|>"),
-            _ => "<|endoftext|>",
-        };
-        let padding_id = tokenizer.token_to_id(padding).ok_or_else(|| {
-            ModelError::configuration(
-                &config_path,
-                format!("the padding token `{padding}` is not in the vocabulary"),
-            )
-        })?;
+        let padding_id = tokenizer
+            .padding_id(&config, "<|endoftext|>")
+            .map_err(|message| ModelError::configuration(&config_path, message))?;
         Ok(Self {
-            kind: Kind::Folder {
-                tokenizer: Box::new(tokenizer),
-                uncut,
-            },
+            kind: Kind::Folder(Box::new(tokenizer)),
             context_length: limit,
             padding_id,
         })
@@ -186,13 +154,7 @@ impl ClipTokenizer {
                 ids.push(end);
                 Ok(ids)
             }
-            Kind::Folder { tokenizer, uncut } => {
-                let tokenizer = if cut { tokenizer } else { uncut };
-                let encoding = tokenizer
-                    .encode_fast(text, true)
-                    .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
-                Ok(encoding.get_ids().to_vec())
-            }
+            Kind::Folder(tokenizer) => tokenizer.ids(text, cut),
         }
     }
 

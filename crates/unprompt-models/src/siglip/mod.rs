@@ -103,9 +103,17 @@ impl SiglipCheckpoint {
         let used = RefCell::default();
         let root = Weights::new(&self.checkpoint, &used).computed(&self.compute);
         let tower = match config {
-            ImageConfig::OpenClip { trunk, .. } => {
+            ImageConfig::OpenClip { trunk, width } => {
                 let weights = root.at("visual").at("trunk");
-                crate::vit::build_timm(trunk, &weights, |message| self.refuse(message))?
+                let tower =
+                    crate::vit::build_timm(trunk, &weights, |message| self.refuse(message))?;
+                if tower.outputs() != *width {
+                    return Err(self.refuse(format!(
+                        "`embed_dim` is {width}, but the image tower gives {} numbers",
+                        tower.outputs()
+                    )));
+                }
+                tower
             }
             ImageConfig::Transformers(config) => {
                 let tower = root.at("vision_model");
@@ -114,14 +122,6 @@ impl SiglipCheckpoint {
                 config.build(if is_named { &tower } else { &root })?
             }
         };
-        if let ImageConfig::OpenClip { width, .. } = config
-            && tower.outputs() != *width
-        {
-            return Err(self.refuse(format!(
-                "`embed_dim` is {width}, but the image tower gives {} numbers",
-                tower.outputs()
-            )));
-        }
         check_all_used(&root, &["text.", "text_model."])?;
         Ok(tower)
     }

@@ -7,11 +7,12 @@ use crate::{
     ModelError, Result,
     clip_tokenizer::{check_length, collapse_blanks, repaired},
     configuration::{read_json_optional, read_optional},
+    folder_tokenizer::FolderTokenizer,
 };
 use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::{
-    NormalizerWrapper, Tokenizer, TruncationParams,
+    NormalizerWrapper, Tokenizer,
     normalizers::{Lowercase, Prepend, Replace, Sequence, Strip, replace::ReplacePattern},
 };
 
@@ -34,10 +35,7 @@ pub(super) enum Cleaning {
 /// A tokenizer of SigLIP.
 #[derive(Debug)]
 pub struct SiglipTokenizer {
-    /// Cuts a text at the context length.
-    tokenizer: Tokenizer,
-    /// Does not, for counting.
-    uncut: Tokenizer,
+    tokenizer: FolderTokenizer,
     cleaning: Cleaning,
     context_length: usize,
     padding_id: u32,
@@ -69,9 +67,6 @@ impl SiglipTokenizer {
         })?;
         let broken = |error: tokenizers::Error| ModelError::configuration(&path, error.to_string());
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(broken)?;
-        // The file's own truncation and padding are left-overs.
-        tokenizer.with_truncation(None).map_err(broken)?;
-        tokenizer.with_padding(None);
         let class = config.get("tokenizer_class").and_then(Value::as_str);
         let class = class.unwrap_or_default().trim_end_matches("Fast");
         let is_open_clip = cleaning != Cleaning::Folder;
@@ -85,41 +80,25 @@ impl SiglipTokenizer {
                 cleaning = Cleaning::FolderLower;
             }
         }
-        let uncut = tokenizer.clone();
         // 1e30 where nobody set it; open_clip does not ask.
         let limit = config.get("model_max_length").and_then(Value::as_u64);
         let limit = limit.filter(|_| !is_open_clip);
         let max_length = limit.map_or(context_length, |limit| context_length.min(limit as usize));
-        let truncation = TruncationParams {
-            max_length,
-            ..TruncationParams::default()
-        };
-        tokenizer
-            .with_truncation(Some(truncation))
-            .map_err(broken)?;
-        // A text, or an object with the text in it.
-        let padding = match config.get("pad_token") {
-            Some(Value::Object(token)) => token.get("content").and_then(Value::as_str),
-            token => token.and_then(Value::as_str),
-        };
-        let padding = padding.unwrap_or(if class == "SiglipTokenizer" {
+        let tokenizer = FolderTokenizer::new(tokenizer, max_length).map_err(broken)?;
+        let padding = if class == "SiglipTokenizer" {
             "</s>"
         } else {
             "<pad>"
-        });
-        let padding_id = tokenizer.token_to_id(padding).ok_or_else(|| {
-            ModelError::configuration(
-                &config_path,
-                format!("the padding token `{padding}` is not in the vocabulary"),
-            )
-        })?;
+        };
+        let padding_id = tokenizer
+            .padding_id(&config, padding)
+            .map_err(|message| ModelError::configuration(&config_path, message))?;
         let pads_left = match config.get("padding_side").and_then(Value::as_str) {
             Some(side) => side == "left",
             None => matches!(class, "GemmaTokenizer" | "Siglip2Tokenizer"),
         };
         Ok(Self {
             tokenizer,
-            uncut,
             cleaning,
             context_length,
             padding_id,
@@ -137,7 +116,7 @@ impl SiglipTokenizer {
     /// # Errors
     /// When the text is longer than a megabyte, or the folder's tokenizer cannot take it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let ids = self.ids(&self.tokenizer, text)?;
+        let ids = self.ids(text, true)?;
         let missing = self.context_length.saturating_sub(ids.len());
         let padding = std::iter::repeat_n(self.padding_id, missing);
         Ok(match self.pads_left {
@@ -151,10 +130,10 @@ impl SiglipTokenizer {
     /// # Errors
     /// As `encode`.
     pub fn count(&self, text: &str) -> Result<usize> {
-        Ok(self.ids(&self.uncut, text)?.len())
+        Ok(self.ids(text, false)?.len())
     }
 
-    fn ids(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
+    fn ids(&self, text: &str, cut: bool) -> Result<Vec<u32>> {
         check_length(text)?;
         let cleaned = match self.cleaning {
             Cleaning::Folder => text.to_owned(),
@@ -167,10 +146,7 @@ impl SiglipTokenizer {
                 collapse_blanks(&text.to_lowercase())
             }
         };
-        let encoding = tokenizer
-            .encode_fast(cleaned, true)
-            .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        self.tokenizer.ids(&cleaned, cut)
     }
 }
 
