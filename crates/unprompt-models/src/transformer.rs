@@ -5,7 +5,7 @@ mod prefix;
 
 use crate::{Result, weights::Weights};
 use candle_core::{D, Tensor};
-use unprompt_nn::{Activation, LayerNorm, Linear, Mask, self_attention};
+use unprompt_nn::{Activation, LayerNorm, Linear, Mask, self_attention, self_attention_at};
 
 /// What shapes every block.
 #[derive(Clone, Copy, Debug)]
@@ -184,12 +184,39 @@ impl Transformer {
 
     /// (tokens, width) of sequences laid end to end, `lengths` tokens each, to the same shape.
     pub(crate) fn forward(&self, hidden: Tensor, lengths: &[usize]) -> Result<Tensor> {
+        self.through(&self.blocks, hidden, lengths)
+    }
+
+    /// What [`forward`](Self::forward) gives for one token of each sequence, `at` its place there:
+    /// (sequences, width), the same bits. Of the others the last block computes keys and values
+    /// only.
+    pub(crate) fn forward_at(
+        &self,
+        hidden: Tensor,
+        lengths: &[usize],
+        at: &[usize],
+    ) -> Result<Tensor> {
+        let mut start = 0;
+        let rows = lengths.iter().zip(at).map(|(length, at)| {
+            let row = start + at;
+            start += length;
+            row as u32
+        });
+        let rows = Tensor::new(rows.collect::<Vec<_>>(), hidden.device())?;
+        let Some((last, blocks)) = self.blocks.split_last() else {
+            return Ok(hidden.index_select(&rows, 0)?);
+        };
+        let hidden = self.through(blocks, hidden, lengths)?;
+        let qkv = last.query_key_value(&hidden)?;
+        let attended = self_attention_at(&qkv, lengths, at, self.heads, self.mask)?;
+        last.after_attention(&hidden.index_select(&rows, 0)?, &attended)
+    }
+
+    fn through(&self, blocks: &[Block], hidden: Tensor, lengths: &[usize]) -> Result<Tensor> {
         let mut hidden = hidden;
-        for block in &self.blocks {
-            let attended = block
-                .query_key_value
-                .forward(&block.attention_norm.forward(&hidden)?)?;
-            let attended = self_attention(&attended, lengths, self.heads, self.mask)?;
+        for block in blocks {
+            let qkv = block.query_key_value(&hidden)?;
+            let attended = self_attention(&qkv, lengths, self.heads, self.mask)?;
             hidden = block.after_attention(&hidden, &attended)?;
         }
         Ok(hidden)
@@ -226,6 +253,12 @@ impl Block {
 }
 
 impl Block {
+    /// Queries, keys and values, (tokens, 3 * width), from the tokens before the block.
+    fn query_key_value(&self, hidden: &Tensor) -> Result<Tensor> {
+        let normalised = self.attention_norm.forward(hidden)?;
+        Ok(self.query_key_value.forward(&normalised)?)
+    }
+
     /// What follows attention, from the tokens before the block and what they attended to.
     fn after_attention(&self, hidden: &Tensor, attended: &Tensor) -> Result<Tensor> {
         let hidden = self.attention_output.forward_residual(attended, hidden)?;

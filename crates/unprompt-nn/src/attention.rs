@@ -30,6 +30,39 @@ pub enum Mask {
 /// # Errors
 /// When the shapes do not fit the heads or the lengths.
 pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize, mask: Mask) -> Result<Tensor> {
+    attention(qkv, lengths, None, heads, mask)
+}
+
+/// What [`self_attention`] gives for one token of each sequence, the same bits: (sequences, width).
+///
+/// `at` says which token of its sequence it is, counted from 0.
+///
+/// # Errors
+/// As there, and when a sequence does not have the token.
+pub fn self_attention_at(
+    qkv: &Tensor,
+    lengths: &[usize],
+    at: &[usize],
+    heads: usize,
+    mask: Mask,
+) -> Result<Tensor> {
+    if at.len() != lengths.len() || at.iter().zip(lengths).any(|(at, length)| at >= length) {
+        bail!(
+            "attention: {} tokens, one in each of {} sequences, of which some are shorter",
+            at.len(),
+            lengths.len()
+        );
+    }
+    attention(qkv, lengths, Some(at), heads, mask)
+}
+
+fn attention(
+    qkv: &Tensor,
+    lengths: &[usize],
+    at: Option<&[usize]>,
+    heads: usize,
+    mask: Mask,
+) -> Result<Tensor> {
     let (tokens, triple) = qkv.dims2()?;
     if heads == 0 || !triple.is_multiple_of(3 * heads) || lengths.iter().sum::<usize>() != tokens {
         bail!(
@@ -40,6 +73,7 @@ pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize, mask: Mask)
     }
     let operation = SelfAttention {
         lengths,
+        at,
         heads,
         width: triple / 3,
         mask,
@@ -53,6 +87,8 @@ pub fn self_attention(qkv: &Tensor, lengths: &[usize], heads: usize, mask: Mask)
 
 struct SelfAttention<'a> {
     lengths: &'a [usize],
+    /// Of each sequence the token whose output is wanted, or all.
+    at: Option<&'a [usize]>,
     heads: usize,
     width: usize,
     mask: Mask,
@@ -90,7 +126,12 @@ impl SelfAttention<'_> {
             outputs.push(output.reshape((length, self.width))?);
             start += length;
         }
-        Tensor::cat(&outputs, 0)
+        let Some(at) = self.at else {
+            return Tensor::cat(&outputs, 0);
+        };
+        let rows = outputs.iter().zip(at);
+        let rows = rows.map(|(output, at)| output.narrow(0, *at, 1));
+        Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
     }
 }
 
@@ -101,23 +142,30 @@ impl CustomOp1 for SelfAttention<'_> {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = contiguous(self.name(), storage, layout)?;
-        let out = written(layout.dims()[0] * self.width, |out| {
+        let rows = self.at.map_or(layout.dims()[0], <[usize]>::len);
+        let out = written(rows * self.width, |out| {
             self.heads(qkv, out).into_par_iter().for_each(Head::run);
         })?;
-        Ok((CpuStorage::F32(out), (layout.dims()[0], self.width).into()))
+        Ok((CpuStorage::F32(out), (rows, self.width).into()))
     }
 }
 
 /// One head of one sequence.
 struct Head<'a> {
+    /// From the sequence's first token on.
     query: &'a [f32],
     key: &'a [f32],
     value: &'a [f32],
     /// Values from a token to the next.
     stride: usize,
+    /// Tokens of the sequence.
+    length: usize,
+    head_width: usize,
+    /// The first token whose output is wanted.
+    first: usize,
     scale: f32,
     mask: Mask,
-    /// This head's part of each token's output.
+    /// This head's part of the output of each token from `first` on that is wanted.
     rows: Vec<Unwritten<'a>>,
 }
 
@@ -127,8 +175,13 @@ impl SelfAttention<'_> {
         let head_width = width / self.heads;
         let mut heads = Vec::with_capacity(self.lengths.len() * self.heads);
         let mut start = 0;
-        for &length in self.lengths.iter().filter(|length| **length > 0) {
-            let first = heads.len();
+        for (sequence, &length) in self.lengths.iter().enumerate() {
+            let (first, count) = match self.at {
+                Some(at) => (at[sequence], 1),
+                None if length == 0 => continue,
+                None => (0, length),
+            };
+            let head = heads.len();
             heads.extend((0..self.heads).map(|head| {
                 let query = &qkv[start * stride + head * head_width..];
                 Head {
@@ -136,14 +189,17 @@ impl SelfAttention<'_> {
                     key: &query[width..],
                     value: &query[2 * width..],
                     stride,
+                    length,
+                    head_width,
+                    first,
                     scale: self.scale(),
                     mask: self.mask,
-                    rows: Vec::with_capacity(length),
+                    rows: Vec::with_capacity(count),
                 }
             }));
-            for _ in 0..length {
+            for _ in 0..count {
                 let mut row = out.take(width);
-                for head in &mut heads[first..] {
+                for head in &mut heads[head..] {
                     head.rows.push(row.take(head_width));
                 }
             }
@@ -155,10 +211,14 @@ impl SelfAttention<'_> {
 
 impl Head<'_> {
     fn run(self) {
-        let (length, head_width) = (self.rows.len(), self.rows[0].len());
+        let (length, head_width) = (self.length, self.head_width);
         let arch = Arch::new();
-        let shape = (length, head_width);
-        let queries = Tiles::new(self.query, shape, self.stride, tile_height(arch));
+        let queries = Tiles::new(
+            &self.query[self.first * self.stride..],
+            (self.rows.len(), head_width),
+            self.stride,
+            tile_height(arch),
+        );
         let keys = Panels::from_rows(self.key, length, head_width, self.stride);
         let values = Panels::from_columns(self.value, head_width, length, self.stride);
         let mut rest = self.rows.into_iter();
@@ -171,7 +231,7 @@ impl Head<'_> {
         work.for_each_init(Vec::new, |scores, (tile, rows)| {
             arch.dispatch(QueryTile {
                 queries: queries.tile(tile).0,
-                first: queries.starts()[tile],
+                first: self.first + queries.starts()[tile],
                 keys: &keys,
                 values: &values,
                 scale: self.scale,
@@ -339,6 +399,7 @@ mod tests {
             let found = self_attention(&qkv, &lengths, heads, mask)?;
             let composed = SelfAttention {
                 lengths: &lengths,
+                at: None,
                 heads,
                 width,
                 mask,
@@ -354,6 +415,35 @@ mod tests {
                 let together = found.narrow(0, start, length)?;
                 assert_eq!(alone.to_vec2::<f32>()?, together.to_vec2::<f32>()?);
                 start += length;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_token_of_each_sequence_has_the_bits_of_all() -> Result<()> {
+        let (lengths, heads) = ([1, 7, 40, 2, 33], 3);
+        for (mask, head_width) in [(Mask::None, 64), (Mask::Causal, 64), (Mask::None, 20)] {
+            let width = heads * head_width;
+            let qkv = Tensor::randn(0f32, 1.5, (83, 3 * width), &Device::Cpu)?;
+            let whole = self_attention(&qkv, &lengths, heads, mask)?;
+            for at in [[0; 5], [0, 6, 39, 1, 32], [0, 3, 15, 1, 16]] {
+                let found = self_attention_at(&qkv, &lengths, &at, heads, mask)?;
+                let starts = [0, 1, 8, 48, 50];
+                let rows = starts.iter().zip(at).map(|(start, at)| (start + at) as u32);
+                let rows = Tensor::new(rows.collect::<Vec<_>>(), &Device::Cpu)?;
+                let expected = whole.index_select(&rows, 0)?;
+                assert_eq!(found.to_vec2::<f32>()?, expected.to_vec2::<f32>()?);
+                let composed = SelfAttention {
+                    lengths: &lengths,
+                    at: Some(&at),
+                    heads,
+                    width,
+                    mask,
+                }
+                .composed(&qkv)?;
+                let worst = (found - composed)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                assert!(worst < 1e-5, "{mask:?}, {at:?}: {worst}");
             }
         }
         Ok(())
@@ -378,6 +468,13 @@ mod tests {
         assert!(self_attention(&qkv, &[4], 3, Mask::None).is_err());
         assert!(self_attention(&qkv, &[4], 0, Mask::None).is_err());
         assert_eq!(self_attention(&qkv, &[4, 0], 2, Mask::None)?.dims(), [4, 8]);
+        let at = |lengths: &[usize], at: &[usize]| {
+            self_attention_at(&qkv, lengths, at, 2, Mask::None).map(|found| found.dims().to_vec())
+        };
+        assert!(at(&[4], &[4]).is_err());
+        assert!(at(&[3, 1], &[0]).is_err());
+        assert!(at(&[4, 0], &[0, 0]).is_err());
+        assert_eq!(at(&[3, 1], &[2, 0])?, [2, 8]);
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ mod row_softmax;
 pub const REVISION: u32 = 2;
 
 pub use activation::Activation;
-pub use attention::{Mask, self_attention};
+pub use attention::{Mask, self_attention, self_attention_at};
 pub use cached_attention::{KeyValueCache, PositionBias};
 pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
 pub use embedding::Embedding;

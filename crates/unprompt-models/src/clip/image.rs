@@ -130,9 +130,7 @@ impl ClipImageTower {
         let mut outputs = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(PICTURES_AT_ONCE) {
             let hidden = self.embedded(pictures)?;
-            let lengths = vec![self.tokens(); pictures.len()];
-            let hidden = self.transformer.forward(hidden, &lengths)?;
-            outputs.extend(self.finished(hidden)?);
+            outputs.extend(self.finished(&self.transformer, hidden)?);
         }
         finite(outputs)
     }
@@ -150,14 +148,20 @@ impl ClipImageTower {
         })
     }
 
-    /// The vectors of pictures from their tokens after the last block.
-    fn finished(&self, hidden: Tensor) -> Result<Vec<Vec<f32>>> {
+    /// The vectors of pictures from their tokens before the last blocks.
+    fn finished(&self, blocks: &Transformer, hidden: Tensor) -> Result<Vec<Vec<f32>>> {
         let tokens = self.tokens();
-        let hidden = hidden.reshape(((), tokens, hidden.dim(1)?))?;
+        let count = hidden.dim(0)? / tokens;
+        let lengths = vec![tokens; count];
         let pooled = match self.pooling {
             // The normalisation sees each token by itself, so only this one needs it.
-            ImagePooling::ClassToken => self.norm.forward(&hidden.narrow(1, 0, 1)?.squeeze(1)?)?,
+            ImagePooling::ClassToken => {
+                let class = blocks.forward_at(hidden, &lengths, &vec![0; count])?;
+                self.norm.forward(&class)?
+            }
             ImagePooling::Mean { norm_after } => {
+                let hidden = blocks.forward(hidden, &lengths)?;
+                let hidden = hidden.reshape((count, tokens, ()))?;
                 let patches = hidden.narrow(1, 1, tokens - 1)?;
                 if norm_after {
                     self.norm.forward(&patches.mean(1)?)?

@@ -181,16 +181,8 @@ impl ClipTextTower {
             .collect();
         let tokens = self.token_embedding.forward(ids)?;
         let hidden = (tokens + self.position_embedding.forward(&positions)?)?;
-        let hidden = self.transformer.forward(hidden, lengths)?;
-        let last: Vec<u32> = lengths
-            .iter()
-            .scan(0, |end, length| {
-                *end += *length as u32;
-                Some(*end - 1)
-            })
-            .collect();
-        let last = Tensor::new(last, hidden.device())?;
-        self.finished(&hidden.index_select(&last, 0)?)
+        let last: Vec<usize> = lengths.iter().map(|length| length - 1).collect();
+        self.finished(&self.transformer.forward_at(hidden, lengths, &last)?)
     }
 
     /// The texts' vectors from their tokens after the last block.

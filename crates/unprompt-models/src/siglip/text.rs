@@ -142,10 +142,9 @@ impl SiglipTextTower {
         let tokens = tokens.reshape((texts, self.context_length, ()))?;
         let hidden = tokens.broadcast_add(&self.positions)?.flatten(0, 1)?;
         let lengths = vec![self.context_length; texts];
-        let hidden = self.transformer.forward(hidden, &lengths)?;
-        let hidden = hidden.reshape((texts, self.context_length, ()))?;
-        let last = hidden.narrow(1, self.context_length - 1, 1)?.squeeze(1)?;
-        let pooled = self.norm.forward(&last.contiguous()?)?;
+        let at = vec![self.context_length - 1; texts];
+        let last = self.transformer.forward_at(hidden, &lengths, &at)?;
+        let pooled = self.norm.forward(&last)?;
         Ok(match &self.projection {
             Some(projection) => projection.forward(&pooled)?,
             None => pooled,

@@ -20,9 +20,7 @@ impl Transformer {
         let all: Vec<u32> = (0..chain.len() as u32).collect();
         let mut hidden = hidden;
         for (index, block) in self.blocks.iter().enumerate() {
-            let qkv = block
-                .query_key_value
-                .forward(&block.attention_norm.forward(&hidden)?)?;
+            let qkv = block.query_key_value(&hidden)?;
             // Nothing reads what the last block makes of a prefix.
             if index + 1 < self.blocks.len() {
                 let attended = prefix_attention(&qkv, &prefix[index], &chain, &all, self.heads)?;
@@ -50,9 +48,7 @@ impl Transformer {
         };
         let mut hidden = hidden;
         for (index, block) in self.blocks.iter().enumerate() {
-            let qkv = block
-                .query_key_value
-                .forward(&block.attention_norm.forward(&hidden)?)?;
+            let qkv = block.query_key_value(&hidden)?;
             let queries = if index == last { ends } else { &all };
             let attended = prefix_attention(&qkv, &prefix[index], tree, queries, self.heads)?;
             if index == last {

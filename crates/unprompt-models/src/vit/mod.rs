@@ -150,11 +150,11 @@ impl Vit {
     /// (pictures, width)
     fn pooled<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Tensor> {
         let (count, tokens) = (pictures.len(), self.embedding.token_count());
-        let hidden = self.embedding.forward(pictures)?;
-        let hidden = self.transformer.forward(hidden, &vec![tokens; count])?;
-        let hidden = hidden.reshape((count, tokens, ()))?;
-        let prefix = self.embedding.prefix_count();
-        let patches = || -> Result<Tensor> {
+        let (hidden, lengths) = (self.embedding.forward(pictures)?, vec![tokens; count]);
+        let patches = |hidden: Tensor| -> Result<Tensor> {
+            let hidden = self.transformer.forward(hidden, &lengths)?;
+            let hidden = hidden.reshape((count, tokens, ()))?;
+            let prefix = self.embedding.prefix_count();
             let patches = hidden.narrow(1, prefix, tokens - prefix)?;
             Ok(if self.norm_after_pooling {
                 patches
@@ -165,13 +165,16 @@ impl Vit {
         let pooled = match &self.pooling {
             // The normalisation sees each token by itself, so only this one needs it.
             ImagePooling::ClassToken => {
-                return Ok(self.norm.forward(&hidden.narrow(1, 0, 1)?.squeeze(1)?)?);
+                let at = vec![0; count];
+                let class = self.transformer.forward_at(hidden, &lengths, &at)?;
+                return Ok(self.norm.forward(&class)?);
             }
             ImagePooling::Attention(pool) => {
-                return pool.forward(&self.norm.forward(&hidden.flatten(0, 1)?)?, tokens);
+                let hidden = self.transformer.forward(hidden, &lengths)?;
+                return pool.forward(&self.norm.forward(&hidden)?, tokens);
             }
-            ImagePooling::Max => patches()?.max(1)?,
-            ImagePooling::Mean => patches()?.mean(1)?,
+            ImagePooling::Max => patches(hidden)?.max(1)?,
+            ImagePooling::Mean => patches(hidden)?.mean(1)?,
         };
         Ok(if self.norm_after_pooling {
             self.norm.forward(&pooled)?

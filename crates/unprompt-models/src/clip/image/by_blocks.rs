@@ -72,16 +72,21 @@ impl ClipImageTowerByBlocks {
             let lengths = vec![self.tower.tokens(); pictures.len()];
             batches.push((self.tower.embedded(pictures)?, lengths));
         }
-        for index in 0..self.config.layers {
-            let block = Transformer::only(&blocks, index, &self.config.shape, names)?;
+        let block = |index| Transformer::only(&blocks, index, &self.config.shape, names);
+        let last = self.config.layers.checked_sub(1);
+        for index in 0..last.unwrap_or(0) {
+            let block = block(index)?;
             for (hidden, lengths) in &mut batches {
                 *hidden = block.forward(hidden.clone(), lengths)?;
             }
         }
+        let last = last.map(block).transpose()?;
         check_all_used(&root, self.others)?;
         let mut outputs = Vec::with_capacity(pictures.len());
+        // The tower around the blocks has none.
+        let last = last.as_ref().unwrap_or(&self.tower.transformer);
         for (hidden, _) in batches {
-            outputs.extend(self.tower.finished(hidden)?);
+            outputs.extend(self.tower.finished(last, hidden)?);
         }
         Ok(outputs)
     }
