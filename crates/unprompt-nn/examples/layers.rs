@@ -7,6 +7,7 @@
 //! ```
 
 use candle_core::{Device, Result, Tensor, bail};
+use mimalloc::MiMalloc;
 use pulp::{Arch, Simd, WithSimd};
 use std::{
     io::{BufRead, Write},
@@ -15,6 +16,10 @@ use std::{
 use unprompt_nn::{
     Activation, LayerNorm, Linear, Mask, Padding, PatchConv2d, Precision, self_attention,
 };
+
+/// As in the command line.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How often a measurement is repeated; the median counts.
 const REPEATS: usize = 11;
