@@ -10,7 +10,7 @@ use crate::{
     quantised::{self, QuantisedPanels},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
+use pulp::{Arch, Simd};
 
 /// `activation(x · Wᵀ + b)`, with the weight packed once for the CPU's kernel.
 #[derive(Debug)]
@@ -217,29 +217,32 @@ impl Epilogue for Finish<'_> {
     }
 
     #[inline(always)]
-    fn finish(&self, row: usize, column: usize, values: &mut [f32; PANEL]) {
+    fn finish<S: Simd>(&self, simd: S, row: usize, column: usize, values: &mut [f32; PANEL]) {
         if let Some(bias) = self.bias {
-            add(values, &bias[column / PANEL]);
+            add(simd, values, &bias[column / PANEL]);
         }
         self.activation.apply_inlined(values);
         if let Some(residual) = self.residual {
             let residual = &residual[row * self.n + column..(row + 1) * self.n];
             match residual.first_chunk() {
-                Some(residual) => add(values, residual),
+                Some(residual) => add(simd, values, residual),
                 None => {
                     let mut padded = [0.0; PANEL];
                     padded[..residual.len()].copy_from_slice(residual);
-                    add(values, &padded);
+                    add(simd, values, &padded);
                 }
             }
         }
     }
 }
 
+/// By vectors: left to itself the compiler would add values one by one.
 #[inline(always)]
-fn add(values: &mut [f32; PANEL], terms: &[f32; PANEL]) {
+fn add<S: Simd>(simd: S, values: &mut [f32; PANEL], terms: &[f32; PANEL]) {
+    let (values, _) = S::as_mut_simd_f32s(values);
+    let (terms, _) = S::as_simd_f32s(terms);
     for (value, term) in values.iter_mut().zip(terms) {
-        *value += term;
+        *value = simd.add_f32s(*value, *term);
     }
 }
 

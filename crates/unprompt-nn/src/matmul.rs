@@ -74,7 +74,7 @@ impl DerefMut for Product {
 pub(crate) trait Epilogue: Sync {
     /// Finishes `values`, the outputs of a row from `column` on. Beyond the row's end they are
     /// zeros that go nowhere.
-    fn finish(&self, row: usize, column: usize, values: &mut [f32; PANEL]);
+    fn finish<S: Simd>(&self, simd: S, row: usize, column: usize, values: &mut [f32; PANEL]);
 
     /// Starts to bring nearer what [`Self::finish`] will read.
     #[inline(always)]
@@ -324,7 +324,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                     if end == k {
                         let targets = &mut piece.rows[row..row + height];
                         for (r, (product, target)) in product.iter_mut().zip(targets).enumerate() {
-                            epilogue.finish(first + r, column, product);
+                            epilogue.finish(simd, first + r, column, product);
                             target.push(product);
                         }
                     }

@@ -15,7 +15,7 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
 struct Scale(f32);
 
 impl Epilogue for Scale {
-    fn finish(&self, _: usize, _: usize, values: &mut [f32; PANEL]) {
+    fn finish<S: Simd>(&self, _: S, _: usize, _: usize, values: &mut [f32; PANEL]) {
         values.iter_mut().for_each(|value| *value *= self.0);
     }
 }

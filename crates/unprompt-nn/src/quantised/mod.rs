@@ -367,7 +367,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let width = self.piece.rows[0].len();
         let count = self.weight.n.div_ceil(PANEL);
         let mut product = Product::ZERO;
@@ -396,7 +396,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                 }
                 self.weight.kernel.multiply(x, panel, &mut product);
                 for (r, (product, target)) in product.iter_mut().zip(targets).enumerate() {
-                    self.epilogue.finish(first_row + r, column, product);
+                    self.epilogue.finish(simd, first_row + r, column, product);
                     target.push(product);
                 }
             }

@@ -5,7 +5,7 @@ use crate::output::written;
 struct Leave;
 
 impl Epilogue for Leave {
-    fn finish(&self, _: usize, _: usize, _: &mut [f32; PANEL]) {}
+    fn finish<S: Simd>(&self, _: S, _: usize, _: usize, _: &mut [f32; PANEL]) {}
 }
 
 fn values(count: usize, seed: u32) -> Vec<f32> {
