@@ -188,8 +188,8 @@ impl Transformer {
     }
 
     /// What [`forward`](Self::forward) gives for one token of each sequence, `at` its place there:
-    /// (sequences, width), the same bits. Of the others the last block computes keys and values
-    /// only.
+    /// (sequences, width), the same bits. Of the others the last block computes queries, keys
+    /// and values only.
     pub(crate) fn forward_at(
         &self,
         hidden: Tensor,
