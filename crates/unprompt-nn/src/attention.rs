@@ -6,7 +6,7 @@ use crate::{
     matmul::{Product, Sides, accumulate_tile, tile_height},
     output::{Unwritten, written},
     panels::{CHUNK, PANEL, Panels, TILE_ROWS, Tiles},
-    reduction::{CHAINS, join, join_largest, larger},
+    reduction::{CHAINS, add, join, join_largest, larger},
 };
 use candle_core::{CpuStorage, CustomOp1, D, IndexOp, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -160,7 +160,6 @@ struct Head<'a> {
     stride: usize,
     /// Tokens of the sequence.
     length: usize,
-    head_width: usize,
     /// The first token whose output is wanted.
     first: usize,
     scale: f32,
@@ -190,7 +189,6 @@ impl SelfAttention<'_> {
                     value: &query[2 * width..],
                     stride,
                     length,
-                    head_width,
                     first,
                     scale: self.scale(),
                     mask: self.mask,
@@ -211,7 +209,7 @@ impl SelfAttention<'_> {
 
 impl Head<'_> {
     fn run(self) {
-        let (length, head_width) = (self.length, self.head_width);
+        let (length, head_width) = (self.length, self.rows[0].len());
         let arch = Arch::new();
         let queries = Tiles::new(
             &self.query[self.first * self.stride..],
@@ -361,12 +359,7 @@ pub(crate) fn exponentials<S: Simd>(
             *score = exp((*score - largest) * scale);
         }
         hide(scores, chunk, seen, 0.0);
-        // By vectors: left to itself the compiler would add pairs, as `join` does.
-        let (terms, _) = S::as_simd_f32s(scores.as_slice());
-        let (total, _) = S::as_mut_simd_f32s(&mut total);
-        for (total, term) in total.iter_mut().zip(terms) {
-            *total = simd.add_f32s(*total, *term);
-        }
+        add(simd, &mut total, scores);
     }
     join(total)
 }

@@ -8,6 +8,7 @@ use crate::{
     panels::{PANEL, Panels},
     prefetch::prefetch_soon,
     quantised::{self, QuantisedPanels},
+    reduction::add,
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd};
@@ -233,16 +234,6 @@ impl Epilogue for Finish<'_> {
                 }
             }
         }
-    }
-}
-
-/// By vectors: left to itself the compiler would add values one by one.
-#[inline(always)]
-fn add<S: Simd>(simd: S, values: &mut [f32; PANEL], terms: &[f32; PANEL]) {
-    let (values, _) = S::as_mut_simd_f32s(values);
-    let (terms, _) = S::as_simd_f32s(terms);
-    for (value, term) in values.iter_mut().zip(terms) {
-        *value = simd.add_f32s(*value, *term);
     }
 }
 
