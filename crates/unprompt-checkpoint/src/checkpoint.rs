@@ -12,19 +12,8 @@ use crate::format::read_layouts;
 use crate::layout::Layout;
 use crate::locate::{Located, locate};
 use crate::map::{map_file, prefetch, release};
+use crate::pickle::Pickle;
 use crate::safetensors;
-
-/// Whether a pickle may be read at all.
-///
-/// Nothing in a pickle is ever run here, but the format is the usual carrier of attacks, so that
-/// reading one is a decision of the caller: a pinned hash, or the user's `--allow-pickle`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pickle {
-    /// Safetensors only.
-    Deny,
-    /// Files of `torch.save` too.
-    Allow,
-}
 
 /// An open weight file, or the shards of one model.
 #[derive(Debug)]

@@ -8,8 +8,9 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorInfo};
 use unprompt_files::{folder_of, promote, temporary_in};
 
-use crate::checkpoint::{Checkpoint, Pickle, TensorView};
+use crate::checkpoint::{Checkpoint, TensorView};
 use crate::error::{CheckpointError, Fault, Result};
+use crate::pickle::Pickle;
 use crate::safetensors::MAX_HEADER_BYTES;
 
 /// What [`convert_to_safetensors`] wrote.

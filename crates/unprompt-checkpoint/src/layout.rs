@@ -20,6 +20,9 @@ pub(crate) struct Layout {
     pub strides: Option<Vec<usize>>,
 }
 
+/// The named tensors of a file, each with its place in it.
+pub(crate) type Layouts = Result<Vec<(String, Layout)>, Fault>;
+
 impl Layout {
     /// Bytes of the tensor once contiguous.
     pub fn byte_count(&self) -> Option<usize> {

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use super::read_layouts;
-use crate::checkpoint::Pickle;
 use crate::error::{CheckpointErrorKind, Result};
+use crate::pickle::Pickle;
 
 const FIXTURES: [&str; 9] = [
     "kinds.safetensors",

@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::Layouts;
 use super::machine::parse;
 use super::state_dict;
 use super::tensor::{Storage, storage};
 use super::value::{Node, Parsed, Value};
 use crate::error::{Fault, Quoted};
+use crate::layout::Layouts;
 
 /// 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

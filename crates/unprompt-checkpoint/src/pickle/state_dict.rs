@@ -9,10 +9,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::Layouts;
 use super::tensor::{Locate, is_tensor, layout};
 use super::value::{Parsed, Value};
 use crate::error::{Fault, Quoted};
+use crate::layout::Layouts;
 use crate::safetensors::METADATA_NAME;
 
 /// Where training scripts keep the weights, the plain ones before moving averages.
