@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::answers::{Answer, Answers, first_byte, without_byte_order_mark};
+use crate::answer_file::{first_byte, without_byte_order_mark};
+use crate::answers::{Answer, Answers};
 use crate::error::{Error, Problem};
 use crate::records::{self, Record, RecordSink, finite};
 
