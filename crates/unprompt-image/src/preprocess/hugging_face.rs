@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::json::{Config, filter_named, height_width, invalid, side};
-use super::{CLIP_MEAN, CLIP_STD, CropRounding, HALF, Normalize, Preprocessor, ResizeTarget, Step};
+use super::preprocessor::{CLIP_MEAN, CLIP_STD, HALF, Normalize, Preprocessor};
+use super::steps::{CropRounding, ResizeTarget, Step};
 use crate::{Alpha, Filter, Result};
 
 /// The defaults of one image processor class of transformers 5.

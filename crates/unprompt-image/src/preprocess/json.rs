@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Normalize;
+use super::preprocessor::Normalize;
 use crate::{Filter, ImageError, ImageErrorKind, Result};
 
 /// Largest side a configuration may ask for, in pixels.

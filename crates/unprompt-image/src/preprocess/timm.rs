@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::json::{Config, filter_named, height_width, invalid};
-use super::{
-    CropRounding, IMAGENET_MEAN, IMAGENET_STD, Normalize, Preprocessor, ResizeTarget, Step,
-};
+use super::preprocessor::{IMAGENET_MEAN, IMAGENET_STD, Normalize, Preprocessor};
+use super::steps::{CropRounding, ResizeTarget, Step};
 use crate::Result;
 
 pub(super) fn parse(json: &str) -> Result<Preprocessor> {
