@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
-use unprompt_files::{TEMPORARY_PREFIX, folder_of, sync_folder, temporary_in};
+use unprompt_files::{TEMPORARY_PREFIX, folder_of, temporary_in};
 
 use crate::digest::Sha256Hex;
 use crate::progress::HighWater;
@@ -65,19 +65,15 @@ pub(crate) fn promote(file: NamedTempFile, destination: &Path) -> Result<()> {
 
 /// The same for a file that has a name already.
 pub(crate) fn promote_path(from: &Path, destination: &Path) -> Result<()> {
-    fs::rename(from, destination).map_err(|error| Error::io("write", destination, error))?;
-    sync_folder(folder_of(destination));
-    Ok(())
+    unprompt_files::rename(from, destination)
+        .map_err(|error| Error::io("write", destination, error))
 }
 
 /// Writes a small file in one step.
 pub(crate) fn write_atomically(destination: &Path, content: &[u8]) -> Result<()> {
-    let folder = destination.parent().unwrap_or(Path::new("."));
-    create_folder(folder)?;
-    let mut file = temporary_file(folder)?;
-    file.write_all(content)
-        .map_err(|error| Error::io("write", destination, error))?;
-    promote(file, destination)
+    create_folder(folder_of(destination))?;
+    unprompt_files::write(destination, content)
+        .map_err(|error| Error::io("write", destination, error))
 }
 
 /// Copies at most `size` bytes of a reader to a new file, checks size and hash, and only then
@@ -93,7 +89,7 @@ pub(crate) fn store_checked(
     subject: &str,
     progress: &mut HighWater<'_>,
 ) -> Result<()> {
-    let folder = destination.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(destination);
     create_folder(folder)?;
     let mut file = temporary_file(folder)?;
     let mut hasher = Sha256::new();
