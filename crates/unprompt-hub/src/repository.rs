@@ -17,7 +17,7 @@ use crate::digest::{ContentHash, Sha256Hex};
 use crate::manifest::Source;
 use crate::reference::{is_commit_hash, is_revision};
 use crate::relative_path::RelativePath;
-use crate::verify::{FileCheck, FileState, Verification};
+use crate::verification::{FileCheck, FileState, Verification};
 use crate::weights::{self, Weights};
 use crate::{Error, Hub, RepositoryId, ResolvedModel, Result, storage};
 
