@@ -96,7 +96,7 @@ impl Preprocessor {
         Self::of_steps(vec![Step::Resize { target, filter }, crop], normalize)
     }
 
-    fn of_steps(steps: Vec<Step>, normalize: Normalize) -> Self {
+    pub(super) fn of_steps(steps: Vec<Step>, normalize: Normalize) -> Self {
         Self {
             steps,
             rescale: Some(1.0 / 255.0),
