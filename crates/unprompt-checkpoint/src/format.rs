@@ -1,11 +1,12 @@
 //! Tells the kinds of weight files apart.
 
+use crate::{
+    error::{Fault, Result},
+    layout::{Layout, Layouts},
+    pickle::{self, Pickle, pickle_denied},
+    safetensors,
+};
 use std::path::Path;
-
-use crate::error::{Fault, Result};
-use crate::layout::{Layout, Layouts};
-use crate::pickle::{self, Pickle, pickle_denied};
-use crate::safetensors;
 
 /// The tensors in `file`, the bytes of the file at `path`.
 ///

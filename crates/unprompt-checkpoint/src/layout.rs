@@ -1,9 +1,7 @@
 //! Where a tensor's elements lie in its file, and how to read them in row-major order.
 
+use crate::{dtype::DType, error::Fault};
 use std::borrow::Cow;
-
-use crate::dtype::DType;
-use crate::error::Fault;
 
 /// No model comes near this rank; it bounds the arithmetic on shapes.
 pub(crate) const MAX_RANK: usize = 16;

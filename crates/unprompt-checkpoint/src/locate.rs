@@ -1,14 +1,16 @@
 //! Finds the weight files of a model folder.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-
+use crate::{
+    error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result},
+    pickle::{Pickle, pickle_denied},
+};
 use serde::Deserialize;
-
-use crate::error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result};
-use crate::pickle::{Pickle, pickle_denied};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 /// Names that transformers and open_clip give to pickled weights.
 const PICKLE_NAMES: [&str; 2] = ["pytorch_model.bin", "open_clip_pytorch_model.bin"];

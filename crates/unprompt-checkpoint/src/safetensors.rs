@@ -5,17 +5,23 @@
 //! headers of 100 MB, lets the last of two equal names win, and adds an unchecked end offset to
 //! the header's length.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-
-use safetensors::SafeTensorError;
-use safetensors::tensor::{Metadata, TensorInfo};
-use serde::Deserializer as _;
-use serde::de::{Error as _, MapAccess, Visitor};
-
-use crate::dtype::DType;
-use crate::error::{Fault, Quoted};
-use crate::layout::{Layout, Layouts, MAX_RANK};
+use crate::{
+    dtype::DType,
+    error::{Fault, Quoted},
+    layout::{Layout, Layouts, MAX_RANK},
+};
+use safetensors::{
+    SafeTensorError,
+    tensor::{Metadata, TensorInfo},
+};
+use serde::{
+    Deserializer as _,
+    de::{Error as _, MapAccess, Visitor},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 /// The largest header that is parsed. Headers of real models take some 100 bytes per tensor.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 << 20;

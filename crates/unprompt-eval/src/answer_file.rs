@@ -1,13 +1,16 @@
 //! A file of answers, in whichever format.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read};
-use std::path::Path;
-
-use crate::answers::Answers;
-use crate::csv_rows::Rows;
-use crate::error::{Error, Problem, shortened_bytes};
-use crate::{prompt_table, records, submission};
+use crate::{
+    answers::Answers,
+    csv_rows::Rows,
+    error::{Error, Problem, shortened_bytes},
+    prompt_table, records, submission,
+};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Cursor, Read},
+    path::Path,
+};
 
 impl Answers {
     /// Opens and reads a file, see [`Answers::read`].

@@ -1,9 +1,10 @@
 //! Answers: an embedding or a prompt for each image.
 
-use std::collections::{HashMap, hash_map};
-use std::path::Path;
-
 use crate::error::{Error, Problem};
+use std::{
+    collections::{HashMap, hash_map},
+    path::Path,
+};
 
 /// What a file says about one image.
 #[derive(Debug, Clone, PartialEq)]

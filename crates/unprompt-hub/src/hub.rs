@@ -1,14 +1,14 @@
 //! Where models are looked for, and how.
 
+use crate::{
+    Result,
+    environment::Environment,
+    manifest::{Manifest, NamedModel},
+    progress::Progress,
+    text::waiting_for,
+};
 use std::path::PathBuf;
-
 use unprompt_files::Lock;
-
-use crate::Result;
-use crate::environment::Environment;
-use crate::manifest::{Manifest, NamedModel};
-use crate::progress::Progress;
-use crate::text::waiting_for;
 
 /// What the caller asks of a [`Hub`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

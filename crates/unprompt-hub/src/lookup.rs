@@ -1,9 +1,13 @@
 //! Any reference to a model: to files on this machine, and whether they are right.
 
-use crate::digest::Sha256Hex;
-use crate::named::Rehash;
-use crate::verification::{FileCheck, FileState, Verification};
-use crate::{Hub, ModelRef, Progress, ResolvedModel, Result, local, remote, repository};
+use crate::{
+    Hub, ModelRef, Progress, ResolvedModel, Result,
+    digest::Sha256Hex,
+    local,
+    named::Rehash,
+    remote, repository,
+    verification::{FileCheck, FileState, Verification},
+};
 
 impl Hub {
     /// Finds a model on this machine: no network, no hashing, only a look at each file's size.

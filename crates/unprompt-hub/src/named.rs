@@ -1,16 +1,17 @@
 //! Models of the manifest: finding, fetching and checking their listed files.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use crate::digest::Sha256Hex;
-use crate::manifest::{NamedModel, PackageSource, Source};
-use crate::text::{by_hand, megabytes};
-use crate::verification::{FileCheck, FileState, Verification};
 use crate::{
-    Error, Hub, Progress, ResolvedModel, Result, SourceFailure, convert, package, remote,
-    repository, storage,
+    Error, Hub, Progress, ResolvedModel, Result, SourceFailure, convert,
+    digest::Sha256Hex,
+    manifest::{NamedModel, PackageSource, Source},
+    package, remote, repository, storage,
+    text::{by_hand, megabytes},
+    verification::{FileCheck, FileState, Verification},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Whether a model that is here is hashed before it is taken for whole.

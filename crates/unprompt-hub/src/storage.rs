@@ -1,18 +1,15 @@
 //! Writing files so that a reader never sees half of one.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
+use crate::{Error, Result, digest::Sha256Hex, progress::HighWater, relative_path::RelativePath};
 use sha2::{Digest as _, Sha256};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::{NamedTempFile, TempDir};
 use unprompt_files::{TEMPORARY_PREFIX, folder_of, temporary_in};
-
-use crate::digest::Sha256Hex;
-use crate::progress::HighWater;
-use crate::relative_path::RelativePath;
-use crate::{Error, Result};
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {

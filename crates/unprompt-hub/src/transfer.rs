@@ -1,13 +1,11 @@
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use crate::digest::ContentHash;
-use crate::http::Client;
-use crate::progress::HighWater;
-use crate::relative_path::RelativePath;
-use crate::text::waiting_for;
-use crate::{Error, Hub, Progress, RepositoryId, Result, repository, storage};
-
+use crate::{
+    Error, Hub, Progress, RepositoryId, Result, digest::ContentHash, http::Client,
+    progress::HighWater, relative_path::RelativePath, repository, storage, text::waiting_for,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use unprompt_files::Lock;
 
 /// A file of a repository that the hub has described.

@@ -1,7 +1,6 @@
 //! What hashing a model's files found.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// The result of hashing every file of a model.
 #[derive(Clone, Debug)]

@@ -13,8 +13,7 @@ mod tensor;
 mod value;
 mod zip;
 
-pub use permission::Pickle;
-
 pub(crate) use archive::read_layouts as read_archive;
 pub(crate) use legacy::read_layouts as read_legacy;
+pub use permission::Pickle;
 pub(crate) use permission::pickle_denied;

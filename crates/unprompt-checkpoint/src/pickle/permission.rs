@@ -1,8 +1,7 @@
 //! Whether pickles are read.
 
-use std::path::Path;
-
 use crate::error::{CheckpointError, CheckpointErrorKind, Fault};
+use std::path::Path;
 
 /// Whether a pickle may be read at all.
 ///

@@ -1,10 +1,11 @@
 //! What a model does to a picture, and doing it.
 
-use serde::{Deserialize, Serialize};
-
-use super::geometry;
-use super::steps::{CropRounding, ResizeTarget, Step};
+use super::{
+    geometry,
+    steps::{CropRounding, ResizeTarget, Step},
+};
 use crate::{Alpha, DecodeOptions, Filter, ImageError, ImageErrorKind, Limits, Result, RgbImage};
+use serde::{Deserialize, Serialize};
 
 /// Channel means of ImageNet, of values in `[0, 1]` (torchvision, timm, EfficientNet-Lite).
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];

@@ -1,8 +1,7 @@
 //! The geometric steps that a preprocessor is made of.
 
-use serde::{Deserialize, Serialize};
-
 use crate::Filter;
+use serde::{Deserialize, Serialize};
 
 /// One geometric step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
