@@ -2,11 +2,12 @@
 
 use crate::{
     Finished,
-    arguments::{Classify, Common, Format},
-    commands::{compute, hub, inputs},
+    arguments::{Classify, Common},
+    commands::inputs,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::{compute, hub},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -27,8 +28,7 @@ struct Record {
 pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
     let sources = sources(&arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let (_, classifier) = Classifier::load(&hub(common)?, &arguments.model, &compute, &progress)?;

@@ -2,11 +2,12 @@
 
 use crate::{
     Finished,
-    arguments::{Common, Embed, EmbedImage, EmbedText, Format, Tta},
-    commands::{compute, hub, inputs},
+    arguments::{Common, Embed, EmbedImage, EmbedText, Tta},
+    commands::inputs,
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::{compute, hub},
 };
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -22,13 +23,11 @@ use unprompt::{
     sources,
 };
 
-const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
-
 pub(crate) fn run(common: &Common, what: &Embed) -> Result<Finished> {
     let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
-        &FORMATS,
+        &TEXT_OR_JSON,
     )?;
     match what {
         Embed::Image(arguments) => images(common, arguments, records),

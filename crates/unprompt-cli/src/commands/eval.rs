@@ -1,18 +1,17 @@
 //! `unprompt eval`: a preset over pictures whose prompts are known.
 
 mod evaluation;
+mod report;
 mod table;
-
-pub(crate) use evaluation::{BaselineScore, Evaluation, ImageResult};
 
 use crate::{
     Finished,
-    arguments::{Common, Eval, Format},
-    commands::{compute, hub, inputs},
+    arguments::{Common, Eval},
+    commands::inputs,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
-    report,
+    records::{RecordWriter, TEXT_OR_JSON, one_line},
+    setup::{compute, hub},
 };
 use anyhow::{Context, Result, bail};
 use evaluation::{Scores, Truth};
@@ -22,12 +21,11 @@ use std::{
     path::Path,
 };
 use unprompt::{
-    Baselines, Outcome, PredictOptions, Predictor, Preset, Source,
+    Baselines, FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset,
+    SentenceEncoder, Source,
     eval::{Answers, image_id},
     sources,
 };
-
-const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
 
 pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     let preset = Preset::load(&arguments.preset)?;
@@ -37,7 +35,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         pairs.complain();
     }
     let output = Output::open(common.out.as_deref())?;
-    let records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let page = arguments
         .report
         .as_deref()
@@ -55,11 +53,23 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     };
     let work = |batch: &[Source]| {
         let outcomes = predictor.predict(batch, &options).into_iter();
-        outcomes.map(Outcome::into_result).collect()
+        with_texts(
+            predictor.encoder(),
+            outcomes.map(Outcome::into_result).collect(),
+        )
     };
     let truth = Truth::new(&truth, &pairs.sources, predictor.encoder())?;
     let mut scores = Scores::new(&predictor, &baselines, truth);
-    let finished = inputs::for_each(common, &pairs.sources, work, |_, result| scores.add(result))?;
+    let finished = inputs::for_each(common, &pairs.sources, work, |_, result| {
+        match result {
+            Ok(scored) => {
+                let (record, text) = scored?;
+                scores.add(*record, &text)?;
+            }
+            Err(failure) => scores.fail(failure),
+        }
+        Ok(())
+    })?;
     let evaluation = scores.finish(pairs.without_truth, pairs.without_picture)?;
 
     if let Some(mut page) = page {
@@ -76,6 +86,27 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     }
     records.finish_with("scores", &evaluation, |out| table::write(out, &evaluation))?;
     Ok(finished)
+}
+
+type Predicted = Result<Box<PredictionRecord>, FailureRecord>;
+/// A prediction with the embedding of its text.
+type WithText = (Box<PredictionRecord>, Vec<f32>);
+
+/// Embeds the texts of a batch together. When that fails, nothing of the batch can be scored.
+fn with_texts(
+    encoder: &SentenceEncoder,
+    batch: Vec<Predicted>,
+) -> Vec<Result<Result<WithText>, FailureRecord>> {
+    let texts: Vec<&str> = batch.iter().flatten().map(|r| r.prompt.as_str()).collect();
+    let mut embedded = match encoder.embed(&texts) {
+        Ok(embedded) => embedded.into_iter(),
+        Err(error) => return vec![Ok(Err(error.into()))],
+    };
+    let one = |predicted: Predicted| {
+        let text = |record| Ok((record, embedded.next().unwrap_or_default()));
+        predicted.map(text)
+    };
+    batch.into_iter().map(one).collect()
 }
 
 /// Pictures that have a truth, and what is left over on both sides.

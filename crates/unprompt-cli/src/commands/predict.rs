@@ -3,19 +3,26 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Predict},
-    commands::{compute, hub, inputs},
-    output::Output,
+    commands::inputs,
+    missing::better_preset,
+    output::{Output, complain},
     progress::LoadingProgress,
     records::{RecordWriter, one_line},
+    setup::{compute, hub},
 };
 use anyhow::Result;
-use std::{collections::HashMap, io::Write, path::Path};
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
 use unprompt::{
     FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset, Source,
     eval::{SubmissionWriter, image_id},
     sources,
 };
 
+const DEFAULT_PRESET: &str = "lite";
 const FORMATS: [Format; 5] = [
     Format::Text,
     Format::Json,
@@ -25,20 +32,26 @@ const FORMATS: [Format; 5] = [
 ];
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
-    let preset = Preset::load(&arguments.preset)?;
+    let preset = Preset::load(arguments.preset.as_deref().unwrap_or(DEFAULT_PRESET))?;
     let found = sources(&arguments.paths)?;
     if common.format == Format::Submission {
         check_ids(&found)?;
     }
     let output = Output::open(common.out.as_deref())?;
     let progress = LoadingProgress::new(common.quiet);
-    let predictor = Predictor::load(
-        &hub(common)?,
-        preset,
-        &compute(common)?,
-        &progress,
-        &progress,
-    )?;
+    let hub = hub(common)?;
+    let predictor = Predictor::load(&hub, preset, &compute(common)?, &progress, &progress)?;
+    // For a person who looks at the screen, not for a script that reads it.
+    if arguments.preset.is_none()
+        && !common.quiet
+        && io::stdout().is_terminal()
+        && let Some((better, size)) = better_preset(&hub, DEFAULT_PRESET)
+    {
+        complain(&format!(
+            "preset `{better}` does better and is not here: `unprompt models pull {better}` fetches \
+             it once, {size}; then `--preset {better}`"
+        ));
+    }
     let options = PredictOptions {
         metadata: !arguments.no_metadata,
         ..PredictOptions::default()

@@ -162,17 +162,13 @@ impl<'a> Scores<'a> {
         }
     }
 
-    pub(super) fn add(
-        &mut self,
-        result: Result<Box<PredictionRecord>, FailureRecord>,
-    ) -> Result<()> {
-        let record = match result {
-            Ok(record) => record,
-            Err(failure) => {
-                self.failed.push(failure);
-                return Ok(());
-            }
-        };
+    /// A picture that could not be predicted.
+    pub(super) fn fail(&mut self, failure: FailureRecord) {
+        self.failed.push(failure);
+    }
+
+    /// A prediction, with the embedding of its text.
+    pub(super) fn add(&mut self, record: PredictionRecord, text: &[f32]) -> Result<()> {
         let id = image_id(record.path.as_ref());
         let Some((truth, true_prompt)) = self.truth.by_id.remove(&id) else {
             bail!("{}: no truth for `{id}`", record.path);
@@ -185,11 +181,10 @@ impl<'a> Scores<'a> {
         }
         self.mean_embedding += score(&self.baselines.mean_embedding);
         self.constant_prompt += score(&widened(&self.baselines.constant_embedding));
-        let text = self.predictor.encoder().embed(&[&record.prompt])?;
         self.images.push(ImageResult {
             id,
             cosine: score(&widened(&record.embedding)),
-            text_cosine: score(&widened(&text[0])),
+            text_cosine: score(&widened(text)),
             path: record.path,
             prompt: record.prompt,
             true_prompt,
