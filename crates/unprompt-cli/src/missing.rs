@@ -2,11 +2,7 @@
 
 use anyhow::{Result, bail};
 use std::path::Path;
-use unprompt::{
-    EngineError, Hub, MissingModel, NextStep, Preset,
-    hub::{Error as HubError, megabytes},
-    missing_models,
-};
+use unprompt::{EngineError, Hub, MissingModel, NextStep, Preset, hub::megabytes, missing_models};
 
 /// The encoder of a preset that is only asked for what its members lack.
 const ENCODER: &str = "all-MiniLM-L6-v2";
@@ -25,8 +21,7 @@ pub(crate) fn describe(error: &EngineError) -> Option<String> {
     };
     let are = if missing.len() == 1 { "is" } else { "are" };
     let mut text = format!(
-        "{}\npreset `{preset}`: {} of its {needed} models {are} not on this machine\n{}",
-        reason(cause),
+        "{cause}\npreset `{preset}`: {} of its {needed} models {are} not on this machine\n{}",
         missing.len(),
         table(preset, missing)
     );
@@ -94,23 +89,6 @@ pub(crate) fn total(missing: &[MissingModel]) -> String {
     match fetched.all(|model| model.download_bytes.is_some()) {
         true => megabytes(known),
         false => format!("more than {}", megabytes(known)),
-    }
-}
-
-/// Why the first of them could not be had. How to bring it by hand is told for all of them.
-fn reason(cause: &EngineError) -> String {
-    match cause {
-        EngineError::Hub(HubError::Offline { name, .. }) => format!(
-            "model `{name}` is not on this machine and fetching is off (--offline or HF_HUB_OFFLINE)"
-        ),
-        EngineError::Hub(HubError::AllSourcesFailed { name, failures, .. }) => {
-            let mut text = format!("model `{name}` could not be fetched");
-            for failure in failures {
-                text += &format!("\n  - {}: {}", failure.source, failure.error);
-            }
-            text
-        }
-        other => other.to_string(),
     }
 }
 
