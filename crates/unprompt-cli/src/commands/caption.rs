@@ -39,7 +39,7 @@ enum Record {
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let found = sources(&arguments.paths)?;
-    let mut records = RecordWriter::new(
+    let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
         &TEXT_OR_JSON,
@@ -64,28 +64,20 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| caption(&captioner, batch, &options, sidecars.as_ref());
     let mut skipped = 0;
-    let finished = inputs::for_each(common, &found, work, |_, result| {
-        match result {
-            Ok(record) => {
-                skipped += usize::from(matches!(record, Record::Skipped { .. }));
-                if !records.write_json(&record)?
-                    && let Record::Caption { path, caption, .. } = &record
-                {
-                    let caption = one_line(caption);
-                    if single {
-                        writeln!(records.raw(), "{caption}")?;
-                    } else {
-                        writeln!(records.raw(), "{path}\t{caption}")?;
-                    }
-                }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
+    let finished = inputs::write_each(common, &found, work, records, |records, record| {
+        skipped += usize::from(matches!(record, Record::Skipped { .. }));
+        if !records.write_json(&record)?
+            && let Record::Caption { path, caption, .. } = &record
+        {
+            let caption = one_line(caption);
+            if single {
+                writeln!(records.raw(), "{caption}")?;
+            } else {
+                writeln!(records.raw(), "{path}\t{caption}")?;
             }
         }
-        records.flush()
+        Ok(())
     })?;
-    records.finish()?;
     if skipped > 0 && !common.quiet {
         complain(&format!(
             "{skipped} of {} pictures have a text beside them already and were left alone",

@@ -90,7 +90,7 @@ pub(super) struct ImageRecord {
     pub(super) embedding: Vec<f32>,
 }
 
-fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
+fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Result<Finished> {
     let found = sources(&arguments.paths)?;
     let progress = LoadingProgress::new(common.quiet);
     let (_, encoder) = ImageEncoder::load(
@@ -105,26 +105,17 @@ fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) ->
     };
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| embed(&encoder, batch, views, arguments.raw);
-    let finished = inputs::for_each(common, &found, work, |_, result| {
-        match result {
-            Ok(record) => {
-                if !records.write_json(&record)? {
-                    let numbers = numbers(&record.embedding);
-                    if single {
-                        writeln!(records.raw(), "{numbers}")?;
-                    } else {
-                        writeln!(records.raw(), "{}\t{numbers}", record.path)?;
-                    }
-                }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
+    inputs::write_each(common, &found, work, records, |records, record| {
+        if !records.write_json(&record)? {
+            let numbers = numbers(&record.embedding);
+            if single {
+                writeln!(records.raw(), "{numbers}")?;
+            } else {
+                writeln!(records.raw(), "{}\t{numbers}", record.path)?;
             }
         }
-        records.flush()
-    })?;
-    records.finish()?;
-    Ok(finished)
+        Ok(())
+    })
 }
 
 /// Embeds the pictures that can be read together. When the batch as a whole fails, each is

@@ -21,8 +21,7 @@ use std::{
     path::Path,
 };
 use unprompt::{
-    Baselines, FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset,
-    SentenceEncoder, Source,
+    Baselines, Outcome, PredictOptions, Predictor, Preset, Source,
     eval::{Answers, image_id},
     sources,
 };
@@ -53,23 +52,11 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     };
     let work = |batch: &[Source]| {
         let outcomes = predictor.predict(batch, &options).into_iter();
-        with_texts(
-            predictor.encoder(),
-            outcomes.map(Outcome::into_result).collect(),
-        )
+        outcomes.map(Outcome::into_result).collect()
     };
     let truth = Truth::new(&truth, &pairs.sources, predictor.encoder())?;
     let mut scores = Scores::new(&predictor, &baselines, truth);
-    let finished = inputs::for_each(common, &pairs.sources, work, |_, result| {
-        match result {
-            Ok(scored) => {
-                let (record, text) = scored?;
-                scores.add(*record, &text)?;
-            }
-            Err(failure) => scores.fail(failure),
-        }
-        Ok(())
-    })?;
+    let finished = inputs::for_each(common, &pairs.sources, work, |_, result| scores.add(result))?;
     let evaluation = scores.finish(pairs.without_truth, pairs.without_picture)?;
 
     if let Some(mut page) = page {
@@ -86,27 +73,6 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     }
     records.finish_with("scores", &evaluation, |out| table::write(out, &evaluation))?;
     Ok(finished)
-}
-
-type Predicted = Result<Box<PredictionRecord>, FailureRecord>;
-/// A prediction with the embedding of its text.
-type WithText = (Box<PredictionRecord>, Vec<f32>);
-
-/// Embeds the texts of a batch together. When that fails, nothing of the batch can be scored.
-fn with_texts(
-    encoder: &SentenceEncoder,
-    batch: Vec<Predicted>,
-) -> Vec<Result<Result<WithText>, FailureRecord>> {
-    let texts: Vec<&str> = batch.iter().flatten().map(|r| r.prompt.as_str()).collect();
-    let mut embedded = match encoder.embed(&texts) {
-        Ok(embedded) => embedded.into_iter(),
-        Err(error) => return vec![Ok(Err(error.into()))],
-    };
-    let one = |predicted: Predicted| {
-        let text = |record| Ok((record, embedded.next().unwrap_or_default()));
-        predicted.map(text)
-    };
-    batch.into_iter().map(one).collect()
 }
 
 /// Pictures that have a truth, and what is left over on both sides.

@@ -89,25 +89,16 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
         captioner,
     };
     let work = |batch: &[Source]| interrogate(&models, batch, arguments);
-    let finished = inputs::for_each(common, &sources, work, |_, result| {
-        match result {
-            Ok(record) if records.format() == Format::Csv => {
-                let prompt = record.prompt.as_deref().unwrap_or_default();
-                records.write_row(&[&record.path, prompt])?;
-            }
-            Ok(record) => {
-                if !records.write_json(&record)? {
-                    write_text(&mut records, &record, single)?;
-                }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
-            }
+    inputs::write_each(common, &sources, work, records, |records, record| {
+        if records.format() == Format::Csv {
+            let prompt = record.prompt.as_deref().unwrap_or_default();
+            return records.write_row(&[&record.path, prompt]);
         }
-        records.flush()
-    })?;
-    records.finish()?;
-    Ok(finished)
+        if !records.write_json(&record)? {
+            write_text(records, &record, single)?;
+        }
+        Ok(())
+    })
 }
 
 /// The model that writes captions, where they are wanted and not given.

@@ -91,18 +91,10 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             .search
             .image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
     let work = |batch: &[Source]| searcher.pictures(&encoder, batch);
-    let finished = inputs::for_each(common, &found, work, |_, result| {
-        match result {
-            // A broken index is no fault of the picture: nothing more can be done.
-            Ok(record) => write(&mut records, &record?)?,
-            Err(failure) => {
-                records.write_json(&failure)?;
-            }
-        }
-        records.flush()
-    })?;
-    records.finish()?;
-    Ok(finished)
+    inputs::write_each(common, &found, work, records, |records, record| {
+        // A broken index is no fault of the picture: nothing more can be done.
+        write(records, &record?)
+    })
 }
 
 impl Searcher {
