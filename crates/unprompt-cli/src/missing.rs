@@ -7,6 +7,9 @@ use unprompt::{EngineError, Hub, MissingModel, NextStep, Preset, hub::megabytes,
 /// The encoder of a preset that is only asked for what its members lack.
 const ENCODER: &str = "all-MiniLM-L6-v2";
 
+/// Models of the shipped presets whose only weights are pickles.
+const PICKLES: [&str; 1] = ["OFA-Sys/ofa-large-caption"];
+
 /// What a preset lacks, told once for all of it; `None` for any other error.
 pub(crate) fn describe(error: &EngineError) -> Option<String> {
     let EngineError::Incomplete {
@@ -45,8 +48,9 @@ pub(crate) fn table(preset: &str, missing: &[MissingModel]) -> String {
     };
     let mut lines = Vec::new();
     if !names.is_empty() {
+        let flag = flag_for(missing);
         lines.push(format!(
-            "`unprompt models pull {what}` fetches what can be fetched; without a network, run `unprompt \
+            "`unprompt models pull {what}{flag}` fetches what can be fetched; without a network, run `unprompt \
              models export {what} --out BUNDLE.tar` where it is and `unprompt models import BUNDLE.tar` here"
         ));
     }
@@ -68,6 +72,15 @@ pub(crate) fn table(preset: &str, missing: &[MissingModel]) -> String {
         lines.push(format!("  {:<width$}  {:>9}", "in all", total(missing)));
     }
     lines.join("\n")
+}
+
+/// The flag that a pull of these needs.
+fn flag_for(missing: &[MissingModel]) -> &'static str {
+    let is_pickle = |model: &MissingModel| PICKLES.contains(&model.name.as_str());
+    match missing.iter().any(is_pickle) {
+        true => " --allow-pickle",
+        false => "",
+    }
 }
 
 fn size_of(model: &MissingModel) -> String {
@@ -176,8 +189,9 @@ fn announce(hub: &Hub, missing: &[MissingModel], note: impl FnOnce(&str)) -> Res
     Ok(())
 }
 
-/// The best preset that is not whole here and can be pulled whole, with what a pull transfers.
-pub(crate) fn better_preset(hub: &Hub, than: &str) -> Option<(&'static str, String)> {
+/// Names the heaviest preset beyond `than` that is not whole here and can be pulled whole, with what
+/// a pull transfers; nothing where that one is here.
+pub(crate) fn better_preset(hub: &Hub, than: &str) -> Option<String> {
     // The heaviest first: they are the better ones.
     let better = Preset::shipped().rev().take_while(|name| *name != than);
     let mut whole = better.filter_map(|name| {
@@ -188,12 +202,22 @@ pub(crate) fn better_preset(hub: &Hub, than: &str) -> Option<(&'static str, Stri
         can_be_pulled.then_some((name, missing))
     });
     let (name, missing) = whole.next()?;
-    (!missing.is_empty()).then(|| (name, total(&missing)))
+    let (flag, size) = (flag_for(&missing), total(&missing));
+    (!missing.is_empty()).then(|| {
+        format!(
+            "preset `{name}` has larger models, which are not here yet: `unprompt models pull {name}{flag}` \
+             fetches them once, {size}; then `--preset {name}`"
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unprompt::{
+        HubOptions,
+        hub::{Environment, Manifest},
+    };
 
     fn missing(name: &str, download_bytes: Option<u64>, next_step: NextStep) -> MissingModel {
         MissingModel {
@@ -201,6 +225,24 @@ mod tests {
             download_bytes,
             next_step,
         }
+    }
+
+    #[test]
+    fn a_preset_that_could_be_pulled_is_named_with_its_size() {
+        let home = tempfile::tempdir().unwrap();
+        let hub = Hub::new(
+            Environment::read(|_| None, Some(home.path().to_owned())),
+            HubOptions::default(),
+            Manifest::builtin().unwrap().clone(),
+        );
+        let found = better_preset(&hub, "lite").unwrap();
+        let expected = "`unprompt models pull open --allow-pickle` fetches them once, 7.";
+        assert!(found.contains(expected), "{found}");
+        assert_eq!(
+            better_preset(&hub, "open"),
+            None,
+            "the rest cannot be pulled"
+        );
     }
 
     #[test]

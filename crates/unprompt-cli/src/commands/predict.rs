@@ -45,12 +45,9 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     if arguments.preset.is_none()
         && !common.quiet
         && io::stdout().is_terminal()
-        && let Some((better, size)) = better_preset(&hub, DEFAULT_PRESET)
+        && let Some(better) = better_preset(&hub, DEFAULT_PRESET)
     {
-        complain(&format!(
-            "preset `{better}` does better and is not here: `unprompt models pull {better}` fetches \
-             it once, {size}; then `--preset {better}`"
-        ));
+        complain(&better);
     }
     let options = PredictOptions {
         metadata: !arguments.no_metadata,
