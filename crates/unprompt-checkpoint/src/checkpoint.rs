@@ -1,30 +1,21 @@
 //! The public view of a checkpoint: named tensors out of one or several files.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
-
+use crate::{
+    dtype::{DType, floats_to_f32},
+    error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result},
+    format::read_layouts,
+    layout::Layout,
+    locate::{Located, locate},
+    map::{map_file, prefetch, release},
+    pickle::Pickle,
+    safetensors,
+};
 use memmap2::Mmap;
-
-use crate::dtype::{DType, floats_to_f32};
-use crate::error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result};
-use crate::format::read_layouts;
-use crate::layout::Layout;
-use crate::locate::{Located, locate};
-use crate::map::{map_file, prefetch, release};
-use crate::safetensors;
-
-/// Whether a pickle may be read at all.
-///
-/// Nothing in a pickle is ever run here, but the format is the usual carrier of attacks, so that
-/// reading one is a decision of the caller: a pinned hash, or the user's `--allow-pickle`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pickle {
-    /// Safetensors only.
-    Deny,
-    /// Files of `torch.save` too.
-    Allow,
-}
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+};
 
 /// An open weight file, or the shards of one model.
 #[derive(Debug)]

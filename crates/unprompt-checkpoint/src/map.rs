@@ -1,14 +1,11 @@
 //! The memory map: the only `unsafe` code of this crate.
 #![allow(unsafe_code)]
 
-use std::fs::File;
-use std::path::Path;
-
+use crate::error::{CheckpointError, Fault, Result};
 use memmap2::Mmap;
 #[cfg(target_os = "linux")]
 use memmap2::{Advice, UncheckedAdvice};
-
-use crate::error::{CheckpointError, Fault, Result};
+use std::{fs::File, path::Path};
 
 /// Maps a regular file for reading. An empty file is an error, as no format allows it.
 pub(crate) fn map_file(path: &Path) -> Result<Mmap> {
