@@ -11,7 +11,6 @@ mod records;
 mod report;
 
 use arguments::Arguments;
-use clap::Parser;
 use mimalloc::MiMalloc;
 use std::{io, process::ExitCode};
 
@@ -30,7 +29,7 @@ pub(crate) enum Finished {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::from_command_line() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are answers, not failures; what cannot be parsed could not start.

@@ -1,7 +1,8 @@
 //! The texts that a container carries, before anyone asks what they mean.
 
-use crate::MetadataError;
 use crate::limits::{MAX_TEXT_BYTES, MAX_TEXTS, MAX_TOTAL_TEXT_BYTES};
+use crate::text::without_padding;
+use crate::{MetadataError, json};
 
 /// Texts gathered from one file, under the limits, with the first damage met on the way.
 #[derive(Debug, Default)]
@@ -10,6 +11,8 @@ pub(crate) struct Carried {
     comments: Vec<String>,
     xmp: Vec<String>,
     spent: usize,
+    /// Only texts that are whole JSON are kept.
+    needs_proof: bool,
     damage: Option<MetadataError>,
 }
 
@@ -44,15 +47,52 @@ impl Carried {
     }
 
     pub(crate) fn push_keyed(&mut self, key: impl Into<String>, text: impl Into<String>) {
-        self.keyed.push((key.into(), text.into()));
+        if let Some(text) = self.kept(text.into()) {
+            self.keyed.push((key.into(), text));
+        }
     }
 
     pub(crate) fn push_comment(&mut self, text: impl Into<String>) {
-        self.comments.push(text.into());
+        if let Some(text) = self.kept(text.into()) {
+            self.comments.push(text);
+        }
     }
 
     pub(crate) fn push_xmp(&mut self, text: impl Into<String>) {
-        self.xmp.push(text.into());
+        if let Some(text) = self.kept(text.into()) {
+            self.xmp.push(text);
+        }
+    }
+
+    /// The text as it is kept: without the NULs and byte order marks around it, which are artefacts
+    /// of how it was stored.
+    fn kept(&self, text: String) -> Option<String> {
+        if self.needs_proof && json::object(&text).is_none() {
+            return None;
+        }
+        let inner = without_padding(&text);
+        Some(if inner.len() == text.len() {
+            text
+        } else {
+            inner.to_owned()
+        })
+    }
+
+    /// Reads texts of which a checksum says that they are damaged: kept is what is JSON to its end
+    /// all the same. Says whether anything was kept.
+    pub(crate) fn only_proven(&mut self, read: impl FnOnce(&mut Self)) -> bool {
+        let count =
+            |carried: &Self| carried.keyed.len() + carried.comments.len() + carried.xmp.len();
+        let before = count(self);
+        self.needs_proof = true;
+        read(self);
+        self.needs_proof = false;
+        count(self) > before
+    }
+
+    /// Says that the text about to be kept is known to be whole.
+    pub(crate) fn prove(&mut self) {
+        self.needs_proof = false;
     }
 
     /// The text under a key; of several, the last, as Pillow's `Image.info` has it.
