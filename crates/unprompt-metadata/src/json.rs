@@ -6,7 +6,9 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::Settings;
-use crate::limits::{MAX_JSON_BYTES, MAX_JSON_VALUES, MAX_JSON_WORD_BYTES};
+use crate::limits::{
+    MAX_JSON_BYTES, MAX_JSON_MEMBERS, MAX_JSON_OBJECTS, MAX_JSON_VALUES, MAX_JSON_WORD_BYTES,
+};
 
 /// Why a text is not read as a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,19 +39,11 @@ pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, Refusal> {
     } else {
         Cow::Borrowed(text)
     };
-    let is_structure = |byte: &u8| matches!(byte, b',' | b'[' | b'{');
-    if text.len() > MAX_JSON_BYTES
-        || text
-            .as_bytes()
-            .iter()
-            .filter(|byte| is_structure(byte))
-            .count()
-            > MAX_JSON_VALUES
-    {
-        return Err(if looks_like_object(&text) {
-            Refusal::TooLarge
-        } else {
-            Refusal::NotAnObject
+    if text.len() > MAX_JSON_BYTES || has_too_many_values(&text) {
+        return Err(match looks_like_object(&text) {
+            true if is_too_deep(&text) => Refusal::Malformed,
+            true => Refusal::TooLarge,
+            false => Refusal::NotAnObject,
         });
     }
     let parsed = serde_json::from_str(&text).or_else(|error| match without_non_numbers(&text) {
@@ -65,6 +59,39 @@ pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, Refusal> {
             Refusal::NotAnObject
         }
     })
+}
+
+/// Whether a text would take too much memory as values, by the marks between them. Marks inside
+/// strings count too, of which no prompt has so many.
+fn has_too_many_values(text: &str) -> bool {
+    let count = |mark: u8| text.bytes().filter(|&byte| byte == mark).count();
+    let objects = count(b'{');
+    objects > MAX_JSON_OBJECTS
+        || count(b':') > MAX_JSON_MEMBERS
+        || objects + count(b'[') + count(b',') > MAX_JSON_VALUES
+}
+
+/// Whether brackets are nested deeper than the parser follows.
+fn is_too_deep(text: &str) -> bool {
+    const MAX_DEPTH: usize = 128;
+    let mut depth = 0_usize;
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '{', '[', '}', ']']) {
+        let length = match rest.as_bytes()[at] {
+            b'"' => string_end(&rest[at..]),
+            b'{' | b'[' if depth == MAX_DEPTH => return true,
+            b'{' | b'[' => {
+                depth += 1;
+                1
+            }
+            _ => {
+                depth = depth.saturating_sub(1);
+                1
+            }
+        };
+        rest = &rest[at + length..];
+    }
+    false
 }
 
 /// Whether a text starts as only a JSON object does, with a quoted name and a colon. Prompts may

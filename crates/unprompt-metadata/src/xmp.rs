@@ -33,7 +33,11 @@ struct Open {
 
 impl Open {
     fn add(&mut self, text: &str) {
-        self.item.as_mut().unwrap_or(&mut self.text).push_str(text);
+        match &mut self.item {
+            Some(item) => item.push_str(text),
+            None if self.items == 0 => self.text.push_str(text),
+            None => {} // indentation between the items
+        }
     }
 
     fn end_item(&mut self) {

@@ -16,7 +16,7 @@ fn fixtures() -> Vec<PathBuf> {
                 .extension()
                 .and_then(|e| e.to_str())
                 .unwrap_or_default();
-            path.is_file() && !["json", "py"].contains(&extension)
+            path.is_file() && !["json", "md", "py"].contains(&extension)
         })
         .collect();
     pictures.sort();

@@ -199,7 +199,7 @@ fn settings_line(text: &str) -> Option<Parts<'_>> {
             let settings = parse_settings(line);
             let is_one = settings.pairs >= FEWEST_SETTINGS || settings.is_all_evident();
             is_one.then(|| Parts {
-                body: &text[..at],
+                body: text[..at].trim_end(),
                 settings,
                 after,
             })
