@@ -31,6 +31,10 @@ impl Carried {
     pub(crate) fn admit(&mut self, what: &str, bytes: usize) -> bool {
         let kept = self.keyed.len() + self.comments.len() + self.xmp.len();
         if bytes > self.allowance() || kept >= MAX_TEXTS {
+            // Without a message for each of a million refusals.
+            if self.damage.is_some() {
+                return false;
+            }
             self.note(MetadataError::too_large(format_args!(
                 "{what} of {bytes} bytes exceeds what is read ({MAX_TEXT_BYTES} bytes a text, \
                  {MAX_TOTAL_TEXT_BYTES} bytes and {MAX_TEXTS} texts a file)"
@@ -39,6 +43,16 @@ impl Carried {
         }
         self.spend(bytes);
         true
+    }
+
+    /// Whether a block of this many bytes may be searched for texts, and counts it: a hostile file can
+    /// point to one block from thousands of places.
+    pub(crate) fn may_search(&mut self, bytes: usize) -> bool {
+        let is_allowed = bytes <= self.allowance();
+        if is_allowed {
+            self.spend(bytes);
+        }
+        is_allowed
     }
 
     /// Keeps the first damage: later damage is often its consequence.

@@ -8,7 +8,7 @@ use crate::generators::{
     mochi_diffusion, novelai, plain, swarmui,
 };
 use crate::json::Refusal;
-use crate::limits::{MAX_NESTED_RECORDS, MAX_TEXTS};
+use crate::limits::{MAX_FREE_TEXTS, MAX_NESTED_RECORDS};
 use crate::text::without_padding;
 use crate::{Metadata, MetadataError, json, xmp};
 
@@ -127,7 +127,7 @@ fn texts(carried: &Carried, nested: usize) -> Option<Metadata> {
     for packet in carried.xmp() {
         best.offer(|| xmp_packet(packet, nested));
     }
-    for comment in carried.comments() {
+    for comment in carried.comments().iter().take(MAX_FREE_TEXTS) {
         best.offer(|| free_text_within(comment, carried, nested));
     }
     best.offer(|| {
@@ -135,10 +135,12 @@ fn texts(carried: &Carried, nested: usize) -> Option<Metadata> {
             .text("Description")
             .and_then(midjourney::from_description)
     });
-    for (key, text) in carried.keyed() {
-        if !OWN_RULES.contains(&key.as_str()) {
-            best.offer(|| marked_text(text, carried, nested));
-        }
+    let free = carried
+        .keyed()
+        .iter()
+        .filter(|(key, _)| !OWN_RULES.contains(&key.as_str()));
+    for (_, text) in free.take(MAX_FREE_TEXTS) {
+        best.offer(|| marked_text(text, carried, nested));
     }
     best.into_found()
 }
@@ -165,12 +167,12 @@ fn parameters(carried: &Carried, nested: usize) -> Option<Metadata> {
         }
         Err(refusal) => refusal,
     };
-    match infotext(text, carried) {
-        Ok(found) => Some(found),
-        // A damaged record is no prompt, unless it is one that has settings below it.
-        Err(infotext) => (parsed == Refusal::NotAnObject || infotext.has_markers())
-            .then(|| infotext.into_metadata()),
+    let infotext = Infotext::parse(text);
+    if fooocus::is_named(carried) {
+        return Some(fooocus::from_infotext(infotext));
     }
+    // A damaged record is no prompt, unless it is one that has settings below it.
+    (parsed == Refusal::NotAnObject || infotext.has_markers()).then(|| infotext.into_metadata())
 }
 
 /// Reads the properties of an XMP packet as the texts of a file.
@@ -189,7 +191,7 @@ fn xmp_packet(packet: &str, nested: usize) -> Option<Metadata> {
 fn free_text_within(text: &str, carried: &Carried, nested: usize) -> Option<Metadata> {
     match json::object(text) {
         Some(map) => object(&map, nested),
-        None if fooocus::is_named(carried) => Some(fooocus::from_infotext(text)),
+        None if fooocus::is_named(carried) => Some(fooocus::from_infotext(Infotext::parse(text))),
         None => marked_infotext(text, carried),
     }
 }
@@ -210,19 +212,15 @@ fn marked_infotext(text: &str, carried: &Carried) -> Option<Metadata> {
     if !Infotext::may_have_markers(text) {
         return None;
     }
-    let plain = Infotext::parse(text);
-    if !plain.has_markers() {
+    let infotext = Infotext::parse(text);
+    if !infotext.has_markers() {
         return None;
     }
-    Some(infotext(text, carried).unwrap_or_else(|infotext| infotext.into_metadata()))
-}
-
-/// Reads an infotext for Fooocus if the file names it; otherwise gives the parts back.
-fn infotext(text: &str, carried: &Carried) -> Result<Metadata, Infotext> {
-    if fooocus::is_named(carried) {
-        return Ok(fooocus::from_infotext(text));
-    }
-    Err(Infotext::parse(text))
+    Some(if fooocus::is_named(carried) {
+        fooocus::from_infotext(infotext)
+    } else {
+        infotext.into_metadata()
+    })
 }
 
 /// Reads a JSON object that holds a whole record.
@@ -247,7 +245,7 @@ fn object(map: &Map<String, Value>, nested: usize) -> Option<Metadata> {
 /// as the JSON that they would be there, under names of which such JSON is known.
 fn as_texts(map: &Map<String, Value>) -> Carried {
     let mut carried = Carried::default();
-    for (key, value) in map.iter().take(MAX_TEXTS) {
+    for (key, value) in map.iter().take(MAX_FREE_TEXTS) {
         match value {
             Value::String(text) => carried.push_keyed(key, text),
             Value::Object(_) if key == "Comment" || OWN_RULES.contains(&key.as_str()) => {

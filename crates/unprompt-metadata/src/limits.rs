@@ -27,7 +27,10 @@ pub(crate) const MAX_JSON_WORD_BYTES: usize = 16 << 10;
 /// Longest settings line that is taken apart, and most settings kept.
 pub(crate) const MAX_SETTINGS_BYTES: usize = 512 << 10;
 /// See [`MAX_SETTINGS_BYTES`].
-pub(crate) const MAX_SETTINGS: usize = 2_048;
+pub(crate) const MAX_SETTINGS: usize = 512;
+
+/// Most comments, and most texts under keys that nobody knows, that are searched for a record.
+pub(crate) const MAX_FREE_TEXTS: usize = 64;
 
 /// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that fan out
 /// exponentially.

@@ -73,10 +73,16 @@ fn gather(packet: &str, found: &mut Vec<(String, String)>) -> Option<()> {
                 }
             }
             Event::GeneralRef(reference) => {
-                let text = format!("&{};", &*reference);
-                let text = quick_xml::escape::unescape(&text).ok()?;
-                if let Some(open) = &mut open {
-                    open.add(&text);
+                let Some(open) = &mut open else {
+                    continue;
+                };
+                match &*reference {
+                    "amp" => open.add("&"),
+                    "lt" => open.add("<"),
+                    "gt" => open.add(">"),
+                    "quot" => open.add("\""),
+                    "apos" => open.add("'"),
+                    other => open.add(&quick_xml::escape::unescape(&format!("&{other};")).ok()?),
                 }
             }
             Event::Start(element) => {

@@ -318,6 +318,7 @@ fn peak_memory() -> Option<usize> {
 fn the_worst_files_end_soon() {
     for (name, bytes) in worst_files() {
         let taken = time(&bytes);
+        println!("{taken:10.1?} {name}");
         if cfg!(not(debug_assertions)) {
             assert!(taken < Duration::from_millis(500), "{name} took {taken:?}");
         }

@@ -153,11 +153,16 @@ fn read_directory(
             length
         };
         match block.value(entry, length) {
-            Some(value) if matches!(tag, XMP | IPTC | PHOTOSHOP) => match tag {
-                XMP => xmp_packet(value, carried),
-                IPTC => iptc::read(value, carried),
-                _ => iptc::read_resources(value, carried),
-            },
+            Some(value) if tag == XMP => xmp_packet(value, carried),
+            Some(value) if matches!(tag, IPTC | PHOTOSHOP) => {
+                if !carried.may_search(value.len()) {
+                    continue;
+                }
+                match tag {
+                    IPTC => iptc::read(value, carried),
+                    _ => iptc::read_resources(value, carried),
+                }
+            }
             Some(value) if carried.admit("an EXIF value", value.len()) => {
                 keep(tag, kind, value, carried);
             }
