@@ -10,7 +10,7 @@ use crate::generators::{
 use crate::json::Refusal;
 use crate::limits::{MAX_FREE_TEXTS, MAX_NESTED_RECORDS};
 use crate::text::without_padding;
-use crate::{Metadata, MetadataError, json, xmp};
+use crate::{Metadata, MetadataError, json, xmp_texts};
 
 /// Texts that are read under their own rules, so that they are no free texts.
 const OWN_RULES: [&str; 7] = [
@@ -177,7 +177,7 @@ fn parameters(carried: &Carried, nested: usize) -> Option<Metadata> {
 
 /// Reads the properties of an XMP packet as the texts of a file.
 fn xmp_packet(packet: &str, nested: usize) -> Option<Metadata> {
-    let properties = xmp::properties(packet);
+    let properties = xmp_texts::properties(packet);
     draw_things::from_properties(&properties).or_else(|| {
         let nested = nested.checked_sub(1)?;
         let mut carried = Carried::default();

@@ -69,7 +69,7 @@ mod metadata;
 mod stealth;
 mod text;
 mod video;
-mod xmp;
+mod xmp_texts;
 
 use std::io::Read;
 use std::path::Path;

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     fn from_xmp(packet: &str) -> Option<Metadata> {
-        from_properties(&crate::xmp::properties(packet))
+        from_properties(&crate::xmp_texts::properties(packet))
     }
 
     #[test]
