@@ -3,6 +3,7 @@
 mod blend;
 mod caption;
 mod eval;
+mod formats;
 mod index;
 mod interrogate;
 
@@ -12,7 +13,7 @@ pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Turns an image back into its prompt.
@@ -74,6 +75,14 @@ pub(crate) struct Common {
     /// Read weights from pickles (.bin, .pth) too; nothing in them is ever executed
     #[arg(long, global = true, env = "UNPROMPT_ALLOW_PICKLE")]
     pub(crate) allow_pickle: bool,
+}
+
+impl Arguments {
+    /// Reads the command line of the process.
+    pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
+        let matches = formats::offer_what_is_written(Self::command()).try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

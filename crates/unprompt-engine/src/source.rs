@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use unprompt_image::Limits;
+use unprompt_metadata::video_tags;
 use walkdir::WalkDir;
 
 /// One picture to be read.
@@ -30,7 +31,8 @@ impl Source {
         }
     }
 
-    /// Reads the encoded picture, at most one byte more than the limit allows.
+    /// Reads the encoded picture, at most one byte more than the limit allows. Of a video, which is no
+    /// picture but may carry a prompt, only the tags are read, however long it is.
     ///
     /// # Errors
     /// When it cannot be read or is longer than the limit.
@@ -44,7 +46,18 @@ impl Source {
             Ok(bytes)
         };
         let bytes: io::Result<Vec<u8>> = match self {
-            Self::File(path) => File::open(path).and_then(|mut file| read(&mut file)),
+            Self::File(path) => File::open(path).and_then(|mut file| {
+                // A pipe that is given by name cannot be read twice.
+                let is_file = file.metadata()?.is_file();
+                match is_file
+                    .then(|| video_tags(&mut file))
+                    .transpose()?
+                    .flatten()
+                {
+                    Some(tags) => Ok(tags),
+                    None => read(&mut file),
+                }
+            }),
             Self::Stdin => read(&mut io::stdin().lock()),
             Self::Unreadable(_, message) => return Err(InputError::Walk(message.clone())),
         };

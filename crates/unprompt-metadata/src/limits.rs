@@ -10,8 +10,27 @@ pub(crate) const MAX_TOTAL_TEXT_BYTES: usize = 16 << 20;
 /// Most separate texts kept from one file.
 pub(crate) const MAX_TEXTS: usize = 256;
 
-/// Longest text that is parsed as JSON; a parsed value takes up to 16 times its text.
+/// Longest text that is parsed as JSON, pictures inside it left out.
 pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
+
+/// Most values in a text that is parsed as JSON, by its commas and opening brackets. A value takes 32
+/// bytes.
+pub(crate) const MAX_JSON_VALUES: usize = 600_000;
+/// Most members of objects, by the colons. One takes a hundred bytes beside its value.
+pub(crate) const MAX_JSON_MEMBERS: usize = 260_000;
+/// Most objects. One takes two hundred bytes beside its members.
+pub(crate) const MAX_JSON_OBJECTS: usize = 130_000;
+
+/// A string inside JSON that is longer than this and has no white space is a picture, not a prompt.
+pub(crate) const MAX_JSON_WORD_BYTES: usize = 16 << 10;
+
+/// Longest settings line that is taken apart, and most settings kept.
+pub(crate) const MAX_SETTINGS_BYTES: usize = 512 << 10;
+/// See [`MAX_SETTINGS_BYTES`].
+pub(crate) const MAX_SETTINGS: usize = 512;
+
+/// Most comments, and most texts under keys that nobody knows, that are searched for a record.
+pub(crate) const MAX_FREE_TEXTS: usize = 64;
 
 /// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that fan out
 /// exponentially.
@@ -29,5 +48,8 @@ pub(crate) const MAX_PROMPT_BYTES: usize = 1 << 20;
 /// How deep JSON inside JSON strings is unpacked (a NovelAI record in a stealth payload needs 2).
 pub(crate) const MAX_NESTED_RECORDS: usize = 3;
 
-/// Longest file that `read_file` loads.
+/// Most metadata items of a HEIF file that are looked at, and most keys of an MP4 file.
+pub(crate) const MAX_ITEMS: usize = 256;
+
+/// Longest file that `read_file` loads; of a video, all boxes but those of the frames together.
 pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;

@@ -65,7 +65,9 @@ fn write_text(output: &mut impl Write, record: &Record, single: bool) -> Result<
             if let Some(negative) = &found.negative_prompt {
                 writeln!(output, "Negative prompt: {negative}")?;
             }
-            writeln!(output, "Generator: {}", found.generator)?;
+            if let Some(generator) = found.generator {
+                writeln!(output, "Generator: {generator}")?;
+            }
             for (name, value) in &found.settings {
                 match value.as_str() {
                     Some(text) => writeln!(output, "{name}: {text}")?,

@@ -1,9 +1,8 @@
 //! WebP chunks: `EXIF` and `XMP ` of the extended file format.
 
-use super::exif;
+use super::{exif, xmp_packet};
 use crate::MetadataError;
 use crate::carried::Carried;
-use crate::text::utf8_or_latin1;
 
 const RIFF_HEADER_LENGTH: usize = 12;
 
@@ -22,9 +21,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
         };
         match &kind {
             b"EXIF" => exif::read(data.strip_prefix(b"Exif\0\0").unwrap_or(data), carried),
-            b"XMP " if carried.admit("an XMP packet", data.len()) => {
-                carried.push_xmp(utf8_or_latin1(data));
-            }
+            b"XMP " => xmp_packet(data, carried),
             _ => {}
         }
         rest = after;
