@@ -6,9 +6,9 @@
 pub(crate) mod exif;
 mod gif;
 mod inflate;
-mod jpeg;
-mod png;
-mod webp;
+pub(crate) mod jpeg;
+pub(crate) mod png;
+pub(crate) mod webp;
 
 pub(crate) use inflate::{Inflated, gunzip};
 use unprompt_image::Format;

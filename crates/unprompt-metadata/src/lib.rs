@@ -54,6 +54,9 @@ mod limits;
 mod metadata;
 mod stealth;
 mod text;
+pub mod write;
+mod written;
+mod xmp;
 
 use std::io::Read;
 use std::path::Path;

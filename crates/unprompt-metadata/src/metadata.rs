@@ -33,6 +33,8 @@ pub enum Generator {
     DrawThings,
     /// Midjourney.
     Midjourney,
+    /// This program, which wrote a prompt that was predicted or given.
+    Unprompt,
 }
 
 impl Generator {
@@ -48,6 +50,7 @@ impl Generator {
             Generator::EasyDiffusion => "easydiffusion",
             Generator::DrawThings => "drawthings",
             Generator::Midjourney => "midjourney",
+            Generator::Unprompt => "unprompt",
         }
     }
 }
@@ -112,6 +115,7 @@ mod tests {
             Generator::EasyDiffusion,
             Generator::DrawThings,
             Generator::Midjourney,
+            Generator::Unprompt,
         ] {
             assert_eq!(
                 serde_json::to_value(generator).unwrap(),

@@ -5,12 +5,12 @@ use crate::MetadataError;
 use crate::carried::Carried;
 use crate::text::utf8_or_latin1;
 
-const APP1: u8 = 0xe1;
-const COMMENT: u8 = 0xfe;
-const START_OF_SCAN: u8 = 0xda;
-const END_OF_IMAGE: u8 = 0xd9;
-const EXIF_HEADER: &[u8] = b"Exif\0\0";
-const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+pub(crate) const APP1: u8 = 0xe1;
+pub(crate) const COMMENT: u8 = 0xfe;
+pub(crate) const START_OF_SCAN: u8 = 0xda;
+pub(crate) const END_OF_IMAGE: u8 = 0xd9;
+pub(crate) const EXIF_HEADER: &[u8] = b"Exif\0\0";
+pub(crate) const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 /// Gathers the segments. A block of EXIF longer than a segment's 64 KiB goes on in the next one, as
 /// Pillow writes and reads it.
@@ -56,7 +56,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
 
 /// Splits off the next marker segment: its marker, data and what follows. A scan or the end of the
 /// image comes with empty data.
-fn next_segment(mut bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn next_segment(mut bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     loop {
         let start = bytes.iter().position(|&byte| byte == 0xff)?;
         bytes = &bytes[start + 1..];
