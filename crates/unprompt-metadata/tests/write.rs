@@ -134,8 +134,6 @@ fn any_prompt() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     #[test]
     fn any_prompt_comes_back_and_goes_again(
         text in any_prompt(),

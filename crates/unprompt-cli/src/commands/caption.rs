@@ -19,7 +19,6 @@ use unprompt::{
     CaptionOptions, Captioner, FailureRecord, InputError, Source,
     image::{Limits, RgbImage, decode},
     models::{Caption, LengthPenalty, Sampling},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -36,7 +35,7 @@ enum Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(
         Output::open(common.out.as_deref())?,

@@ -15,7 +15,6 @@ use std::io::Write;
 use unprompt::{
     Classifier, FailureRecord, InputError, Label, Source,
     image::{Limits, decode},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -25,7 +24,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;

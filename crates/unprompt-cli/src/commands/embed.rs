@@ -19,7 +19,6 @@ use std::{
 use unprompt::{
     FailureRecord, ImageEncoder, InputError, Source, TextEncoder, Views,
     image::{Limits, RgbImage, decode},
-    sources,
 };
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
@@ -92,7 +91,7 @@ pub(super) struct ImageRecord {
 }
 
 fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let progress = LoadingProgress::new(common.quiet);
     let (_, encoder) = ImageEncoder::load(
         &hub(common)?,

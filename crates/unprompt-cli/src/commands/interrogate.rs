@@ -20,7 +20,7 @@ use unprompt::{
         Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, RankedLabel,
         TokenBudget,
     },
-    sources, token_counter,
+    token_counter,
 };
 
 const FORMATS: [Format; 4] = [Format::Text, Format::Json, Format::Jsonl, Format::Csv];
@@ -46,7 +46,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
     let hub = hub(common)?;

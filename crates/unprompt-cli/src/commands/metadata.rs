@@ -1,5 +1,8 @@
 //! `unprompt metadata`: the prompt stored inside each file, if any.
 
+mod prompts;
+mod write;
+
 use crate::{
     Finished,
     arguments::{Common, Format, Metadata as Arguments},
@@ -15,7 +18,6 @@ use unprompt::{
     FailureRecord, Source,
     image::Limits,
     metadata::{Metadata, read},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -27,7 +29,10 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    if arguments.strip || arguments.write.is_some() || arguments.from.is_some() {
+        return write::run(common, arguments);
+    }
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;

@@ -13,7 +13,6 @@ use std::{collections::HashMap, io::Write, path::Path};
 use unprompt::{
     FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset, Source,
     eval::{SubmissionWriter, image_id},
-    sources,
 };
 
 const FORMATS: [Format; 5] = [
@@ -26,7 +25,7 @@ const FORMATS: [Format; 5] = [
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     let preset = Preset::load(&arguments.preset)?;
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     if common.format == Format::Submission {
         check_ids(&found)?;
     }

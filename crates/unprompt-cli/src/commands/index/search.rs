@@ -19,7 +19,6 @@ use std::io::Write;
 use unprompt::{
     FailureRecord, ImageEncoder, Source, Views,
     index::{IndexError, IndexSearch, Match, NegativeDistance, Regressed, Regression, Space},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -53,7 +52,7 @@ struct Searcher {
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let negative = match arguments.as_published {
         true => NegativeDistance::AsPublished,
         false => NegativeDistance::Zero,
