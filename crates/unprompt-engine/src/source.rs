@@ -78,10 +78,16 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
 /// # Errors
 /// As [`sources`].
 pub fn sources_besides(paths: &[PathBuf], results: &[&Path]) -> Result<Vec<Source>> {
-    let results: Vec<PathBuf> = results.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let results: Vec<PathBuf> = results
+        .iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
     let is_result = |source: &Source| {
         !results.is_empty()
-            && source.path().canonicalize().is_ok_and(|path| results.contains(&path))
+            && source
+                .path()
+                .canonicalize()
+                .is_ok_and(|path| results.contains(&path))
     };
     let mut sources = Vec::new();
     for path in paths {
@@ -234,7 +240,10 @@ mod tests {
         std::fs::write(root.join("b.data"), [0; 9])?;
         let names = |results: &[&Path]| -> Vec<PathBuf> {
             let found = sources_besides(&[root.to_owned()], results).unwrap();
-            found.iter().map(|source| source.path().to_owned()).collect()
+            found
+                .iter()
+                .map(|source| source.path().to_owned())
+                .collect()
         };
         assert_eq!(names(&[]), [root.join("a.png"), root.join("b.data")]);
         let result = root.join(".").join("b.data");

@@ -4,7 +4,7 @@ use crate::{
     Finished,
     arguments::{Common, Format, Predict},
     commands::{compute, hub, inputs},
-    output::Output,
+    output::{Output, complain},
     progress::LoadingProgress,
     records::{RecordWriter, one_line},
 };
@@ -71,6 +71,7 @@ fn write_records(
     let finished = inputs::for_each(common, sources, work, |_, result| {
         match result {
             Ok(record) => {
+                note_metadata(common, &record);
                 if !records.write_json(&record)? {
                     let PredictionRecord { path, prompt, .. } = &*record;
                     match records.format() {
@@ -103,12 +104,26 @@ fn submission(
     let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
     let finished = inputs::for_each(common, sources, work, |path, result| {
         if let Ok(record) = result {
+            note_metadata(common, &record);
             writer.write(&image_id(path), &record.embedding)?;
         }
         Ok(())
     })?;
     writer.finish()?.finish()?;
     Ok(finished)
+}
+
+/// Says that the prompt is a guess because the one in the file cannot be read.
+fn note_metadata(common: &Common, record: &PredictionRecord) {
+    if let Some(error) = &record.metadata_error
+        && !common.quiet
+    {
+        let line = format!(
+            "{}: predicted, for its metadata cannot be read: {error}",
+            record.path
+        );
+        complain(&one_line(&line));
+    }
 }
 
 /// Two pictures of one id cannot stand in one submission; better to say so before the work.

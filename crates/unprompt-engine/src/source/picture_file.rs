@@ -10,8 +10,8 @@ use unprompt_image::{Format, sniff};
 /// How names of pictures end, also of such as are not read.
 const PICTURES: [&str; 33] = [
     "apng", "arw", "avif", "bmp", "cr2", "cr3", "dib", "dng", "exr", "gif", "heic", "heif", "hif",
-    "ico", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl", "nef", "orf", "pbm", "pgm", "png", "ppm",
-    "psd", "raf", "svg", "tif", "tiff", "webp",
+    "ico", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl", "nef", "orf", "pbm", "pgm", "png",
+    "ppm", "psd", "raf", "svg", "tif", "tiff", "webp",
 ];
 /// Enough of a file to see whether it is text.
 const LOOKED_AT: u64 = 4096;
@@ -87,7 +87,10 @@ mod tests {
             std::fs::write(&path, bytes)?;
             Ok(is_plainly_none(&path))
         };
-        let utf16: Vec<u8> = "\u{feff}a,b".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let utf16: Vec<u8> = "\u{feff}a,b"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         for (name, bytes) in [
             ("prompts.csv", &b"path,prompt\na.png,caf\xc3\xa9\n"[..]),
             ("latin1.csv", b"caf\xe9\n"),
@@ -113,7 +116,11 @@ mod tests {
         ] {
             assert!(!is_none(name, bytes)?, "{name}");
             let is_known = name != "unknown.bin";
-            assert_eq!(is_picture_file(&folder.path().join(name)), is_known, "{name}");
+            assert_eq!(
+                is_picture_file(&folder.path().join(name)),
+                is_known,
+                "{name}"
+            );
         }
         assert!(!is_plainly_none(&folder.path().join("missing")));
         assert!(!is_picture_file(&folder.path().join("missing.png")));
