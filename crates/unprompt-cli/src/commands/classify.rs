@@ -6,7 +6,7 @@ use crate::{
     commands::{compute, hub, inputs},
     output::{Output, complain},
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, escaped},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -47,23 +47,23 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
         };
         batch.par_iter().map(one).collect()
     };
-    let write = |_: &std::path::Path, result: Result<Record, FailureRecord>| {
+    let write = |path: &std::path::Path, result: Result<Record, FailureRecord>| {
         match result {
             Ok(record) => {
-                if !records.write_json(&record)? {
+                if !records.write_json_of(path, &record)? {
                     for Label {
                         label, probability, ..
                     } in &record.labels
                     {
                         if !single {
-                            write!(records.raw(), "{}\t", record.path)?;
+                            write!(records.raw(), "{}\t", escaped(&record.path))?;
                         }
-                        writeln!(records.raw(), "{probability:.4}\t{label}")?;
+                        writeln!(records.raw(), "{probability:.4}\t{}", escaped(label))?;
                     }
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()

@@ -8,7 +8,7 @@ use crate::{
     arguments::{Common, Format, Metadata as Arguments},
     commands::inputs,
     output::Output,
-    records::RecordWriter,
+    records::{RecordWriter, escaped},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -39,15 +39,15 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let single = inputs::is_single(&arguments.paths);
 
     let work = |batch: &[Source]| batch.par_iter().map(record).collect();
-    let write = |_: &std::path::Path, result: Result<Record, FailureRecord>| {
+    let write = |path: &std::path::Path, result: Result<Record, FailureRecord>| {
         match result {
             Ok(record) => {
-                if !records.write_json(&record)? {
+                if !records.write_json_of(path, &record)? {
                     write_text(records.raw(), &record, single)?;
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()
@@ -72,21 +72,21 @@ fn record(source: &Source) -> Result<Record, FailureRecord> {
 
 fn write_text(output: &mut impl Write, record: &Record, single: bool) -> Result<()> {
     if !single {
-        writeln!(output, "== {}", record.path)?;
+        writeln!(output, "== {}", escaped(&record.path))?;
     }
     match &record.metadata {
         None => writeln!(output, "no prompt in this file")?,
         Some(found) => {
-            writeln!(output, "{}", found.prompt)?;
+            writeln!(output, "{}", escaped(&found.prompt))?;
             if let Some(negative) = &found.negative_prompt {
-                writeln!(output, "Negative prompt: {negative}")?;
+                writeln!(output, "Negative prompt: {}", escaped(negative))?;
             }
             writeln!(output, "Generator: {}", found.generator)?;
             for (name, value) in &found.settings {
-                match value.as_str() {
-                    Some(text) => writeln!(output, "{name}: {text}")?,
-                    None => writeln!(output, "{name}: {value}")?,
-                }
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                writeln!(output, "{}: {}", escaped(name), escaped(&text))?;
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     commands::{compute, hub, inputs},
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, escaped, escaped_lines, one_line},
 };
 use anyhow::Result;
 use std::{collections::HashMap, io::Write, path::Path};
@@ -68,21 +68,21 @@ fn write_records(
     if records.format() == Format::Csv {
         records.write_row(&["path", "prompt"])?;
     }
-    let finished = inputs::for_each(common, sources, work, |_, result| {
+    let finished = inputs::for_each(common, sources, work, |path, result| {
         match result {
             Ok(record) => {
                 note_metadata(common, &record);
-                if !records.write_json(&record)? {
+                if !records.write_json_of(path, &record)? {
                     let PredictionRecord { path, prompt, .. } = &*record;
                     match records.format() {
                         Format::Csv => records.write_row(&[path, prompt])?,
-                        _ if single => writeln!(records.raw(), "{prompt}")?,
-                        _ => writeln!(records.raw(), "{path}\t{}", one_line(prompt))?,
+                        _ if single => writeln!(records.raw(), "{}", escaped_lines(prompt))?,
+                        _ => writeln!(records.raw(), "{}\t{}", escaped(path), escaped(prompt))?,
                     }
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()

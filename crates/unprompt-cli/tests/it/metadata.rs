@@ -34,10 +34,8 @@ fn one_picture_is_shown_as_people_read_it() {
     place.copy(&fixture("a1111-text.png").0, "cat.png");
     place.copy(&fixture("none.png").0, "none.png");
     let shown = "\
-a cat, (sitting:1.2) on \"Steps: 5\" sign,
-Negative space, masterpiece
-Negative prompt: ugly, blurry,
-low quality: yes
+a cat, (sitting:1.2) on \"Steps: 5\" sign,\\nNegative space, masterpiece
+Negative prompt: ugly, blurry,\\nlow quality: yes
 Generator: a1111
 Steps: 20
 Sampler: DPM++ 2M Karras

@@ -331,3 +331,49 @@ fn a_reader_that_leaves_early_is_no_failure() {
         );
     }
 }
+
+/// Names and prompts come from strangers.
+#[cfg(unix)]
+#[test]
+fn no_text_forges_a_record_or_acts_on_the_terminal() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let place = Place::new();
+    let forged = "a\n== other.png\nGenerator: x\x1b[2J\u{202e}.png";
+    place.copy(&fixture("none.png"), &format!("in/{forged}"));
+    place.copy(&fixture("a1111-text.png"), "in/b.png");
+    let prompt = "cat\n== c.png\r\x1b]0;title\x07";
+    let run = place.run(&["metadata", "--write", prompt, "in/b.png"]);
+    assert_eq!(run.output(), "in/b.png\twritten: xmp, parameters\n");
+    let run = place.run(&["metadata", "in"]);
+    let output = run.output();
+    assert_eq!(output.matches("== ").count(), 4, "{output}");
+    let headings = output.lines().filter(|line| line.starts_with("== "));
+    let name = "== in/a\\n== other.png\\nGenerator: x\\u{1b}[2J\\u{202e}.png";
+    assert_eq!(headings.collect::<Vec<_>>(), [name, "== in/b.png"]);
+    assert!(
+        output.contains("\ncat\\n== c.png\\r\\u{1b}]0;title\\u{7}\n"),
+        "{output}"
+    );
+    assert!(
+        !output.contains(|c: char| c.is_control() && c != '\n'),
+        "{output:?}"
+    );
+
+    // A name that is no UTF-8 can be told from its replacement.
+    let name = OsStr::from_bytes(b"in/\xff.png");
+    std::fs::copy(fixture("none.png"), place.path(name)).unwrap();
+    place.write("in/\u{fffd}.png", "");
+    let run = place.run(&["metadata", "in", "--format", "jsonl"]);
+    let (stdout, _) = run.failures();
+    let records: Vec<_> = stdout
+        .lines()
+        .map(json)
+        .filter(|r| r["path"] == "in/\u{fffd}.png")
+        .collect();
+    assert_eq!(records.len(), 2);
+    let bytes: Vec<_> = records
+        .iter()
+        .map(|record| record["path_bytes"].clone())
+        .collect();
+    assert_eq!(bytes, [serde_json::Value::Null, "aW4v/y5wbmc=".into()]);
+}

@@ -286,7 +286,7 @@ fn metadata(weights: &Weights) {
     let run = place.run(&["predict", "carries.png", "--offline"]);
     assert_eq!(run.output(), format!("{CARRIED}\n"));
     let run = place.run(&["predict", "carries.png", "in/cat.png", "--offline"]);
-    let line = format!("carries.png\t{}", CARRIED.replace('\n', " "));
+    let line = format!("carries.png\t{}", CARRIED.replace('\n', "\\n"));
     assert_eq!(run.output().lines().next(), Some(line.as_str()));
     assert_eq!(run.stdout.lines().count(), 2);
 }

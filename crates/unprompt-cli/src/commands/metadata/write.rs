@@ -6,7 +6,7 @@ use crate::{
     arguments::{Common, Format, Metadata as Arguments},
     commands::inputs,
     output::Output,
-    records::RecordWriter,
+    records::{RecordWriter, escaped},
 };
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -77,15 +77,15 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             .map_err(|error| inputs::failure(source, &format!("{error:#}")))
     };
     let work = |batch: &[Source]| batch.par_iter().map(one).collect();
-    let write = |_: &Path, result: Result<Record, FailureRecord>| {
+    let write = |path: &Path, result: Result<Record, FailureRecord>| {
         match result {
             Ok(record) => {
-                if !records.write_json(&record)? {
+                if !records.write_json_of(path, &record)? {
                     writeln!(records.raw(), "{}", record.text())?;
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()
@@ -186,16 +186,16 @@ impl Record {
                 ..
             } => {
                 let state = if *changed { "written" } else { "there already" };
-                format!("{path}\t{state}: {}", written.join(", "))
+                format!("{}\t{state}: {}", escaped(path), written.join(", "))
             }
             Self::Stripped {
                 path,
                 stripped: true,
-            } => format!("{path}\tstripped"),
+            } => format!("{}\tstripped", escaped(path)),
             Self::Stripped {
                 path,
                 stripped: false,
-            } => format!("{path}\tno prompt in this file"),
+            } => format!("{}\tno prompt in this file", escaped(path)),
         }
     }
 }
