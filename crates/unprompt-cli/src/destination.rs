@@ -9,7 +9,7 @@ use crate::arguments::Arguments;
 use anyhow::{Result, bail};
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 use unprompt::is_picture_file;
 
@@ -23,7 +23,10 @@ pub(crate) fn check(arguments: &Arguments) -> Result<()> {
         let name = format!("{flag} {}", path.display());
         refuse_lost(path).map_err(|error| error.context(name.clone()))?;
         for (other_flag, other) in &writes[..index] {
-            if is_same(path, other) || path == other {
+            // Neither need be there yet.
+            let one_name =
+                matches!((absolute(path), absolute(other)), (Ok(one), Ok(two)) if one == two);
+            if one_name || is_same(path, other) {
                 bail!("{name}: {other_flag} is the same file");
             }
         }
