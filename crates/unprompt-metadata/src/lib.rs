@@ -1,4 +1,4 @@
-//! Reads the prompt that an image file itself carries.
+//! Reads the prompt that an image file itself carries; [`write`](mod@write) puts one in and takes it out.
 //!
 //! Generators write down how a picture was made: in PNG text chunks, in EXIF and XMP blocks, in
 //! comments, or hidden in the pixels. What is found here is exact, which a prediction never is.
@@ -25,7 +25,8 @@
 //! Fooocus).
 //!
 //! # Which record is taken
-//! When a file has several, the first of: NovelAI (text `Software`), InvokeAI (`invokeai_metadata`,
+//! First a prompt that [`write`](mod@write) put there, with the settings of the infotext that it was put into. When
+//! a file has several others, the first of: NovelAI (text `Software`), InvokeAI (`invokeai_metadata`,
 //! `sd-metadata`, `Dream`), the text `parameters` (Fooocus, SwarmUI or A1111), ComfyUI (`prompt`,
 //! then `workflow`), Easy Diffusion, Draw Things (XMP), comments and UserComment (JSON of any of
 //! these, or an infotext), Midjourney (text `Description`), and last what is hidden in the pixels,

@@ -61,7 +61,7 @@ pub mod interrogate {
     pub use unprompt_interrogate::*;
 }
 
-/// Reading the prompt that a picture carries.
+/// Reading the prompt that a picture carries, writing one, and taking it out.
 pub mod metadata {
     pub use unprompt_metadata::*;
 }
