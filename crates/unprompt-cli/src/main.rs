@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod destination;
 mod missing;
 mod output;
 mod progress;

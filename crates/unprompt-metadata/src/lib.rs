@@ -1,4 +1,4 @@
-//! Reads the prompt that an image file itself carries.
+//! Reads the prompt that an image file itself carries; [`write`](mod@write) puts one in and takes it out.
 //!
 //! Generators write down how a picture was made: in PNG text chunks, in EXIF and XMP blocks, in
 //! comments, or hidden in the pixels. What is found here is exact, which a prediction never is.
@@ -30,7 +30,8 @@
 //! character set that is wrongly named is told from the bytes; halves of surrogate pairs are replaced.
 //!
 //! # Which record is taken
-//! When a file has several, the first that has a prompt, in the order: NovelAI (text `Software`),
+//! First a prompt that [`write`](mod@write) put there, with the settings of the infotext that it was put into. When
+//! a file has several others, the first that has a prompt, in the order: NovelAI (text `Software`),
 //! InvokeAI (`invokeai_metadata`, `sd-metadata`, `Dream`), the text `parameters` (JSON of any program,
 //! or an infotext), ComfyUI (`prompt`, then `workflow`), Easy Diffusion, a text that is called prompt,
 //! XMP (Draw Things; its properties as if they were texts), comments and UserComment (JSON of any of
@@ -69,6 +70,9 @@ mod metadata;
 mod stealth;
 mod text;
 mod video;
+pub mod write;
+mod written;
+mod xmp;
 mod xmp_texts;
 
 use std::io::Read;

@@ -20,6 +20,7 @@ mod tokenize;
 use crate::{
     Finished,
     arguments::{Arguments, Command},
+    destination,
     setup::prepare,
 };
 use anyhow::Result;
@@ -30,6 +31,7 @@ use anyhow::Result;
 /// them would first have to wake a thread.
 pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
     prepare(&arguments.common)?;
+    destination::check(arguments)?;
     rayon::scope(|_| dispatch(arguments))
 }
 
