@@ -24,7 +24,8 @@ pub(crate) struct Columns {
 
 /// The columns of a table of prompts, or `None` if the header is another's.
 pub(crate) fn columns(header: &Row) -> Option<Columns> {
-    let is_name = |field: &[u8], name: &str| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+    let is_name =
+        |field: &[u8], name: &str| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
     let find = |name: &&str| header.fields().position(|field| is_name(field, name));
     let prompt = find(&"prompt")?;
     let plain = IDS.iter().find_map(find);
