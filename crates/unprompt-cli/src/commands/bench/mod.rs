@@ -7,6 +7,7 @@ mod index;
 mod interrogate;
 mod minilm;
 mod peer;
+mod predict;
 mod row;
 mod towers;
 
@@ -23,6 +24,27 @@ use std::io::Write;
 use unprompt::ModelRef;
 
 const PICTURE: &[u8] = include_bytes!("../../../../../examples/pictures/rocket.jpg");
+
+/// Real pictures, with their names.
+const PICTURES: [(&str, &[u8]); 5] = [
+    ("rocket.jpg", PICTURE),
+    (
+        "astronaut.jpg",
+        include_bytes!("../../../../../examples/pictures/astronaut.jpg"),
+    ),
+    (
+        "cat.png",
+        include_bytes!("../../../../../examples/pictures/cat.png"),
+    ),
+    (
+        "coffee.webp",
+        include_bytes!("../../../../../examples/pictures/coffee.webp"),
+    ),
+    (
+        "photographer.png",
+        include_bytes!("../../../../../examples/pictures/photographer.png"),
+    ),
+];
 
 /// The encoder whose speed is measured.
 const ENCODER: &str = "all-MiniLM-L6-v2";
@@ -52,6 +74,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         Some(BenchKind::Interrogate) => {
             interrogate::interrogate(common, arguments, &hub, folder.path())?
         }
+        Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();
