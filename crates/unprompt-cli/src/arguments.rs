@@ -324,7 +324,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate)
+    /// Small sizes, only to see that it works (interrogate, predict)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -341,6 +341,8 @@ pub(crate) struct Bench {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchKind {
+    /// The classifier of the default alone, and whole predictions of a folder
+    Predict,
     /// Exact search in a prompt index of random rows
     Index,
     /// ViT and CLIP at full size on random weights

@@ -7,8 +7,8 @@
 //!
 //! Invariant: every output element of a product is one chain of fused multiply-adds in the order of
 //! the inner dimension, or with int8 weights one such chain over exact integers, whatever the
-//! instruction set, the batch, the position in it and the number of threads. The same input therefore
-//! gives the same bits alone, in a batch and on any machine.
+//! instruction set, the batch, the position in it and the number of threads; over feature maps the
+//! chain starts with the bias. The same input therefore gives the same bits alone, in a batch and on any machine.
 //!
 //! Invariant: what needs `unsafe` is in `quantised/kernel.rs`, which calls the byte instructions
 //! that it has found on the machine, in `prefetch.rs`, a hint, and in `output.rs`, which counts what
@@ -20,6 +20,7 @@ mod cached_attention;
 mod convolution;
 mod cpu;
 mod embedding;
+mod feature_maps;
 mod generation;
 mod half_rows;
 mod inner_product;
@@ -39,13 +40,14 @@ mod row_softmax;
 
 /// The revision of the arithmetic: raised by each change after which a layer gives other bits, so
 /// that what an older version computed and kept is computed anew.
-pub const REVISION: u32 = 2;
+pub const REVISION: u32 = 3;
 
 pub use activation::Activation;
 pub use attention::{Mask, self_attention, self_attention_at};
 pub use cached_attention::{KeyValueCache, PositionBias};
-pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
+pub use convolution::{Padding, PatchConv2d};
 pub use embedding::Embedding;
+pub use feature_maps::{FeatureMaps, InvertedBottleneck, Parameters, PooledPointwise, StemConv2d};
 pub use generation::{
     Decoder, Generated, GenerationError, GenerationOptions, LengthPenalty, Sampling, generate,
 };
