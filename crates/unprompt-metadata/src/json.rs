@@ -26,7 +26,7 @@ pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
 }
 
 /// Replaces Python's non-finite numbers outside strings.
-fn without_non_numbers(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_non_numbers(text: &str) -> Cow<'_, str> {
     if !text.contains("NaN") && !text.contains("Infinity") {
         return Cow::Borrowed(text);
     }
