@@ -14,7 +14,7 @@ pub(crate) const MAX_TEXTS: usize = 256;
 pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
 
 /// Most memory that the values of one ComfyUI graph may take; embedded pictures are not among them.
-pub(crate) const MAX_GRAPH_BYTES: usize = 24 << 20;
+pub(crate) const MAX_GRAPH_BYTES: usize = 40 << 20;
 
 /// Most nodes that a ComfyUI graph becomes when its subgraphs are put in their places.
 pub(crate) const MAX_GRAPH_NODES: usize = 50_000;

@@ -23,9 +23,18 @@ use graph::Graph;
 
 /// Reads the texts `prompt` and `workflow`.
 pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
-    let executed = carried.text("prompt").and_then(document::object);
-    let edited = carried.text("workflow").and_then(document::object);
-    from_graphs(executed.as_ref(), edited.as_ref())
+    let executed = carried.text("prompt").and_then(read_executed);
+    from_both(executed, || carried.text("workflow").and_then(read_edited))
+}
+
+fn read_executed(text: &str) -> Option<Reading> {
+    document::with_object(text, |map| {
+        executed::graph(map).map(|graph| describe(&graph))
+    })?
+}
+
+fn read_edited(text: &str) -> Option<Reading> {
+    document::with_object(text, |map| editor::graph(map).map(|graph| describe(&graph)))?
 }
 
 /// Reads an object with the members `prompt` and `workflow`, as some savers put it into
@@ -35,6 +44,16 @@ pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
     from_graphs(member("prompt"), member("workflow")).or_else(|| {
         let found = from_graphs(Some(map), Some(map))?;
         Some(with_extra_metadata(found, map))
+    })
+}
+
+fn from_graphs(
+    executed: Option<&Map<String, Value>>,
+    edited: Option<&Map<String, Value>>,
+) -> Option<Metadata> {
+    let executed = executed.and_then(|map| Some(describe(&executed::graph(&map.into())?)));
+    from_both(executed, || {
+        edited.and_then(|map| Some(describe(&editor::graph(&map.into())?)))
     })
 }
 
@@ -52,21 +71,21 @@ fn with_extra_metadata(mut found: Metadata, map: &Map<String, Value>) -> Metadat
     found
 }
 
-/// Reads the executed graph, or the edited one if there is no other or the other has no prompt.
-fn from_graphs(
-    executed: Option<&Map<String, Value>>,
-    edited: Option<&Map<String, Value>>,
+/// What a graph gives: its record, and whether its prompt is what the picture was made from rather
+/// than what was typed for a language model.
+type Reading = (Metadata, bool);
+
+/// Takes the executed graph, or the edited one if there is no other or the other has no prompt.
+fn from_both(
+    executed: Option<Reading>,
+    edited: impl FnOnce() -> Option<Reading>,
 ) -> Option<Metadata> {
-    let executed = executed.and_then(executed::graph);
-    let executed = executed.map(|graph| describe(&graph));
     if let Some((found, true)) = &executed
         && found.has_prompt()
     {
         return executed.map(|(found, _)| found);
     }
-    let edited = edited.and_then(editor::graph);
-    let edited = edited.map(|graph| describe(&graph));
-    match (executed, edited) {
+    match (executed, edited()) {
         (Some((mut executed, _)), Some((edited, exact))) if executed.has_prompt() => {
             // The executed graph holds what was typed for a language model; nodes of the edited one
             // may keep what it answered.
@@ -80,9 +99,7 @@ fn from_graphs(
     }
 }
 
-/// The record of a graph, and whether its prompt is what the picture was made from rather than what
-/// was typed for a language model.
-fn describe(graph: &Graph<'_>) -> (Metadata, bool) {
+fn describe(graph: &Graph<'_>) -> Reading {
     let found = picture::find(graph);
     let settings = found.maker.map(|maker| settings::settings(graph, maker));
     let exact = found.prompt.as_ref().is_none_or(|prompt| prompt.exact);

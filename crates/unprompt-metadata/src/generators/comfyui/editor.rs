@@ -11,8 +11,7 @@ mod values;
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
-
+use super::document::{Json, Members};
 use super::graph::{Graph, Input, Node, Output, Source};
 use crate::limits::{MAX_GRAPH_NODES, MAX_SUBGRAPH_DEPTH};
 use definition::{Definition, Origin, Overrides, Part};
@@ -22,7 +21,7 @@ const MUTED: u64 = 2;
 const BYPASSED: u64 = 4;
 
 /// Reads the editor's graph. `None` when it has no nodes.
-pub(super) fn graph(map: &Map<String, Value>) -> Option<Graph<'_>> {
+pub(super) fn graph<'a>(map: &'a Members<'a>) -> Option<Graph<'a>> {
     let library = Library::new(map);
     let root = Definition::of_graph(map)?;
     if root.parts.is_empty() {
@@ -41,11 +40,12 @@ struct Library<'a> {
 }
 
 impl<'a> Library<'a> {
-    fn new(map: &'a Map<String, Value>) -> Self {
+    fn new(map: &'a Members<'a>) -> Self {
         let subgraphs = map.get("definitions").and_then(|d| d.get("subgraphs"));
-        let subgraphs = subgraphs.and_then(Value::as_array).into_iter().flatten();
+        let subgraphs = subgraphs.and_then(Json::as_array).into_iter().flatten();
         let groups = map.get("extra").and_then(|extra| extra.get("groupNodes"));
-        let groups = groups.and_then(Value::as_object).into_iter().flatten();
+        let groups = groups.and_then(Json::as_object).into_iter();
+        let groups = groups.flat_map(Members::iter);
         Self {
             subgraphs: subgraphs
                 .filter_map(|graph| {
@@ -54,9 +54,7 @@ impl<'a> Library<'a> {
                 })
                 .collect(),
             groups: groups
-                .filter_map(|(name, group)| {
-                    Some((name.as_str(), Definition::of_group(group.as_object()?)?))
-                })
+                .filter_map(|(name, group)| Some((name, Definition::of_group(group.as_object()?)?)))
                 .collect(),
         }
     }
@@ -252,8 +250,9 @@ impl<'l, 'a> Expansion<'l, 'a> {
             return Vec::new(); // an output that is not there is cut
         }
         if part.mode == BYPASSED {
-            let outputs = 0..part.outputs.len();
-            return outputs
+            // Files that are not the editor's own may leave the outputs out.
+            let outputs = part.outputs.len().max(part.inputs.len());
+            return (0..outputs)
                 .map(|output| part.bypass(output).map_or(Source::Cut, input))
                 .collect();
         }

@@ -84,15 +84,20 @@ impl<'g, 'a> Evaluator<'g, 'a> {
 
     /// The text that a node draws from.
     pub fn prompt_of(&mut self, node: &'g Node<'a>, side: Side) -> Option<Text> {
-        match node.class.and_then(|class| class.prompts()) {
+        let text = match node.class.and_then(|class| class.prompts()) {
             Some(prompts) => self.give(node, prompts, side, Want::Conditioning),
             None => self.drawn_from(node, side),
+        };
+        match side {
+            Side::Positive => text.or_else(|| self.prose(node)),
+            Side::Negative => text,
         }
     }
 
     /// Text that a node itself is given, whatever it is.
     pub fn own_text(&mut self, node: &'g Node<'a>) -> Option<Text> {
         self.text_of_any(node, Side::Positive)
+            .or_else(|| self.prose(node))
     }
 
     fn ask(&mut self, output: Output, side: Side, want: Want) -> Option<Text> {

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use serde_json::Value;
-
 use super::classes::{self, Class};
+use super::document::Json;
 
 /// One output of one node: the node's place in the graph, and the output's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +21,7 @@ pub(super) enum Source<'a> {
     /// The output of another node.
     Link(Output),
     /// A value set elsewhere, on a primitive or on the front of a subgraph.
-    Value(&'a Value),
+    Value(&'a Json<'a>),
     /// A link from a node that does not run: the input is empty whatever is set in the node.
     Cut,
 }
@@ -32,7 +31,7 @@ pub(super) struct Input<'a> {
     pub name: Cow<'a, str>,
     pub source: Source<'a>,
     /// The value set in the node itself.
-    pub value: Option<&'a Value>,
+    pub value: Option<&'a Json<'a>>,
 }
 
 impl<'a> Input<'a> {
@@ -44,7 +43,7 @@ impl<'a> Input<'a> {
     }
 
     /// The value that counts; `None` for a link.
-    pub fn plain(&self) -> Option<&'a Value> {
+    pub fn plain(&self) -> Option<&'a Json<'a>> {
         match self.source {
             Source::Unlinked => self.value,
             Source::Value(value) => Some(value),
@@ -53,7 +52,7 @@ impl<'a> Input<'a> {
     }
 
     pub fn string(&self) -> Option<&'a str> {
-        self.plain().and_then(Value::as_str)
+        self.plain().and_then(Json::as_str)
     }
 }
 

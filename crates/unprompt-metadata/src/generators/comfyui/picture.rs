@@ -2,9 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use serde_json::Value;
-
 use super::classes::{Gives, Picture};
+use super::document::Json;
 use super::evaluate::{Evaluator, Side, Text};
 use super::graph::{Graph, Input, Node};
 
@@ -133,7 +132,7 @@ impl<'g, 'a> Search<'g, 'a> {
     fn keeps_most(&self, at: usize) -> bool {
         let number = |name: &str| {
             let input = self.graph.node(at)?.input(name)?;
-            self.texts.scalar(input).and_then(Value::as_f64)
+            self.texts.scalar(input).and_then(Json::as_f64)
         };
         let denoise = number("denoise").is_some_and(|denoise| denoise < REDRAWS_BELOW);
         denoise || number("start_at_step").is_some_and(|step| step > 0.0)

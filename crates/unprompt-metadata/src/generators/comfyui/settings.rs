@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::Value;
 
+use super::document::Json;
 use super::evaluate::Evaluator;
 use super::graph::{Graph, Input};
 use crate::Settings;
@@ -39,7 +40,11 @@ pub(super) fn settings(graph: &Graph<'_>, maker: usize) -> Settings {
                 && let Some(input) = node.input(name)
             {
                 let value = scalars.scalar(input);
-                *found = value.filter(|v| v.is_number() || v.is_string()).cloned();
+                *found = match value {
+                    Some(Json::Number(number)) => Some(Value::Number(number.clone())),
+                    Some(Json::String(text)) => Some(Value::String(text.to_string())),
+                    _ => None,
+                };
             }
         }
         if found.iter().all(Option::is_some) {

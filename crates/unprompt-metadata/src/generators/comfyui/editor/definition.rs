@@ -2,22 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
-
 use super::values::{Values, name_without, read};
+use crate::generators::comfyui::document::{Json, Members};
 
 /// The id of a node or link: numbers, or strings in nested graphs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Key<'a> {
     Number(i64),
     Name(&'a str),
 }
 
 impl<'a> Key<'a> {
-    fn of(value: &'a Value) -> Option<Self> {
+    fn of(value: &'a Json<'a>) -> Option<Self> {
         match value {
-            Value::Number(number) => number.as_i64().map(Self::Number),
-            Value::String(text) => Some(text.parse().map_or(Self::Name(text), Self::Number)),
+            Json::Number(number) => number.as_i64().map(Self::Number),
+            Json::String(text) => Some(text.parse().map_or(Self::Name(text), Self::Number)),
             _ => None,
         }
     }
@@ -37,7 +36,7 @@ pub(super) enum Origin {
 }
 
 /// Values that a front sets in the parts behind it.
-pub(super) type Overrides<'a> = HashMap<usize, Vec<(&'a str, &'a Value)>>;
+pub(super) type Overrides<'a> = HashMap<usize, Vec<(&'a str, &'a Json<'a>)>>;
 
 #[derive(Debug)]
 pub(super) struct DrawnInput<'a> {
@@ -61,31 +60,29 @@ pub(super) struct Part<'a> {
     pub mode: u64,
     pub inputs: Vec<DrawnInput<'a>>,
     pub outputs: Vec<DrawnOutput<'a>>,
-    json: &'a Map<String, Value>,
+    json: &'a Members<'a>,
 }
 
-fn list<'a>(json: &'a Map<String, Value>, key: &str) -> &'a [Value] {
-    json.get(key)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+fn list<'a>(json: &'a Members<'a>, key: &str) -> &'a [Json<'a>] {
+    json.get(key).and_then(Json::as_array).unwrap_or_default()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
+fn text<'a>(value: &'a Json<'a>, key: &str) -> &'a str {
+    value.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-fn number(value: Option<&Value>) -> Option<usize> {
+fn number(value: Option<&Json<'_>>) -> Option<usize> {
     value
-        .and_then(Value::as_u64)
+        .and_then(Json::as_u64)
         .and_then(|n| usize::try_from(n).ok())
 }
 
 impl<'a> Part<'a> {
-    fn new(json: &'a Map<String, Value>) -> Option<Self> {
+    fn new(json: &'a Members<'a>) -> Option<Self> {
         let inputs = list(json, "inputs").iter().map(|input| DrawnInput {
             name: text(input, "name"),
             kind: text(input, "type"),
-            is_widget: input.get("widget").is_some_and(Value::is_object),
+            is_widget: input.get("widget").and_then(Json::as_object).is_some(),
             link: input.get("link").and_then(Key::of),
         });
         let outputs = list(json, "outputs").iter().map(|output| DrawnOutput {
@@ -94,7 +91,7 @@ impl<'a> Part<'a> {
         });
         Some(Self {
             class: json.get("type")?.as_str()?,
-            mode: json.get("mode").and_then(Value::as_u64).unwrap_or(0),
+            mode: json.get("mode").and_then(Json::as_u64).unwrap_or(0),
             inputs: inputs.collect(),
             outputs: outputs.collect(),
             json,
@@ -106,10 +103,10 @@ impl<'a> Part<'a> {
         read(self.class, &self.inputs, self.json)
     }
 
-    pub fn first_value(&self) -> Option<&'a Value> {
+    pub fn first_value(&self) -> Option<&'a Json<'a>> {
         match self.json.get("widgets_values")? {
-            Value::Array(values) => values.first(),
-            Value::Object(values) => values.values().next(),
+            Json::Array(values) => values.first(),
+            Json::Object(values) => values.iter().next().map(|(_, value)| value),
             _ => None,
         }
     }
@@ -150,7 +147,7 @@ impl<'a> Part<'a> {
     /// The input that comes out of an output when the node is bypassed, as the editor chooses it:
     /// the one at the same place if its type fits, else the first of the type.
     pub fn bypass(&self, output: usize) -> Option<usize> {
-        let kind = self.outputs.get(output)?.kind;
+        let kind = self.outputs.get(output).map_or("*", |output| output.kind);
         if matches!(kind, "*" | "") {
             let first = (!self.inputs.is_empty()).then_some(0);
             return if output < self.inputs.len() {
@@ -202,15 +199,15 @@ enum Links<'a> {
 
 impl<'a> Definition<'a> {
     /// Reads a graph with ids and links: the whole one, or a subgraph.
-    pub fn of_graph(map: &'a Map<String, Value>) -> Option<Self> {
+    pub fn of_graph(map: &'a Members<'a>) -> Option<Self> {
         let nodes = map.get("nodes")?.as_array()?.iter();
         let nodes = nodes.filter_map(|node| {
             let json = node.as_object()?;
             Some((json.get("id")?, Part::new(json)?))
         });
-        let mut nodes: Vec<(&Value, Part<'a>)> = nodes.collect();
-        nodes.sort_by_cached_key(|(id, _)| (id.as_u64().unwrap_or(u64::MAX), id.to_string()));
-        let (ids, parts): (Vec<&Value>, Vec<Part<'a>>) = nodes.into_iter().unzip();
+        let mut nodes: Vec<(&Json<'_>, Part<'a>)> = nodes.collect();
+        nodes.sort_by_cached_key(|(id, _)| Key::of(id));
+        let (ids, parts): (Vec<&Json<'_>>, Vec<Part<'a>>) = nodes.into_iter().unzip();
         let places: HashMap<Key<'a>, usize> = ids
             .iter()
             .enumerate()
@@ -263,7 +260,7 @@ impl<'a> Definition<'a> {
 
     /// Reads a group node: parts in a list, links as `[part, output, part, input, ...]`. What is not
     /// linked inside is its front, in the order of the parts.
-    pub fn of_group(map: &'a Map<String, Value>) -> Option<Self> {
+    pub fn of_group(map: &'a Members<'a>) -> Option<Self> {
         let nodes = map.get("nodes")?.as_array()?.iter();
         let parts: Vec<Part<'a>> = nodes
             .filter_map(|node| Part::new(node.as_object()?))
@@ -271,7 +268,7 @@ impl<'a> Definition<'a> {
         let mut links = HashMap::new();
         let mut used = HashSet::new();
         for link in list(map, "links") {
-            let Some([from, output, to, input, ..]) = link.as_array().map(Vec::as_slice) else {
+            let Some([from, output, to, input, ..]) = link.as_array() else {
                 continue;
             };
             let ends = [from, output, to, input].map(|end| number(Some(end)));
@@ -281,7 +278,7 @@ impl<'a> Definition<'a> {
             }
         }
         for outer in list(map, "external") {
-            if let Some([part, output, ..]) = outer.as_array().map(Vec::as_slice)
+            if let Some([part, output, ..]) = outer.as_array()
                 && let (Some(part), Some(output)) = (number(Some(part)), number(Some(output)))
             {
                 used.remove(&(part, output));
@@ -327,7 +324,7 @@ impl<'a> Definition<'a> {
 
     /// The values that a use of this definition sets in its parts. `set` are those that are set in
     /// the use itself by what is around it.
-    pub fn overrides(&self, part: &Part<'a>, set: &[(&'a str, &'a Value)]) -> Overrides<'a> {
+    pub fn overrides(&self, part: &Part<'a>, set: &[(&'a str, &'a Json<'a>)]) -> Overrides<'a> {
         let mut overrides: Overrides<'a> = HashMap::new();
         let values = list(part.json, "widgets_values");
         if self.is_group {
@@ -346,9 +343,7 @@ impl<'a> Definition<'a> {
         }
         let shown = part.json.get("properties");
         let shown = shown.and_then(|properties| properties.get("proxyWidgets"));
-        let shown = shown
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let shown = shown.and_then(Json::as_array).unwrap_or_default();
         let given = |at: usize, name: &str| {
             let set = set
                 .iter()
@@ -360,7 +355,7 @@ impl<'a> Definition<'a> {
             set.or(listed)
         };
         for (at, widget) in shown.iter().enumerate() {
-            let Some([id, Value::String(name), ..]) = widget.as_array().map(Vec::as_slice) else {
+            let Some([id, Json::String(name), ..]) = widget.as_array() else {
                 continue;
             };
             let place = Key::of(id).and_then(|id| self.places.get(&id));
@@ -372,16 +367,16 @@ impl<'a> Definition<'a> {
     }
 
     /// The values that a use of this definition sets in the inputs of the front, by name.
-    pub fn front_values(&self, part: &Part<'a>) -> HashMap<&'a str, &'a Value> {
+    pub fn front_values(&self, part: &Part<'a>) -> HashMap<&'a str, &'a Json<'a>> {
         if self.is_group {
             return HashMap::new();
         }
-        if let Some(Value::Object(named)) = part.json.get("widgets_values_named") {
-            return named.iter().map(|(n, value)| (n.as_str(), value)).collect();
+        if let Some(Json::Object(named)) = part.json.get("widgets_values_named") {
+            return named.iter().collect();
         }
         let values = list(part.json, "widgets_values");
-        if let Some(Value::Object(named)) = part.json.get("widgets_values") {
-            return named.iter().map(|(n, value)| (n.as_str(), value)).collect();
+        if let Some(Json::Object(named)) = part.json.get("widgets_values") {
+            return named.iter().collect();
         }
         // All values that the definition takes, or those that this use shows as inputs.
         let fronts = self.inputs.iter().filter(|input| input.is_widget);
@@ -390,14 +385,13 @@ impl<'a> Definition<'a> {
         let own: Vec<&str> = own.map(|input| input.name).collect();
         let shown = part.json.get("properties");
         let shown = shown.and_then(|properties| properties.get("proxyWidgets"));
-        let shown = shown.and_then(Value::as_array).into_iter().flatten();
+        let shown = shown.and_then(Json::as_array).into_iter().flatten();
         let shown: Vec<(bool, &str)> = shown
             .filter_map(|widget| {
-                let name = widget.get(1)?.as_str()?;
-                Some((
-                    widget.get(0).and_then(Key::of) == Some(Key::Number(-1)),
-                    name,
-                ))
+                let [id, Json::String(name), ..] = widget.as_array()? else {
+                    return None;
+                };
+                Some((Key::of(id) == Some(Key::Number(-1)), name.as_ref()))
             })
             .collect();
         if shown.len() == values.len() && shown.iter().any(|&(front, _)| front) {
@@ -430,10 +424,10 @@ struct Link<'a> {
 
 impl<'a> Link<'a> {
     /// Reads `[id, node, output, node, input, type]`, or in newer files an object.
-    fn read(link: &'a Value) -> Option<Self> {
+    fn read(link: &'a Json<'a>) -> Option<Self> {
         let ends = match link {
-            Value::Array(ends) => [0, 1, 2, 3, 4].map(|at| ends.get(at)),
-            Value::Object(ends) => ["id", "origin_id", "origin_slot", "target_id", "target_slot"]
+            Json::Array(ends) => [0, 1, 2, 3, 4].map(|at| ends.get(at)),
+            Json::Object(ends) => ["id", "origin_id", "origin_slot", "target_id", "target_slot"]
                 .map(|key| ends.get(key)),
             _ => return None,
         };
@@ -451,12 +445,12 @@ impl<'a> Link<'a> {
 
 /// The links that Use Everywhere made when the graph was last run, where the file keeps them.
 fn links_of_use_everywhere<'a>(
-    map: &'a Map<String, Value>,
+    map: &'a Members<'a>,
     places: &HashMap<Key<'a>, usize>,
 ) -> HashMap<(usize, usize), Origin> {
     let links = map.get("extra").and_then(|extra| extra.get("ue_links"));
-    let links = links.and_then(Value::as_array).into_iter().flatten();
-    let read = |link: &'a Value| {
+    let links = links.and_then(Json::as_array).into_iter().flatten();
+    let read = |link: &'a Json<'a>| {
         let place = |key: &str| places.get(&Key::of(link.get(key)?)?).copied();
         let slot = |key: &str| number(link.get(key));
         let to = (place("downstream")?, slot("downstream_slot")?);

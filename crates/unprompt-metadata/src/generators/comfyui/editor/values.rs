@@ -1,27 +1,26 @@
 //! Names for the values of a node: the editor keeps an array, and only the node's code knows what
 //! its places mean.
 
-use serde_json::{Map, Value};
-
 use super::definition::DrawnInput;
 use crate::generators::comfyui::classes;
+use crate::generators::comfyui::document::{Json, Members};
 
 /// The values set in a node.
 #[derive(Debug, Default)]
 pub(super) struct Values<'a> {
-    pub named: Vec<(&'a str, &'a Value)>,
+    pub named: Vec<(&'a str, &'a Json<'a>)>,
     /// Strings whose names nobody knows, in their order.
     pub loose: Vec<&'a str>,
 }
 
 impl<'a> Values<'a> {
-    pub fn get(&self, name: &str) -> Option<&'a Value> {
+    pub fn get(&self, name: &str) -> Option<&'a Json<'a>> {
         let found = self.named.iter().find(|(of, _)| *of == name);
         found.map(|(_, value)| *value)
     }
 
     /// Replaces a value, or adds it. Values without a name take the place of all such.
-    pub fn set_all(&mut self, values: &[(&'a str, &'a Value)]) {
+    pub fn set_all(&mut self, values: &[(&'a str, &'a Json<'a>)]) {
         if values.iter().any(|(name, _)| name.is_empty()) {
             self.loose.clear();
         }
@@ -34,7 +33,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn set(&mut self, name: &'a str, value: &'a Value) {
+    fn set(&mut self, name: &'a str, value: &'a Json<'a>) {
         match self.named.iter_mut().find(|(of, _)| *of == name) {
             Some(found) => found.1 = value,
             None => self.named.push((name, value)),
@@ -50,22 +49,22 @@ impl<'a> Values<'a> {
 pub(super) fn read<'a>(
     class: &str,
     inputs: &[DrawnInput<'a>],
-    json: &'a Map<String, Value>,
+    json: &'a Members<'a>,
 ) -> Values<'a> {
-    let named = |map: &'a Map<String, Value>| Values {
-        named: map.iter().map(|(name, v)| (name.as_str(), v)).collect(),
+    let named = |map: &'a Members<'a>| Values {
+        named: map.iter().collect(),
         loose: Vec::new(),
     };
     match (json.get("widgets_values_named"), json.get("widgets_values")) {
-        (Some(Value::Object(map)), _) if !map.is_empty() => named(map),
-        (_, Some(Value::Object(map))) => named(map),
-        (_, Some(Value::Array(values))) => name(class, inputs, values),
+        (Some(Json::Object(map)), _) if !map.is_empty() => named(map),
+        (_, Some(Json::Object(map))) => named(map),
+        (_, Some(Json::Array(values))) => name(class, inputs, values),
         _ => Values::default(),
     }
 }
 
 /// Names an array of values.
-fn name<'a>(class: &str, inputs: &[DrawnInput<'a>], values: &'a [Value]) -> Values<'a> {
+fn name<'a>(class: &str, inputs: &[DrawnInput<'a>], values: &'a [Json<'a>]) -> Values<'a> {
     let widgets: Vec<&'a str> = inputs
         .iter()
         .filter(|input| input.is_widget)
@@ -97,8 +96,8 @@ fn name<'a>(class: &str, inputs: &[DrawnInput<'a>], values: &'a [Value]) -> Valu
 pub(super) fn name_without<'a>(
     class: &str,
     left_out: &[&str],
-    values: &'a [Value],
-) -> Vec<(&'a str, &'a Value)> {
+    values: &'a [Json<'a>],
+) -> Vec<(&'a str, &'a Json<'a>)> {
     let widgets = classes::find(class).map_or("", |row| row.widgets);
     let names = widgets.split(',').filter(|name| !left_out.contains(name));
     let mut names = names.filter(|_| !widgets.is_empty());
@@ -110,7 +109,7 @@ pub(super) fn name_without<'a>(
 
 /// Gives every value a name, if the names are those of all values. After a seed the editor keeps
 /// what to do with it after a run.
-fn align<'a>(names: &[&'a str], values: &'a [Value]) -> Option<Vec<(&'a str, &'a Value)>> {
+fn align<'a>(names: &[&'a str], values: &'a [Json<'a>]) -> Option<Vec<(&'a str, &'a Json<'a>)>> {
     const AFTER_A_SEED: [&str; 4] = ["fixed", "increment", "decrement", "randomize"];
     let mut spare = values.len().checked_sub(names.len())?;
     let mut rest = values.iter().peekable();
@@ -124,15 +123,17 @@ fn align<'a>(names: &[&'a str], values: &'a [Value]) -> Option<Vec<(&'a str, &'a
         }
     }
     // Buttons and previews keep empty values at the end.
-    let empty = |value: &Value| matches!(value, Value::Null | Value::Bool(_)) || value == "image";
+    let empty = |value: &Json<'_>| {
+        matches!(value, Json::Null | Json::Bool(_)) || value.as_str() == Some("image")
+    };
     (!names.is_empty() && rest.all(empty)).then_some(named)
 }
 
 /// The strings of a value; some nodes keep lists of them.
-fn strings(value: &Value) -> Vec<&str> {
+fn strings<'a>(value: &'a Json<'_>) -> Vec<&'a str> {
     match value {
-        Value::String(text) => vec![text],
-        Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
+        Json::String(text) => vec![text.as_ref()],
+        Json::Array(values) => values.iter().filter_map(Json::as_str).collect(),
         _ => Vec::new(),
     }
 }

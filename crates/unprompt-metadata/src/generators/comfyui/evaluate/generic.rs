@@ -1,6 +1,7 @@
 //! Rules for classes that are not in the table. Most classes are somebody's extension; they are told
 //! by the names of their inputs.
 
+use super::language_model::instructs;
 use super::strings::shows;
 use super::{Evaluator, Side, Text, Want};
 use crate::generators::comfyui::graph::{Input, Node};
@@ -182,6 +183,17 @@ const PAIRS: [(&str, &str); 10] = [
 fn is_file_name(text: &str) -> bool {
     let lower = text.trim().to_ascii_lowercase();
     FILE_ENDS.iter().any(|end| lower.ends_with(end)) && !lower.contains('\n')
+}
+
+/// Whether a text is written in words: not an option, the name of a thing, a program, or orders for
+/// a language model.
+fn is_prose(text: &str) -> bool {
+    let text = text.trim();
+    let words = text.split_whitespace().take(3).count();
+    let name = text.len() < 60 && text.ends_with(')');
+    let program = text.starts_with('#') || text.contains(");");
+    words > 1 && !name && !program && !is_file_name(text) && !instructs(text)
+        || (words > 0 && !text.is_ascii() && !is_file_name(text))
 }
 
 fn may_be_prompt(input: &Input<'_>) -> bool {
@@ -408,6 +420,12 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             None => first.string().and_then(|text| self.copy(text)),
             Some(_) => None,
         }
+    }
+
+    /// The first string without a name that is written as people write to a service.
+    pub(super) fn prose(&mut self, node: &'g Node<'a>) -> Option<Text> {
+        let text = node.loose.iter().copied().find(|text| is_prose(text))?;
+        self.copy(text)
     }
 
     /// The first string without a name, if the class is about text.

@@ -46,7 +46,8 @@ const INSTRUCTIONS: [&str; 30] = [
     "输出",
 ];
 
-fn instructs(text: &str) -> bool {
+/// Whether a text gives orders to a model.
+pub(super) fn instructs(text: &str) -> bool {
     let lower = text.to_lowercase();
     INSTRUCTIONS.iter().any(|words| lower.contains(words))
 }

@@ -1,8 +1,7 @@
 //! Numbers and switches.
 
-use serde_json::Value;
-
 use super::{Evaluator, Side, Text, Want};
+use crate::generators::comfyui::document::Json;
 use crate::generators::comfyui::graph::{Input, Node};
 
 /// Inputs under which nodes that only hold a value hold it.
@@ -15,15 +14,15 @@ const HOLDERS: [&str; 12] = [
 const MAX_HOPS: usize = 8;
 
 /// A number as a selector has it: truth is 1, and words for truth count.
-fn as_number(value: &Value) -> Option<i64> {
+fn as_number(value: &Json<'_>) -> Option<i64> {
     match value {
-        Value::Bool(truth) => Some(i64::from(*truth)),
-        Value::Number(number) => number.as_i64().or_else(|| {
+        Json::Bool(truth) => Some(i64::from(*truth)),
+        Json::Number(number) => number.as_i64().or_else(|| {
             let number = number.as_f64()?;
             // Whole numbers are sometimes written with a fraction of nothing.
             (number.fract() == 0.0 && number.abs() < 1e9).then_some(number as i64)
         }),
-        Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+        Json::String(text) => match text.trim().to_ascii_lowercase().as_str() {
             "true" | "on" | "yes" | "enable" | "enabled" => Some(1),
             "false" | "off" | "no" | "disable" | "disabled" => Some(0),
             other => other.parse().ok(),
@@ -34,7 +33,7 @@ fn as_number(value: &Value) -> Option<i64> {
 
 impl<'g, 'a> Evaluator<'g, 'a> {
     /// The value of an input, if it is set in its node or in one that only holds a value.
-    pub fn scalar(&self, input: &'g Input<'a>) -> Option<&'a Value> {
+    pub fn scalar(&self, input: &'g Input<'a>) -> Option<&'a Json<'a>> {
         let mut input = input;
         for _ in 0..MAX_HOPS {
             if let Some(value) = input.plain() {
@@ -130,7 +129,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
 }
 
 /// A selection by the name of an input.
-fn named_branch(value: &Value) -> Option<&str> {
+fn named_branch<'a>(value: &'a Json<'_>) -> Option<&'a str> {
     value.as_str()
 }
 

@@ -1,9 +1,8 @@
 //! Strings made of strings.
 
-use serde_json::Value;
-
 use super::{Evaluator, Side, Text, Want};
 use crate::generators::comfyui::classes::Gives;
+use crate::generators::comfyui::document::Json;
 use crate::generators::comfyui::graph::{Input, Node, Output, Source};
 use crate::limits::MAX_PROMPT_BYTES;
 
@@ -11,7 +10,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
     /// A part of a string: a text, or a number as text.
     fn part(&mut self, input: &Input<'a>, side: Side) -> Option<Text> {
         match input.plain() {
-            Some(Value::Number(number)) => self.new_text(number.to_string(), true),
+            Some(Json::Number(number)) => self.new_text(number.to_string(), true),
             _ => self.input(input, side, Want::String),
         }
     }
@@ -29,6 +28,8 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             .filter(|input| between.split(',').all(|name| name != input.name))
             .collect();
         let between = node.listed(between).find_map(Input::string);
+        // Old versions of nodes have a switch where the delimiter is now.
+        let between = between.filter(|text| !matches!(*text, "true" | "false"));
         let between = between.unwrap_or(otherwise).replace("\\n", "\n");
         self.join(parts, &between, side)
     }
@@ -186,7 +187,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
     ) -> Option<Text> {
         let text = self.first(node, text, Side::Positive, Want::String)?;
         let number = node.input(number).and_then(|input| self.scalar(input));
-        let number = number.and_then(Value::as_u64).unwrap_or(0);
+        let number = number.and_then(Json::as_u64).unwrap_or(0);
         let blocks = text
             .text
             .split("---")
@@ -222,10 +223,10 @@ pub(super) fn shows(node: &Node<'_>) -> Option<&'static str> {
     }
 }
 
-fn last_string(value: &Value, depth: usize) -> Option<&str> {
+fn last_string<'a>(value: &'a Json<'_>, depth: usize) -> Option<&'a str> {
     match value {
-        Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),
-        Value::Array(values) if depth > 0 => {
+        Json::String(text) => Some(text.as_ref()).filter(|text| !text.trim().is_empty()),
+        Json::Array(values) if depth > 0 => {
             let mut values = values.iter().rev().take(64);
             values.find_map(|value| last_string(value, depth - 1))
         }
