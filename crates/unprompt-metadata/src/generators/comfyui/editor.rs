@@ -232,7 +232,7 @@ impl<'l, 'a> Expansion<'l, 'a> {
         }
         let mut node = Node::new(part.class, inputs);
         node.loose = values.loose;
-        node.outputs = part.outputs.iter().map(|output| output.name).collect();
+        node.outputs = part.outputs.iter().map(|o| (o.name, o.kind)).collect();
         node
     }
 
@@ -300,23 +300,40 @@ impl<'l, 'a> Expansion<'l, 'a> {
         let part = &outer.definition.parts[part_at];
         let mut values = scope.definition.front_values(part);
         values.extend(outer.overrides.get(&part_at).into_iter().flatten().copied());
-        let fronts = scope.definition.inputs.iter().enumerate();
+        // In newer files group nodes list values as inputs too, of which their uses know nothing.
+        let inputs = &scope.definition.inputs;
+        let links_only = part.inputs.len() < inputs.len();
+        let place = |slot: usize| match links_only {
+            true if inputs[slot].is_widget => None,
+            true => Some(inputs[..slot].iter().filter(|i| !i.is_widget).count()),
+            false => Some(slot),
+        };
+        let fronts = inputs.iter().enumerate();
         fronts
             .map(|(slot, input)| {
-                let slot = match input.name {
+                let drawn = match input.name {
                     Some(name) => part.inputs.iter().position(|drawn| drawn.name == name),
-                    None => (slot < part.inputs.len()).then_some(slot),
+                    None => place(slot).filter(|&slot| slot < part.inputs.len()),
                 };
-                let linked = slot.map_or(Source::Unlinked, |slot| {
+                let linked = drawn.map_or(Source::Unlinked, |slot| {
                     self.source(outer, outer.definition.origin(part_at, slot))
                 });
-                let value = values.get(input.name.unwrap_or_default());
+                let value = values.get(input.name.unwrap_or_default()).copied();
+                let value = value.or_else(|| self.set_behind(scope, slot));
                 match (linked, value) {
                     (Source::Unlinked, Some(value)) => Source::Value(value),
                     (linked, _) => linked,
                 }
             })
             .collect()
+    }
+
+    /// What an input of a front is where nothing is said of it: the value set in the part behind it.
+    fn set_behind(&self, scope: &Scope<'l, 'a>, slot: usize) -> Option<&'a Json<'a>> {
+        let (part, name, value) = scope.definition.defaults.get(&slot).copied()?;
+        let set = scope.overrides.get(&part).into_iter().flatten();
+        let mut set = set.filter(|(of, _)| *of == name);
+        Some(set.next().map_or(value, |(_, value)| *value))
     }
 
     /// Follows passages and keeps the nodes.

@@ -96,6 +96,11 @@ impl<'g, 'a> Evaluator<'g, 'a> {
 
     /// Text that a node itself is given, whatever it is.
     pub fn own_text(&mut self, node: &'g Node<'a>) -> Option<Text> {
+        let output = node.class.and_then(|class| class.output(0));
+        if let Some(Gives::Answered(asked)) = output {
+            let text = self.asked(node, asked, Side::Positive);
+            return text.or_else(|| self.prose(node));
+        }
         self.text_of_any(node, Side::Positive)
             .or_else(|| self.prose(node))
     }

@@ -70,8 +70,8 @@ pub(super) struct Node<'a> {
     inputs: Vec<Input<'a>>,
     /// Strings that the editor's JSON keeps without a name, in its order.
     pub loose: Vec<&'a str>,
-    /// Names of the outputs, where the file has them.
-    pub outputs: Vec<&'a str>,
+    /// Names and types of the outputs, where the file has them.
+    pub outputs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Node<'a> {

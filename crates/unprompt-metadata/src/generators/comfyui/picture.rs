@@ -142,7 +142,9 @@ impl<'g, 'a> Search<'g, 'a> {
     fn upstream(&self, output: usize, seen: &mut HashSet<usize>) -> Vec<usize> {
         let mut found = Vec::new();
         let mut waiting = VecDeque::from([output]);
-        while let Some(at) = waiting.pop_front() {
+        // What is heard comes after what is seen.
+        let mut sounds = VecDeque::new();
+        while let Some(at) = waiting.pop_front().or_else(|| sounds.pop_front()) {
             if !seen.insert(at) {
                 continue;
             }
@@ -151,11 +153,14 @@ impl<'g, 'a> Search<'g, 'a> {
                 continue;
             };
             let next = self.pictures(node);
-            waiting.extend(
-                next.into_iter()
-                    .filter_map(Input::link)
-                    .map(|link| link.node),
-            );
+            for input in next {
+                if let Some(link) = input.link() {
+                    match input.name.contains("audio") {
+                        true => sounds.push_back(link.node),
+                        false => waiting.push_back(link.node),
+                    }
+                }
+            }
         }
         found
     }
@@ -247,7 +252,6 @@ fn carries(name: &str) -> bool {
         "seed",
         "width",
         "height",
-        "audio",
     ];
     is_picture(name) || !others.iter().any(|other| name.contains(other))
 }
@@ -279,6 +283,24 @@ fn part(node: &Node<'_>) -> Option<Part> {
         .iter()
         .any(|name| node.link(name).is_some());
         return Some(if given { Part::Retoucher } else { Part::Maker });
+    }
+    if let Some(class) = node.class {
+        // Where no picture is made a language model's answer is all there is.
+        return matches!(class.output(0), Some(Gives::Answered(_))).then_some(Part::Perhaps);
+    }
+    // Numbers, models and texts are no pictures.
+    let others = [
+        "INT",
+        "FLOAT",
+        "STRING",
+        "BOOLEAN",
+        "MODEL",
+        "CLIP",
+        "VAE",
+        "CONDITIONING",
+    ];
+    if !node.outputs.is_empty() && node.outputs.iter().all(|(_, kind)| others.contains(kind)) {
+        return None;
     }
     let told = ["prompt", "positive_prompt", "text", "positive"];
     let told = told.iter().any(|name| node.input(name).is_some());

@@ -2,7 +2,7 @@
 //! (comfy_api_nodes), told by how the names of their classes begin.
 
 use super::Class;
-use super::Gives::{self, Answered, Any, Nothing, Sides};
+use super::Gives::{self, Answered, Nothing, Sides};
 
 const PROMPTS: Gives = Sides(
     "prompt,prompt_text,text_prompt,positive_prompt,text,model.prompt*",
@@ -186,6 +186,8 @@ pub(super) const CLASSES: &[Class] = &[
         "PromptExpansion",
         "SuperPrompter",
         "OneButtonPrompt*",
+        "OpenRouterLLM*",
+        "ByteDanceSeedNode*",
         "TextGenerat*",
         "LLLM*",
         "MiniCPM*",
@@ -213,8 +215,9 @@ pub(super) const CLASSES: &[Class] = &[
         "GoogleTranslate*",
         "ArgosTranslate*",
         "ETN_Translate",
-        "Translate",
-        "TranslateNode",
     ])
-    .gives(&[Any("text")]),
+    .gives(&[Answered("text")]),
+    Class::new(&["Translate", "TranslateNode"])
+        .gives(&[Answered("text")])
+        .widgets("from_lang,to_lang,text"),
 ];

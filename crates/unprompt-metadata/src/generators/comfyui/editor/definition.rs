@@ -50,7 +50,7 @@ pub(super) struct DrawnInput<'a> {
 #[derive(Debug)]
 pub(super) struct DrawnOutput<'a> {
     pub name: &'a str,
-    kind: &'a str,
+    pub kind: &'a str,
 }
 
 /// A node as it is drawn.
@@ -173,7 +173,7 @@ impl<'a> Part<'a> {
 pub(super) struct FrontInput<'a> {
     /// `None` in group nodes, whose inputs are told by their order.
     pub name: Option<&'a str>,
-    is_widget: bool,
+    pub is_widget: bool,
 }
 
 #[derive(Debug)]
@@ -182,6 +182,8 @@ pub(super) struct Definition<'a> {
     pub inputs: Vec<FrontInput<'a>>,
     /// What comes out of each output of the front.
     pub outputs: Vec<Option<Origin>>,
+    /// Values set in the parts behind the inputs of the front: the part, the name and the value.
+    pub defaults: HashMap<usize, (usize, &'a str, &'a Json<'a>)>,
     /// The parts that set what Get nodes get.
     pub setters: HashMap<&'a str, usize>,
     places: HashMap<Key<'a>, usize>,
@@ -247,9 +249,22 @@ impl<'a> Definition<'a> {
             ),
         });
         let elsewhere = links_of_use_everywhere(map, &places);
+        let inputs: Vec<FrontInput<'a>> = inputs.collect();
+        let mut defaults = HashMap::new();
+        for (at, part) in parts.iter().enumerate().filter(|_| !inputs.is_empty()) {
+            for input in part.inputs.iter().filter(|input| input.is_widget) {
+                let origin = input.link.and_then(|link| by_id.get(&link));
+                if let Some(&Origin::Front(slot)) = origin
+                    && let Some(value) = part.values().get(input.name)
+                {
+                    defaults.entry(slot).or_insert((at, input.name, value));
+                }
+            }
+        }
         Some(Self {
-            inputs: inputs.collect(),
+            inputs,
             outputs,
+            defaults,
             setters: setters(&parts),
             links: Links::ById(by_id, elsewhere),
             places,
@@ -302,6 +317,7 @@ impl<'a> Definition<'a> {
         Some(Self {
             inputs,
             outputs,
+            defaults: HashMap::new(),
             setters: HashMap::new(),
             places: HashMap::new(),
             links: Links::ByInput(links),
@@ -329,10 +345,15 @@ impl<'a> Definition<'a> {
         let values = list(part.json, "widgets_values");
         if self.is_group {
             // The values of the parts, one after the other; a value turned into an input is left out.
+            let kept = |inner: &Part<'a>| list(inner.json, "widgets_values").len();
+            let all_kept = self.parts.iter().map(kept).sum::<usize>() == values.len();
             let mut rest = values;
             for (at, inner) in self.parts.iter().enumerate() {
-                let kept = list(inner.json, "widgets_values").len();
-                let turned = inner.inputs.iter().filter(|input| input.is_widget);
+                let kept = kept(inner);
+                let turned = inner
+                    .inputs
+                    .iter()
+                    .filter(|input| input.is_widget && !all_kept);
                 let turned: Vec<&str> = turned.map(|input| input.name).collect();
                 let own = kept.saturating_sub(turned.len()).min(rest.len());
                 let (own, others) = rest.split_at(own);

@@ -185,15 +185,40 @@ fn is_file_name(text: &str) -> bool {
     FILE_ENDS.iter().any(|end| lower.ends_with(end)) && !lower.contains('\n')
 }
 
-/// Whether a text is written in words: not an option, the name of a thing, a program, or orders for
-/// a language model.
+/// Values that are never texts: what the editor does with a seed, and the usual choices.
+const CHOICES: [&str; 14] = [
+    "fixed",
+    "increment",
+    "decrement",
+    "randomize",
+    "none",
+    "auto",
+    "default",
+    "center",
+    "enable",
+    "disable",
+    "true",
+    "false",
+    "disabled",
+    "enabled",
+];
+
+fn is_choice(text: &str) -> bool {
+    CHOICES.contains(&text.trim().to_ascii_lowercase().as_str())
+}
+
+/// Whether a text may be what somebody wrote: not a choice, a number, the name of a thing, a
+/// program, or orders for a language model.
 fn is_prose(text: &str) -> bool {
     let text = text.trim();
     let words = text.split_whitespace().take(3).count();
     let name = text.len() < 60 && text.ends_with(')');
-    let program = text.starts_with('#') || text.contains(");");
-    words > 1 && !name && !program && !is_file_name(text) && !instructs(text)
-        || (words > 0 && !text.is_ascii() && !is_file_name(text))
+    let named = words == 2 && text.contains(|c: char| c.is_ascii_digit());
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    let program =
+        text.starts_with('#') || text.contains(");") || letters * 2 < text.chars().count();
+    let long_enough = words > 1 || (words == 1 && !text.is_ascii());
+    long_enough && !name && !named && !program && !is_file_name(text) && !instructs(text)
 }
 
 fn may_be_prompt(input: &Input<'_>) -> bool {
@@ -256,7 +281,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
         if node.lower.contains("zeroout") {
             return None;
         }
-        let name = node.outputs.get(slot).copied().unwrap_or_default();
+        let name = node.outputs.get(slot).map_or("", |(name, _)| *name);
         let side = match (Side::Positive.names(name), Side::Negative.names(name)) {
             (true, false) => Side::Positive,
             (false, true) => Side::Negative,
@@ -353,7 +378,8 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             }
             (None, None) => {
                 let text = self.other_links(node, side, Want::Conditioning);
-                text.or_else(|| self.loose(node))
+                text.or_else(|| self.only_string(node))
+                    .or_else(|| self.loose(node))
             }
             (behind, own) => behind.or(own),
         }
@@ -412,20 +438,29 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             .or_else(|| self.loose(node))
     }
 
-    /// The value of a node that has a single string that may be a prompt, under whatever name.
+    /// The value of a node that has a single string that may be a prompt, under whatever name; of
+    /// several one whose name speaks of text.
     fn only_string(&mut self, node: &'g Node<'a>) -> Option<Text> {
-        let mut strings = node.inputs().filter(|input| may_be_prompt(input));
-        let first = strings.next()?;
-        match strings.next() {
-            None => first.string().and_then(|text| self.copy(text)),
-            Some(_) => None,
-        }
+        let strings: Vec<&Input<'a>> = node.inputs().filter(|i| may_be_prompt(i)).collect();
+        let text = match strings.as_slice() {
+            [one] => one,
+            several => {
+                let about = ["prompt", "text", "caption", "descri", "tags"];
+                let mut named = about
+                    .iter()
+                    .filter_map(|word| several.iter().find(|input| input.name.contains(word)));
+                named.next()?
+            }
+        };
+        text.string().and_then(|text| self.copy(text))
     }
 
-    /// The first string without a name that is written as people write to a service.
+    /// The longest string without a name that somebody may have written.
     pub(super) fn prose(&mut self, node: &'g Node<'a>) -> Option<Text> {
-        let text = node.loose.iter().copied().find(|text| is_prose(text))?;
-        self.copy(text)
+        let texts = node.loose.iter().copied().filter(|text| is_prose(text));
+        // Of equally long ones the first.
+        let longest = texts.rev().max_by_key(|text| text.len())?;
+        self.copy(longest)
     }
 
     /// The first string without a name, if the class is about text.
@@ -437,7 +472,8 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             return None;
         }
         let mut strings = node.loose.iter();
-        let text = strings.find(|text| !text.trim().is_empty() && !is_file_name(text))?;
+        let text = strings
+            .find(|text| !text.trim().is_empty() && !is_choice(text) && !is_file_name(text))?;
         self.copy(text)
     }
 }
