@@ -16,8 +16,8 @@ pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
 /// Most memory that the values of one ComfyUI graph may take; embedded pictures are not among them.
 pub(crate) const MAX_GRAPH_BYTES: usize = 40 << 20;
 
-/// Most nodes that a ComfyUI graph becomes when its subgraphs are put in their places.
-pub(crate) const MAX_GRAPH_NODES: usize = 50_000;
+/// Most nodes of a ComfyUI graph that is searched, subgraphs put in their places.
+pub(crate) const MAX_GRAPH_NODES: usize = 20_000;
 
 /// How deep subgraphs may lie in each other.
 pub(crate) const MAX_SUBGRAPH_DEPTH: usize = 32;

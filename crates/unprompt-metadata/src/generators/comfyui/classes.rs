@@ -144,18 +144,22 @@ const TABLES: [&[Class]; 8] = [
     others::CLASSES,
 ];
 
+/// Rows by the whole name, and by how it begins under its first byte.
 type Table = (
     HashMap<&'static str, &'static Class>,
-    Vec<(&'static str, &'static Class)>,
+    HashMap<u8, Vec<(&'static str, &'static Class)>>,
 );
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut exact = HashMap::new();
-    let mut prefixes = Vec::new();
+    let mut prefixes: HashMap<u8, Vec<(&str, &Class)>> = HashMap::new();
     for class in TABLES.into_iter().flatten() {
         for name in class.names {
             match name.strip_suffix('*') {
-                Some(prefix) => prefixes.push((prefix, class)),
+                Some(prefix) => {
+                    let first = prefix.bytes().next().unwrap_or_default();
+                    prefixes.entry(first).or_default().push((prefix, class));
+                }
                 None => {
                     exact.entry(*name).or_insert(class);
                 }
@@ -165,16 +169,42 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     (exact, prefixes)
 });
 
-/// The row of a class: by its whole name, else by how it begins.
+/// The row of a class: by its whole name, else the first by how it begins.
 pub(super) fn find(class: &str) -> Option<&'static Class> {
     let (exact, prefixes) = &*TABLE;
-    let begins = || {
-        prefixes
-            .iter()
-            .find(|(prefix, _)| class.starts_with(prefix))
-    };
-    exact
-        .get(class)
-        .copied()
-        .or_else(|| begins().map(|(_, class)| *class))
+    exact.get(class).copied().or_else(|| {
+        let mut begins = prefixes.get(class.as_bytes().first()?)?.iter();
+        let found = begins.find(|(prefix, _)| class.starts_with(prefix));
+        found.map(|(_, class)| *class)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_one_row_and_every_list_is_well_formed() {
+        let mut seen = std::collections::HashSet::new();
+        for class in TABLES.into_iter().flatten() {
+            assert!(!class.names.is_empty());
+            for name in class.names {
+                assert!(seen.insert(*name), "`{name}` has two rows");
+                assert!(!name.trim_end_matches('*').is_empty() && !name.contains(','));
+                assert!(!name.trim_end_matches('*').contains('*'), "{name}");
+            }
+            for widget in class
+                .widgets
+                .split(',')
+                .filter(|_| !class.widgets.is_empty())
+            {
+                assert!(
+                    !widget.is_empty() && widget.trim() == widget,
+                    "{:?}",
+                    class.names
+                );
+            }
+        }
+        assert!(seen.len() > 500, "{} names", seen.len());
+    }
 }

@@ -20,12 +20,15 @@ use passages::Passages;
 const MUTED: u64 = 2;
 const BYPASSED: u64 = 4;
 
-/// Reads the editor's graph. `None` when it has no nodes.
+/// Reads the editor's graph; one with too many nodes is empty. `None` when it has no nodes.
 pub(super) fn graph<'a>(map: &'a Members<'a>) -> Option<Graph<'a>> {
     let library = Library::new(map);
     let root = Definition::of_graph(map)?;
     if root.parts.is_empty() {
         return None;
+    }
+    if root.parts.len() > MAX_GRAPH_NODES {
+        return Some(Graph::default());
     }
     let mut expansion = Expansion::default();
     expansion.expand(&root, &library);
@@ -216,11 +219,12 @@ impl<'l, 'a> Expansion<'l, 'a> {
             values.set_all(set);
         }
         let mut inputs = Vec::new();
+        let named = values.by_name();
         for (slot, drawn) in part.inputs.iter().enumerate() {
             inputs.push(Input {
                 name: drawn.name.into(),
                 source: self.source(scope, scope.definition.origin(at, slot)),
-                value: values.get(drawn.name),
+                value: named.get(drawn.name).copied(),
             });
         }
         for (name, value) in values.named {

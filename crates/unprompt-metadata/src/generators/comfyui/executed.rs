@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use super::document::{Json, Members};
 use super::graph::{Graph, Input, Node, Output, Source, by_id};
+use crate::limits::MAX_GRAPH_NODES;
 
-/// Reads an executed graph. `None` when no member is a node; other members (`extra` and
+/// Reads an executed graph; one with too many nodes is empty. `None` when no member is a node; other members (`extra` and
 /// `extraMetadata` of Civitai) are passed over.
 pub(super) fn graph<'a>(map: &'a Members<'a>) -> Option<Graph<'a>> {
     let mut nodes: Vec<(&str, &str, &Json<'_>)> = map
@@ -15,6 +16,9 @@ pub(super) fn graph<'a>(map: &'a Members<'a>) -> Option<Graph<'a>> {
         .collect();
     if nodes.is_empty() {
         return None;
+    }
+    if nodes.len() > MAX_GRAPH_NODES {
+        return Some(Graph::default());
     }
     nodes.sort_by(|(a, ..), (b, ..)| by_id(a, b));
     let places: HashMap<&str, usize> = nodes

@@ -288,6 +288,19 @@ fn part(node: &Node<'_>) -> Option<Part> {
         // Where no picture is made a language model's answer is all there is.
         return matches!(class.output(0), Some(Gives::Answered(_))).then_some(Part::Perhaps);
     }
+    // What is looked for in a picture is not what it was made from.
+    let seeks = [
+        "segment",
+        "detect",
+        "sam3",
+        "grounding",
+        "clipseg",
+        "mask",
+        "ocr",
+    ];
+    if seeks.iter().any(|word| node.lower.contains(word)) {
+        return None;
+    }
     // Numbers, models and texts are no pictures.
     let others = [
         "INT",

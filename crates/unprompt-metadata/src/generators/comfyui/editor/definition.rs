@@ -251,13 +251,20 @@ impl<'a> Definition<'a> {
         let elsewhere = links_of_use_everywhere(map, &places);
         let inputs: Vec<FrontInput<'a>> = inputs.collect();
         let mut defaults = HashMap::new();
-        for (at, part) in parts.iter().enumerate().filter(|_| !inputs.is_empty()) {
-            for input in part.inputs.iter().filter(|input| input.is_widget) {
-                let origin = input.link.and_then(|link| by_id.get(&link));
-                if let Some(&Origin::Front(slot)) = origin
-                    && let Some(value) = part.values().get(input.name)
-                {
-                    defaults.entry(slot).or_insert((at, input.name, value));
+        for (at, part) in parts.iter().enumerate() {
+            let widgets = part.inputs.iter().filter(|input| input.is_widget);
+            let fronted = widgets.filter_map(|input| match by_id.get(&input.link?) {
+                Some(&Origin::Front(slot)) => Some((slot, input.name)),
+                _ => None,
+            });
+            let fronted: Vec<(usize, &str)> = fronted.collect();
+            if fronted.is_empty() {
+                continue;
+            }
+            let values = part.values().by_name();
+            for (slot, name) in fronted {
+                if let Some(&value) = values.get(name) {
+                    defaults.entry(slot).or_insert((at, name, value));
                 }
             }
         }

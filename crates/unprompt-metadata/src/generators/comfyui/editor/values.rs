@@ -1,6 +1,8 @@
 //! Names for the values of a node: the editor keeps an array, and only the node's code knows what
 //! its places mean.
 
+use std::collections::HashMap;
+
 use super::definition::DrawnInput;
 use crate::generators::comfyui::classes;
 use crate::generators::comfyui::document::{Json, Members};
@@ -14,9 +16,9 @@ pub(super) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    pub fn get(&self, name: &str) -> Option<&'a Json<'a>> {
-        let found = self.named.iter().find(|(of, _)| *of == name);
-        found.map(|(_, value)| *value)
+    /// The values by their names; of two with one name the first.
+    pub fn by_name(&self) -> HashMap<&'a str, &'a Json<'a>> {
+        self.named.iter().rev().copied().collect()
     }
 
     /// Replaces a value, or adds it. Values without a name take the place of all such.
@@ -24,19 +26,18 @@ impl<'a> Values<'a> {
         if values.iter().any(|(name, _)| name.is_empty()) {
             self.loose.clear();
         }
+        let places = self.named.iter().map(|(name, _)| *name).enumerate();
+        let places: HashMap<&str, usize> = places.map(|(at, name)| (name, at)).collect();
         for &(name, value) in values {
             if name.is_empty() {
                 self.loose.extend(strings(value));
-            } else {
-                self.set(name, value);
+                continue;
             }
-        }
-    }
-
-    fn set(&mut self, name: &'a str, value: &'a Json<'a>) {
-        match self.named.iter_mut().find(|(of, _)| *of == name) {
-            Some(found) => found.1 = value,
-            None => self.named.push((name, value)),
+            let place = places.get(name).and_then(|&at| self.named.get_mut(at));
+            match place {
+                Some(found) => found.1 = value,
+                None => self.named.push((name, value)),
+            }
         }
     }
 }

@@ -215,8 +215,10 @@ fn is_prose(text: &str) -> bool {
     let name = text.len() < 60 && text.ends_with(')');
     let named = words == 2 && text.contains(|c: char| c.is_ascii_digit());
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-    let program =
-        text.starts_with('#') || text.contains(");") || letters * 2 < text.chars().count();
+    let program = text.starts_with('#')
+        || text.contains(");")
+        || text.contains("://")
+        || letters * 2 < text.chars().count();
     let long_enough = words > 1 || (words == 1 && !text.is_ascii());
     long_enough && !name && !named && !program && !is_file_name(text) && !instructs(text)
 }
