@@ -5,6 +5,7 @@
 //! be deep, or join long texts: work, depth and text have budgets, and what was found when one ran
 //! out may lack parts and is no prompt.
 
+mod branches;
 mod generic;
 mod language_model;
 mod scalar;

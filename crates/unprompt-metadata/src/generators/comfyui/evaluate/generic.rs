@@ -134,50 +134,20 @@ const FILE_ENDS: [&str; 14] = [
     ".gguf",
 ];
 
-/// Inputs by which a node selects one of others.
-const SELECTORS: [&str; 13] = [
-    "select",
-    "selected",
-    "selector",
-    "selection",
-    "index",
-    "Input",
-    "input",
-    "choice",
-    "switch",
-    "active",
-    "which",
-    "selected_index",
-    "number",
-];
-
-/// Inputs that are conditions.
-const CONDITIONS: [&str; 11] = [
-    "boolean",
-    "boolean_value",
-    "bool",
-    "condition",
-    "cond",
-    "switch",
-    "if_condition",
-    "value",
-    "enabled",
-    "enable",
-    "evaluate",
-];
-
-/// Pairs of inputs of which a condition takes one: if it holds, if not.
-const PAIRS: [(&str, &str); 10] = [
-    ("on_true", "on_false"),
-    ("if_true", "if_false"),
-    ("when_true", "when_false"),
-    ("when_TRUE", "when_FALSE"),
-    ("true_value", "false_value"),
-    ("value_if_true", "value_if_false"),
-    ("tt_value", "ff_value"),
-    ("true", "false"),
-    ("input_true", "input_false"),
-    ("yes", "no"),
+/// Parts of the names of classes that ask a language model.
+const LANGUAGE_MODELS: [&str; 12] = [
+    "llm",
+    "gpt",
+    "ollama",
+    "gemini",
+    "claude",
+    "llama",
+    "mistral",
+    "deepseek",
+    "promptenhance",
+    "promptexpan",
+    "enhanceprompt",
+    "prompt_enhance",
 ];
 
 fn is_file_name(text: &str) -> bool {
@@ -304,53 +274,17 @@ impl<'g, 'a> Evaluator<'g, 'a> {
         }
         match want {
             Want::Conditioning => self.conditioning(node, side),
+            Want::String if LANGUAGE_MODELS.iter().any(|name| node.lower.contains(name)) => {
+                let answer =
+                    self.first(node, "response,answer,generated_text,generated", side, want);
+                answer.or_else(|| {
+                    let asked =
+                        "prompt,user_prompt,user_input,query,text,input_text,question,string";
+                    self.asked(node, asked, side)
+                })
+            }
             Want::String => self.string(node, side),
         }
-    }
-
-    /// The inputs that may come out of a node that selects among them; `None` for other nodes.
-    pub fn branches(&self, node: &'g Node<'a>) -> Option<Vec<&'g Input<'a>>> {
-        let pair = PAIRS
-            .iter()
-            .find(|(yes, no)| node.input(yes).is_some() || node.input(no).is_some());
-        if let Some(&(yes, no)) = pair {
-            let condition = CONDITIONS.iter().find(|name| node.input(name).is_some())?;
-            let (chosen, second) = self.chosen(node, condition, yes, no);
-            let names = std::iter::once(chosen).chain(second);
-            return Some(names.filter_map(|name| node.input(name)).collect());
-        }
-        let about = ["switch", "select", "choose", "picker"];
-        if !about.iter().any(|word| node.lower.contains(word)) {
-            return None;
-        }
-        let selector = SELECTORS.iter().find(|name| node.input(name).is_some());
-        let numbered = |input: &&Input<'a>| super::scalar::place_in_name(&input.name).is_some();
-        let branches: Vec<&Input<'a>> = node.inputs().filter(numbered).collect();
-        if branches.len() < 2 {
-            return None;
-        }
-        let Some(selector) = selector else {
-            let condition = CONDITIONS.iter().find(|name| node.input(name).is_some());
-            return Some(match condition {
-                // Two branches `a` and `b`: the first if it holds.
-                Some(condition) if branches.len() == 2 => {
-                    match self.chosen(node, condition, "yes", "no") {
-                        ("no", _) => branches.into_iter().skip(1).collect(),
-                        _ => branches,
-                    }
-                }
-                _ => branches,
-            });
-        };
-        // Numbers begin where the names do.
-        let selected = self.selected(node, selector, "*", 0);
-        Some(match selected.is_empty() {
-            true => branches,
-            false => selected
-                .into_iter()
-                .filter(|i| i.name != *selector)
-                .collect(),
-        })
     }
 
     /// What comes from the inputs named for a side; `None` if there is no such input. Where there
@@ -429,6 +363,24 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             let between = between.unwrap_or_default().replace("\\n", "\n");
             if !joined.is_empty() {
                 return self.join(joined, &between, side);
+            }
+        }
+        if lower.contains("replace") {
+            let pairs = "find,replace,search,replace,old,new,find,replace_with,from,to,find1,replace1,\
+                         find2,replace2,find3,replace3";
+            let replaced = self.replaced(node, "text,string,prompt,input", pairs, side);
+            if replaced.is_some() {
+                return replaced;
+            }
+        }
+        if ["template", "format"]
+            .iter()
+            .any(|word| lower.contains(word))
+        {
+            let templates = "template,format_string,f_string,fstring,format,pattern,text,string";
+            let filled = self.filled(node, templates, "*", side);
+            if filled.is_some() {
+                return filled;
             }
         }
         let values = STRING_VALUES.iter().filter_map(|name| node.input(name));

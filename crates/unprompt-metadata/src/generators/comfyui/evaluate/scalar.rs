@@ -14,7 +14,7 @@ const HOLDERS: [&str; 12] = [
 const MAX_HOPS: usize = 8;
 
 /// A number as a selector has it: truth is 1, and words for truth count.
-fn as_number(value: &Json<'_>) -> Option<i64> {
+pub(super) fn as_number(value: &Json<'_>) -> Option<i64> {
     match value {
         Json::Bool(truth) => Some(i64::from(*truth)),
         Json::Number(number) => number.as_i64().or_else(|| {
