@@ -288,8 +288,9 @@ fn part(node: &Node<'_>) -> Option<Part> {
         // Where no picture is made a language model's answer is all there is.
         return matches!(class.output(0), Some(Gives::Answered(_))).then_some(Part::Perhaps);
     }
-    // What is looked for in a picture is not what it was made from.
+    // What is loaded, or looked for in a picture, is not what it was made from.
     let seeks = [
+        "load",
         "segment",
         "detect",
         "sam3",

@@ -117,7 +117,7 @@ const NOT_PROSE: [&str; 24] = [
 ];
 
 /// Ends of the names of files.
-const FILE_ENDS: [&str; 14] = [
+const FILE_ENDS: [&str; 18] = [
     ".txt",
     ".json",
     ".yaml",
@@ -126,7 +126,11 @@ const FILE_ENDS: [&str; 14] = [
     ".jpg",
     ".jpeg",
     ".webp",
+    ".gif",
     ".mp4",
+    ".mp3",
+    ".wav",
+    ".flac",
     ".safetensors",
     ".ckpt",
     ".pt",
