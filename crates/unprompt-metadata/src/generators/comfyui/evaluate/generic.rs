@@ -320,6 +320,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
                 let text = self.other_links(node, side, Want::Conditioning);
                 text.or_else(|| self.only_string(node))
                     .or_else(|| self.loose(node))
+                    .or_else(|| self.prose(node))
             }
             (behind, own) => behind.or(own),
         }
