@@ -104,7 +104,7 @@ fn features_are_the_references_and_change_no_bit_with_batch_or_threads() -> Test
         .flat_map(|i| [0, 1, 2].map(|channel| planes[channel * height * width + i]))
         .collect();
     let darker = |by: f32| picture.iter().map(|x| x - by).collect::<Vec<f32>>();
-    let pictures: Vec<Vec<f32>> = (0..5).map(|i| darker(i as f32 * 0.1)).collect();
+    let pictures: Vec<Vec<f32>> = (0..11).map(|i| darker(i as f32 * 0.1)).collect();
 
     let features = model.features(&pictures, height, width)?;
     assert!(features.iter().all(|row| row.len() == model.width()));
