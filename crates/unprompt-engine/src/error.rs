@@ -122,7 +122,7 @@ impl InputError {
     /// cannot be read has no answer for any.
     pub(crate) fn of_every_picture(&self) -> Option<EngineError> {
         match self {
-            Self::Index(error) if !matches!(**error, unprompt_index::IndexError::Embedding(_)) => {
+            Self::Index(error) if error.is_of_the_index() => {
                 Some(EngineError::Index(Arc::clone(error)))
             }
             _ => None,
