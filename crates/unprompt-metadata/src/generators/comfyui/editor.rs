@@ -6,6 +6,7 @@
 //! there, passages are followed to what lies behind them and forgotten.
 
 mod definition;
+mod everywhere;
 mod passages;
 mod values;
 

@@ -163,6 +163,13 @@ pub(super) const CLASSES: &[Class] = &[
         Nothing,
     ]),
     Class::new(&["HunyuanImageToVideo"]).gives(&[Positive("positive"), Nothing]),
+    Class::new(&[
+        "ComfyMathExpression",
+        "MathExpression*",
+        "SimpleMath*",
+        "easy simpleMath*",
+    ])
+    .gives(&[Nothing]),
     // Strings.
     Class::new(&["PrimitiveString", "PrimitiveStringMultiline"])
         .gives(&[Any("value")])

@@ -142,6 +142,9 @@ pub(super) const CLASSES: &[Class] = &[
     ])
     .gives(&[Encoded("text")])
     .widgets("text"),
+    Class::new(&["Prompt (LoraManager)"])
+        .gives(&[Encoded("text"), Any("text")])
+        .widgets("_,text"),
     // Strings of smaller packs.
     Class::new(&["PromptStashSaver", "PromptStashPassthrough"])
         .gives(&[Choice(

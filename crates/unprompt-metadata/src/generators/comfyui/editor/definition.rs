@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::everywhere;
 use super::values::{Values, name_without, read};
 use crate::generators::comfyui::document::{Json, Members};
 
@@ -13,7 +14,7 @@ pub(super) enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    fn of(value: &'a Json<'a>) -> Option<Self> {
+    pub fn of(value: &'a Json<'a>) -> Option<Self> {
         match value {
             Json::Number(number) => number.as_i64().map(Self::Number),
             Json::String(text) => Some(text.parse().map_or(Self::Name(text), Self::Number)),
@@ -44,7 +45,7 @@ pub(super) struct DrawnInput<'a> {
     pub kind: &'a str,
     /// Whether it is a value that may be set in the node too.
     pub is_widget: bool,
-    link: Option<Key<'a>>,
+    pub link: Option<Key<'a>>,
 }
 
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub(super) struct Part<'a> {
     json: &'a Members<'a>,
 }
 
-fn list<'a>(json: &'a Members<'a>, key: &str) -> &'a [Json<'a>] {
+pub(super) fn list<'a>(json: &'a Members<'a>, key: &str) -> &'a [Json<'a>] {
     json.get(key).and_then(Json::as_array).unwrap_or_default()
 }
 
@@ -71,7 +72,7 @@ fn text<'a>(value: &'a Json<'a>, key: &str) -> &'a str {
     value.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-fn number(value: Option<&Json<'_>>) -> Option<usize> {
+pub(super) fn number(value: Option<&Json<'_>>) -> Option<usize> {
     value
         .and_then(Json::as_u64)
         .and_then(|n| usize::try_from(n).ok())
@@ -96,6 +97,17 @@ impl<'a> Part<'a> {
             outputs: outputs.collect(),
             json,
         })
+    }
+
+    /// What the node is called in the editor.
+    pub fn title(&self) -> &'a str {
+        let title = self.json.get("title").and_then(Json::as_str);
+        title.unwrap_or(self.class)
+    }
+
+    /// A value by its place.
+    pub fn value_at(&self, place: usize) -> Option<&'a str> {
+        list(self.json, "widgets_values").get(place)?.as_str()
     }
 
     /// The values set in the node, by name where the names can be known.
@@ -248,7 +260,7 @@ impl<'a> Definition<'a> {
                 "STRING" | "INT" | "FLOAT" | "BOOLEAN" | "COMBO"
             ),
         });
-        let elsewhere = links_of_use_everywhere(map, &places);
+        let elsewhere = everywhere::links(map, &parts, &places, &by_id);
         let inputs: Vec<FrontInput<'a>> = inputs.collect();
         let mut defaults = HashMap::new();
         for (at, part) in parts.iter().enumerate() {
@@ -469,21 +481,4 @@ impl<'a> Link<'a> {
             to_slot: number(to_slot).unwrap_or(usize::MAX),
         })
     }
-}
-
-/// The links that Use Everywhere made when the graph was last run, where the file keeps them.
-fn links_of_use_everywhere<'a>(
-    map: &'a Members<'a>,
-    places: &HashMap<Key<'a>, usize>,
-) -> HashMap<(usize, usize), Origin> {
-    let links = map.get("extra").and_then(|extra| extra.get("ue_links"));
-    let links = links.and_then(Json::as_array).into_iter().flatten();
-    let read = |link: &'a Json<'a>| {
-        let place = |key: &str| places.get(&Key::of(link.get(key)?)?).copied();
-        let slot = |key: &str| number(link.get(key));
-        let to = (place("downstream")?, slot("downstream_slot")?);
-        let from = Origin::Part(place("upstream")?, slot("upstream_slot")?);
-        Some((to, from))
-    };
-    links.filter_map(read).collect()
 }

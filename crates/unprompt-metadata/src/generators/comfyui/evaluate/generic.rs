@@ -76,7 +76,8 @@ const STRING_VALUES: [&str; 10] = [
 ];
 
 /// Parts of the names of inputs that never lead to a prompt.
-const NOT_TEXT: [&str; 9] = [
+const NOT_TEXT: [&str; 10] = [
+    "trigger",
     "model",
     "vae",
     "image",
@@ -192,6 +193,7 @@ fn is_prose(text: &str) -> bool {
     let program = text.starts_with('#')
         || text.contains(");")
         || text.contains("://")
+        || text.contains(":\\")
         || letters * 2 < text.chars().count();
     let long_enough = words > 1 || (words == 1 && !text.is_ascii());
     long_enough && !name && !named && !program && !is_file_name(text) && !instructs(text)
@@ -320,7 +322,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
                 let text = self.other_links(node, side, Want::Conditioning);
                 text.or_else(|| self.only_string(node))
                     .or_else(|| self.loose(node))
-                    .or_else(|| self.prose(node))
+                    .or_else(|| self.told_here(node, side))
             }
             (behind, own) => behind.or(own),
         }
@@ -412,6 +414,22 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             }
         };
         text.string().and_then(|text| self.copy(text))
+    }
+
+    /// The first string without a name that somebody may have written, of a node that no text
+    /// reaches; for the negative side the second, if there is one.
+    fn told_here(&mut self, node: &'g Node<'a>, side: Side) -> Option<Text> {
+        let reached = |input: &Input<'a>| input.link().is_some() && may_lead_to_text(&input.name);
+        if node.inputs().any(reached) {
+            return None;
+        }
+        let mut texts = node.loose.iter().copied().filter(|text| is_prose(text));
+        let first = texts.next()?;
+        let text = match side {
+            Side::Positive => first,
+            Side::Negative => texts.next().unwrap_or(first),
+        };
+        self.copy(text)
     }
 
     /// The longest string without a name that somebody may have written.
