@@ -163,8 +163,8 @@ fn an_empty_or_foreign_file_is_named() {
     ] {
         assert_eq!(read_error(text), empty, "{text:?}");
     }
-    let columns = "expected `imgId_eId,val`, or columns `prompt` and one of `imgId`, `id`, `file` \
-                   or `path`";
+    let columns = "expected `imgId_eId,val`, or columns `prompt` and one of `imgId`, `id`, \
+                   `file`, `path`, `image` or `filename`";
     assert_eq!(
         read_error("id,val\na_0,1\n"),
         format!("p:1: the header is `id,val`; {columns}")
