@@ -63,9 +63,9 @@ fn every_model_that_a_preset_lacks_is_named_with_its_size_and_the_next_step() {
         "preset `lite`: 2 of its 2 models are not on this machine",
         "`unprompt models pull lite` fetches what can be fetched",
         "`unprompt models export lite --out BUNDLE.tar`",
-        "\n  all-MiniLM-L6-v2      91.4 MB\n",
-        "\n  efficientnet-lite0    18.6 MB\n",
-        "\n  in all               110.0 MB\n",
+        "\n  all-MiniLM-L6-v2      91.6 MB\n",
+        "\n  efficientnet-lite0    17.4 MB\n",
+        "\n  in all               108.9 MB\n",
     ] {
         assert!(stderr.contains(expected), "{expected}: {stderr}");
     }

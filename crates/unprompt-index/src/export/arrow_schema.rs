@@ -107,10 +107,14 @@ fn table<'b>(
 mod tests {
     use super::*;
     use arrow_schema::{DataType, Field, Schema};
+    use parquet::{
+        arrow::{ArrowSchemaConverter, parquet_to_arrow_schema},
+        file::metadata::KeyValue,
+    };
     use std::sync::Arc;
 
     #[test]
-    fn equals_what_arrow_writes() {
+    fn arrow_reads_the_columns_that_were_meant() {
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let list = |name, width| {
             let kind = DataType::FixedSizeList(Arc::clone(&item), width);
@@ -118,9 +122,14 @@ mod tests {
         };
         let text = Field::new("text", DataType::Utf8, false);
         let schema = Schema::new(vec![text, list("wide", 1024), list("narrow", 3)]);
+        let columns = ArrowSchemaConverter::new().convert(&schema).unwrap();
+        let ours = encoded("text", &[("wide", 1024), ("narrow", 3)]);
+        let ours = vec![KeyValue::new(KEY.to_owned(), ours)];
         assert_eq!(
-            encoded("text", &[("wide", 1024), ("narrow", 3)]),
-            parquet::arrow::encode_arrow_schema(&schema)
+            parquet_to_arrow_schema(&columns, Some(&ours)).unwrap(),
+            schema
         );
+        // Without ours the lists would have no size.
+        assert_ne!(parquet_to_arrow_schema(&columns, None).unwrap(), schema);
     }
 }
