@@ -137,7 +137,7 @@ fn without_long_words(text: &str) -> Cow<'_, str> {
 }
 
 /// Replaces Python's non-finite numbers outside strings.
-fn without_non_numbers(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_non_numbers(text: &str) -> Cow<'_, str> {
     if !text.contains("NaN") && !text.contains("Infinity") {
         return Cow::Borrowed(text);
     }

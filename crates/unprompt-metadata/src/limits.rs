@@ -32,12 +32,20 @@ pub(crate) const MAX_SETTINGS: usize = 512;
 /// Most comments, and most texts under keys that nobody knows, that are searched for a record.
 pub(crate) const MAX_FREE_TEXTS: usize = 64;
 
-/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that fan out
-/// exponentially.
+/// Most memory that the values of one ComfyUI graph may take; embedded pictures are not among them.
+pub(crate) const MAX_GRAPH_BYTES: usize = 40 << 20;
+
+/// Most nodes that a ComfyUI graph becomes when its subgraphs are put in their places.
+pub(crate) const MAX_GRAPH_NODES: usize = 50_000;
+
+/// How deep subgraphs may lie in each other.
+pub(crate) const MAX_SUBGRAPH_DEPTH: usize = 32;
+
+/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that are wide.
 pub(crate) const MAX_GRAPH_STEPS: usize = 200_000;
 
 /// Most bytes of text copied during that search.
-pub(crate) const MAX_GRAPH_TEXT_BYTES: usize = 32 << 20;
+pub(crate) const MAX_GRAPH_TEXT_BYTES: usize = 8 << 20;
 
 /// Longest chain of ComfyUI nodes that is followed; bounds the stack.
 pub(crate) const MAX_GRAPH_DEPTH: usize = 96;
