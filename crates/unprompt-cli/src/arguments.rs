@@ -3,15 +3,18 @@
 mod blend;
 mod caption;
 mod eval;
+mod files;
 mod formats;
 mod index;
 mod interrogate;
+mod metadata;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf, Sidecar};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
+pub(crate) use metadata::Metadata;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -143,7 +146,7 @@ pub(crate) enum Command {
     },
     /// The ids that a model's tokenizer makes of texts
     Tokenize(Tokenize),
-    /// The prompt stored inside each file, if any
+    /// The prompt stored inside each file, if any; --write puts one there, --strip takes it out
     Metadata(Metadata),
     /// The mean cosine similarity of predictions and truth
     Score(Score),
@@ -253,13 +256,6 @@ pub(crate) struct Tokenize {
     /// Sentence encoder, CLIP or SigLIP; `clip-bpe-vocabulary` is open_clip's tokenizer by itself
     #[arg(long)]
     pub(crate) model: String,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Metadata {
-    /// Pictures, folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]

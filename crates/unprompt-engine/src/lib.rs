@@ -59,6 +59,6 @@ pub use record::{
     Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
     Receipt,
 };
-pub use source::{Source, sources};
+pub use source::{Source, is_picture_file, sources, sources_besides};
 pub use text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer};
 pub use text_search::{Candidate, FoundText, TextQuery, search_texts};

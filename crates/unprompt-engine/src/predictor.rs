@@ -46,6 +46,8 @@ pub struct Predictor {
 /// What was learnt from one picture before any text is embedded.
 struct Analysis {
     found: Found,
+    /// Why the metadata could not be read.
+    metadata_error: Option<String>,
     elapsed_ms: f64,
 }
 
@@ -175,12 +177,14 @@ impl Predictor {
     fn analyse(&self, source: &Source, options: &PredictOptions) -> Result<Analysis, InputError> {
         let start = Instant::now();
         let bytes = source.read(&options.limits)?;
-        let found = match metadata_prompt(&bytes, options) {
+        let (prompt, metadata_error) = metadata_prompt(&bytes, options);
+        let found = match prompt {
             Some(prompt) => Found::Prompt(prompt),
             None => Found::Seen(self.members.see(&self.preset, &bytes, options.limits)?),
         };
         Ok(Analysis {
             found,
+            metadata_error,
             elapsed_ms: start.elapsed().as_secs_f64() * 1e3,
         })
     }
@@ -198,12 +202,15 @@ impl Predictor {
     }
 }
 
-/// The prompt that the file carries. A record that is damaged, or has no prompt, is as good as
-/// none: the picture itself is still there to be looked at.
-fn metadata_prompt(bytes: &[u8], options: &PredictOptions) -> Option<String> {
+/// The prompt that the file carries, or what keeps it from being read. A record that is damaged, or
+/// has no prompt, is as good as none: the picture itself is still there to be looked at.
+fn metadata_prompt(bytes: &[u8], options: &PredictOptions) -> (Option<String>, Option<String>) {
     if !options.metadata {
-        return None;
+        return (None, None);
     }
-    let metadata = unprompt_metadata::read(bytes).ok()??;
-    metadata.has_prompt().then_some(metadata.prompt)
+    match unprompt_metadata::read(bytes) {
+        Ok(Some(found)) if found.has_prompt() => (Some(found.prompt), None),
+        Ok(_) => (None, None),
+        Err(error) => (None, Some(error.to_string())),
+    }
 }

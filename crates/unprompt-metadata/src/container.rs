@@ -9,13 +9,13 @@ mod heif;
 mod inflate;
 mod iptc;
 pub(crate) mod isobmff;
-mod jpeg;
+pub(crate) mod jpeg;
 mod jxl;
 pub(crate) mod matroska;
 mod mp4;
-mod png;
+pub(crate) mod png;
 mod raw_profile;
-mod webp;
+pub(crate) mod webp;
 
 pub(crate) use inflate::{Inflated, gunzip};
 use unprompt_image::{Format, OtherFormat, sniff, sniff_other};

@@ -10,7 +10,8 @@ use crate::generators::{
 use crate::json::Refusal;
 use crate::limits::{MAX_FREE_TEXTS, MAX_NESTED_RECORDS};
 use crate::text::without_padding;
-use crate::{Metadata, MetadataError, json, xmp_texts};
+use crate::written::{Note, visible};
+use crate::{Generator, Metadata, MetadataError, Settings, json, xmp_texts};
 
 /// Texts that are read under their own rules, so that they are no free texts.
 const OWN_RULES: [&str; 7] = [
@@ -25,7 +26,29 @@ const OWN_RULES: [&str; 7] = [
 
 /// Reads the texts of a file, in the order that the crate documents.
 pub(crate) fn interpret(carried: &Carried) -> Option<Metadata> {
-    texts(carried, MAX_NESTED_RECORDS)
+    let found = texts(carried, MAX_NESTED_RECORDS);
+    let note = carried.xmp().iter().find_map(|packet| Note::find(packet));
+    match note {
+        Some((_, prompt)) => Some(written(prompt, found)),
+        None => found,
+    }
+}
+
+/// A prompt that we wrote, which counts before all others; with the settings of an infotext that it
+/// was put into.
+fn written(prompt: String, found: Option<Metadata>) -> Metadata {
+    let same = |found: &Metadata| {
+        let has_more = found.negative_prompt.is_some() || !found.settings.is_empty();
+        has_more
+            && found
+                .prompt
+                .split_whitespace()
+                .eq(visible(&prompt).split_whitespace())
+    };
+    match found.filter(same) {
+        Some(found) => Metadata { prompt, ..found },
+        None => Metadata::new(Generator::Unprompt, prompt, None, Settings::new()),
+    }
 }
 
 /// Reads a text that stands alone: a comment, or a hidden payload. A text that may be anything

@@ -69,6 +69,9 @@ mod metadata;
 mod stealth;
 mod text;
 mod video;
+pub mod write;
+mod written;
+mod xmp;
 mod xmp_texts;
 
 use std::io::Read;

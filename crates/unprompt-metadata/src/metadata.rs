@@ -37,6 +37,8 @@ pub enum Generator {
     RuinedFooocus,
     /// Mochi Diffusion.
     MochiDiffusion,
+    /// This program, which wrote a prompt that was predicted or given.
+    Unprompt,
 }
 
 impl Generator {
@@ -54,6 +56,7 @@ impl Generator {
             Generator::Midjourney => "midjourney",
             Generator::RuinedFooocus => "ruinedfooocus",
             Generator::MochiDiffusion => "mochidiffusion",
+            Generator::Unprompt => "unprompt",
         }
     }
 }
@@ -121,6 +124,7 @@ mod tests {
             Generator::Midjourney,
             Generator::RuinedFooocus,
             Generator::MochiDiffusion,
+            Generator::Unprompt,
         ] {
             assert_eq!(
                 serde_json::to_value(generator).unwrap(),

@@ -29,7 +29,8 @@ pub use unprompt_engine::{
     LabelChoice, MemberKind, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep,
     Outcome, PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset,
     PromptSource, Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
-    load_sentence_encoder, missing_models, model_reference, search_texts, sources, token_counter,
+    is_picture_file, load_sentence_encoder, missing_models, model_reference, search_texts, sources,
+    sources_besides, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};

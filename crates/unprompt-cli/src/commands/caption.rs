@@ -8,7 +8,7 @@ use crate::{
     commands::{compute, hub, inputs},
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, escaped, one_line},
 };
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -19,7 +19,6 @@ use unprompt::{
     CaptionOptions, Captioner, FailureRecord, InputError, Source,
     image::{Limits, RgbImage, decode},
     models::{Caption, LengthPenalty, Sampling},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -36,7 +35,7 @@ enum Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
@@ -57,14 +56,14 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| caption(&captioner, batch, &options, sidecars.as_ref());
     let mut skipped = 0;
-    let finished = inputs::for_each(common, &found, work, |_, result| {
+    let finished = inputs::for_each(common, &found, work, |path, result| {
         match result {
             Ok(record) => {
                 skipped += usize::from(matches!(record, Record::Skipped { .. }));
-                if !records.write_json(&record)?
+                if !records.write_json_of(path, &record)?
                     && let Record::Caption { path, caption, .. } = &record
                 {
-                    let caption = one_line(caption);
+                    let (path, caption) = (escaped(path), escaped(caption));
                     if single {
                         writeln!(records.raw(), "{caption}")?;
                     } else {
@@ -73,7 +72,7 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()

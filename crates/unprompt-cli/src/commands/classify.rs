@@ -6,7 +6,7 @@ use crate::{
     commands::{compute, hub, inputs},
     output::{Output, complain},
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, escaped},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -15,7 +15,6 @@ use std::io::Write;
 use unprompt::{
     Classifier, FailureRecord, InputError, Label, Source,
     image::{Limits, decode},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -25,7 +24,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let formats = [Format::Text, Format::Json, Format::Jsonl];
     let mut records = RecordWriter::new(output, common.format, &formats)?;
@@ -48,23 +47,23 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
         };
         batch.par_iter().map(one).collect()
     };
-    let write = |_: &std::path::Path, result: Result<Record, FailureRecord>| {
+    let write = |path: &std::path::Path, result: Result<Record, FailureRecord>| {
         match result {
             Ok(record) => {
-                if !records.write_json(&record)? {
+                if !records.write_json_of(path, &record)? {
                     for Label {
                         label, probability, ..
                     } in &record.labels
                     {
                         if !single {
-                            write!(records.raw(), "{}\t", record.path)?;
+                            write!(records.raw(), "{}\t", escaped(&record.path))?;
                         }
-                        writeln!(records.raw(), "{probability:.4}\t{label}")?;
+                        writeln!(records.raw(), "{probability:.4}\t{}", escaped(label))?;
                     }
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()

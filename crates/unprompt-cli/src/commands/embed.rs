@@ -6,7 +6,7 @@ use crate::{
     commands::{compute, hub, inputs},
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::RecordWriter,
+    records::{RecordWriter, escaped},
 };
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -19,7 +19,6 @@ use std::{
 use unprompt::{
     FailureRecord, ImageEncoder, InputError, Source, TextEncoder, Views,
     image::{Limits, RgbImage, decode},
-    sources,
 };
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
@@ -92,7 +91,7 @@ pub(super) struct ImageRecord {
 }
 
 fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let progress = LoadingProgress::new(common.quiet);
     let (_, encoder) = ImageEncoder::load(
         &hub(common)?,
@@ -106,20 +105,20 @@ fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) ->
     };
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| embed(&encoder, batch, views, arguments.raw);
-    let finished = inputs::for_each(common, &found, work, |_, result| {
+    let finished = inputs::for_each(common, &found, work, |path, result| {
         match result {
             Ok(record) => {
-                if !records.write_json(&record)? {
+                if !records.write_json_of(path, &record)? {
                     let numbers = numbers(&record.embedding);
                     if single {
                         writeln!(records.raw(), "{numbers}")?;
                     } else {
-                        writeln!(records.raw(), "{}\t{numbers}", record.path)?;
+                        writeln!(records.raw(), "{}\t{numbers}", escaped(&record.path))?;
                     }
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()

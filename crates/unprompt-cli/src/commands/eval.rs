@@ -24,7 +24,7 @@ use std::{
 use unprompt::{
     Baselines, Outcome, PredictOptions, Predictor, Preset, Source,
     eval::{Answers, image_id},
-    sources,
+    sources_besides,
 };
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
@@ -32,7 +32,12 @@ const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
 pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     let preset = Preset::load(&arguments.preset)?;
     let truth = Answers::open(&arguments.truth)?;
-    let pairs = pair(sources(&arguments.paths)?, &truth, &arguments.truth)?;
+    let results = [common.out.as_deref(), arguments.report.as_deref()];
+    let found = sources_besides(
+        &arguments.paths,
+        &results.into_iter().flatten().collect::<Vec<_>>(),
+    )?;
+    let pairs = pair(found, &truth, &arguments.truth)?;
     if !common.quiet {
         pairs.complain();
     }

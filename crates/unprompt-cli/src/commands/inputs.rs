@@ -3,11 +3,17 @@
 use crate::{Finished, arguments::Common, output::complain, progress::Bar, records::one_line};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
-use unprompt::{FailureRecord, Source};
+use unprompt::{FailureRecord, Source, sources_besides};
 
 /// Whether only one file was asked for, so that text output needs no file names.
 pub(crate) fn is_single(paths: &[PathBuf]) -> bool {
     matches!(paths, [path] if !path.is_dir())
+}
+
+/// The pictures that paths name, without the file that the command writes.
+pub(crate) fn pictures(common: &Common, paths: &[PathBuf]) -> Result<Vec<Source>> {
+    let out: Vec<&Path> = common.out.as_deref().into_iter().collect();
+    Ok(sources_besides(paths, &out)?)
 }
 
 /// Calls `work` on each batch of `sources`, and `write` on each result in order.

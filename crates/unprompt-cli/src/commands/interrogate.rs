@@ -6,7 +6,7 @@ use crate::{
     commands::{compute, hub, inputs},
     output::Output,
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, escaped},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -20,7 +20,7 @@ use unprompt::{
         Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, RankedLabel,
         TokenBudget,
     },
-    sources, token_counter,
+    token_counter,
 };
 
 const FORMATS: [Format; 4] = [Format::Text, Format::Json, Format::Jsonl, Format::Csv];
@@ -46,7 +46,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
     let hub = hub(common)?;
@@ -75,19 +75,19 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
         captioner,
     };
     let work = |batch: &[Source]| interrogate(&models, batch, arguments);
-    let finished = inputs::for_each(common, &sources, work, |_, result| {
+    let finished = inputs::for_each(common, &sources, work, |path, result| {
         match result {
             Ok(record) if records.format() == Format::Csv => {
                 let prompt = record.prompt.as_deref().unwrap_or_default();
                 records.write_row(&[&record.path, prompt])?;
             }
             Ok(record) => {
-                if !records.write_json(&record)? {
+                if !records.write_json_of(path, &record)? {
                     write_text(&mut records, &record, single)?;
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()
@@ -264,14 +264,14 @@ fn write_text(records: &mut RecordWriter, record: &Record, single: bool) -> Resu
     let path = if single {
         String::new()
     } else {
-        format!("{}\t", one_line(&record.path))
+        format!("{}\t", escaped(&record.path))
     };
     if let Some(prompt) = &record.prompt {
-        writeln!(out, "{path}{}", one_line(prompt))?;
+        writeln!(out, "{path}{}", escaped(prompt))?;
     }
     for (table, labels) in record.tables.iter().flatten() {
         for RankedLabel { label, similarity } in labels {
-            writeln!(out, "{path}{table}\t{similarity:.4}\t{}", one_line(label))?;
+            writeln!(out, "{path}{table}\t{similarity:.4}\t{}", escaped(label))?;
         }
     }
     for Contribution {
@@ -279,7 +279,7 @@ fn write_text(records: &mut RecordWriter, record: &Record, single: bool) -> Resu
         contribution,
     } in record.explain.iter().flatten()
     {
-        writeln!(out, "{path}{contribution:+.4}\t{}", one_line(phrase))?;
+        writeln!(out, "{path}{contribution:+.4}\t{}", escaped(phrase))?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ mod tokenize;
 use crate::{
     Finished,
     arguments::{Arguments, Command, Common, Device, Precision},
+    destination,
 };
 use anyhow::{Context, Result, bail};
 use unprompt::{Compute, DeviceChoice, Dtype, Hub, HubOptions};
@@ -33,6 +34,7 @@ const MOST_THREADS: usize = 1024;
 /// them would first have to wake a thread.
 pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
     prepare(&arguments.common)?;
+    destination::check(arguments)?;
     rayon::scope(|_| dispatch(arguments))
 }
 

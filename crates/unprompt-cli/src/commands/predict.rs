@@ -4,16 +4,15 @@ use crate::{
     Finished,
     arguments::{Common, Format, Predict},
     commands::{compute, hub, inputs},
-    output::Output,
+    output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, escaped, escaped_lines, one_line},
 };
 use anyhow::Result;
 use std::{collections::HashMap, io::Write, path::Path};
 use unprompt::{
     FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset, Source,
     eval::{SubmissionWriter, image_id},
-    sources,
 };
 
 const FORMATS: [Format; 5] = [
@@ -26,7 +25,7 @@ const FORMATS: [Format; 5] = [
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     let preset = Preset::load(&arguments.preset)?;
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     if common.format == Format::Submission {
         check_ids(&found)?;
     }
@@ -69,20 +68,21 @@ fn write_records(
     if records.format() == Format::Csv {
         records.write_row(&["path", "prompt"])?;
     }
-    let finished = inputs::for_each(common, sources, work, |_, result| {
+    let finished = inputs::for_each(common, sources, work, |path, result| {
         match result {
             Ok(record) => {
-                if !records.write_json(&record)? {
+                note_metadata(common, &record);
+                if !records.write_json_of(path, &record)? {
                     let PredictionRecord { path, prompt, .. } = &*record;
                     match records.format() {
                         Format::Csv => records.write_row(&[path, prompt])?,
-                        _ if single => writeln!(records.raw(), "{prompt}")?,
-                        _ => writeln!(records.raw(), "{path}\t{}", one_line(prompt))?,
+                        _ if single => writeln!(records.raw(), "{}", escaped_lines(prompt))?,
+                        _ => writeln!(records.raw(), "{}\t{}", escaped(path), escaped(prompt))?,
                     }
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()
@@ -104,12 +104,26 @@ fn submission(
     let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
     let finished = inputs::for_each(common, sources, work, |path, result| {
         if let Ok(record) = result {
+            note_metadata(common, &record);
             writer.write(&image_id(path), &record.embedding)?;
         }
         Ok(())
     })?;
     writer.finish()?.finish()?;
     Ok(finished)
+}
+
+/// Says that the prompt is a guess because the one in the file cannot be read.
+fn note_metadata(common: &Common, record: &PredictionRecord) {
+    if let Some(error) = &record.metadata_error
+        && !common.quiet
+    {
+        let line = format!(
+            "{}: predicted, for its metadata cannot be read: {error}",
+            record.path
+        );
+        complain(&one_line(&line));
+    }
 }
 
 /// Two pictures of one id cannot stand in one submission; better to say so before the work.

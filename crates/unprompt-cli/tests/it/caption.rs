@@ -249,6 +249,33 @@ fn a_sidecar_that_cannot_be_is_one_failure() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_sidecar_is_no_way_out_of_the_folder() {
+    use std::os::unix::fs::symlink;
+    let (place, captions) = place();
+    let blip = model("tiny-blip");
+    place.write("elsewhere.txt", "precious");
+    symlink("../elsewhere.txt", place.path("in/cat.txt")).unwrap();
+    let pipe = place.path("in/rocket.txt");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for mode in ["overwrite", "append", "prepend"] {
+        let arguments = ["caption", "in/astronaut.jpg", "in/cat.png", "in/rocket.jpg"];
+        let run = place.run(&[&arguments[..], &["--model", &blip, "--sidecar", mode]].concat());
+        let (stdout, stderr) = run.failures();
+        assert_eq!(stdout, format!("in/astronaut.jpg\t{}\n", captions[0]));
+        assert_eq!(stderr.len(), 2, "{stderr:?}");
+        assert!(
+            stderr
+                .iter()
+                .all(|line| line.contains("a link, or no file")),
+            "{stderr:?}"
+        );
+        assert_eq!(place.read("elsewhere.txt"), "precious");
+    }
+}
+
 #[test]
 fn the_authors_blip_and_an_ofa_caption_too() {
     let (place, _) = place();

@@ -16,6 +16,7 @@ const PIECES: usize = 16;
 /// One picture's prediction before its text is chosen.
 pub(super) struct Draft {
     known: Known,
+    metadata_error: Option<String>,
     elapsed_ms: f64,
 }
 
@@ -59,7 +60,7 @@ impl Predictor {
         let mut results = self.members.results(&self.preset, &seen).into_iter();
         let mut draft = |(analysis, own): (Analysis, Option<Embeddings>)| {
             let embeddings = own.as_ref().unwrap_or(common);
-            let elapsed_ms = analysis.elapsed_ms;
+            let (metadata_error, elapsed_ms) = (analysis.metadata_error, analysis.elapsed_ms);
             let (known, query) = match analysis.found {
                 Found::Prompt(prompt) => {
                     let embedding = embeddings[&prompt].clone();
@@ -73,7 +74,12 @@ impl Predictor {
                     (Known::Blend { results, blend }, Some(query))
                 }
             };
-            Ok((Draft { known, elapsed_ms }, query))
+            let draft = Draft {
+                known,
+                metadata_error,
+                elapsed_ms,
+            };
+            Ok((draft, query))
         };
         analyses
             .into_iter()
@@ -138,6 +144,7 @@ impl Predictor {
             path,
             prompt: String::new(),
             source: PromptSource::Metadata,
+            metadata_error: draft.metadata_error,
             embedding: Vec::new(),
             members: Vec::new(),
             evidence: Vec::new(),

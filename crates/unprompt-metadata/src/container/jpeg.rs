@@ -5,13 +5,13 @@ use crate::MetadataError;
 use crate::carried::Carried;
 use crate::text;
 
-const APP1: u8 = 0xe1;
+pub(crate) const APP1: u8 = 0xe1;
 const APP13: u8 = 0xed;
-const COMMENT: u8 = 0xfe;
-const START_OF_SCAN: u8 = 0xda;
-const END_OF_IMAGE: u8 = 0xd9;
-const EXIF_HEADER: &[u8] = b"Exif\0\0";
-const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+pub(crate) const COMMENT: u8 = 0xfe;
+pub(crate) const START_OF_SCAN: u8 = 0xda;
+pub(crate) const END_OF_IMAGE: u8 = 0xd9;
+pub(crate) const EXIF_HEADER: &[u8] = b"Exif\0\0";
+pub(crate) const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 const EXTENDED_XMP_HEADER: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 /// A digest of the whole, its length, and where this part belongs.
 const EXTENDED_XMP_FIELDS: usize = 32 + 4 + 4;
@@ -73,7 +73,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
 
 /// Splits off the next marker segment: its marker, data and what follows. A scan or the end of the
 /// image comes with empty data.
-fn next_segment(mut bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn next_segment(mut bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     loop {
         let start = bytes.iter().position(|&byte| byte == 0xff)?;
         bytes = &bytes[start + 1..];

@@ -68,15 +68,15 @@ pub(super) fn keeps_low_bits(bytes: &[u8]) -> bool {
     }
 }
 
-struct Chunk<'a> {
-    kind: [u8; 4],
-    data: &'a [u8],
-    crc: u32,
+pub(crate) struct Chunk<'a> {
+    pub kind: [u8; 4],
+    pub data: &'a [u8],
+    pub crc: u32,
     /// What follows the chunk.
-    after: &'a [u8],
+    pub after: &'a [u8],
 }
 
-fn next_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
+pub(crate) fn next_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (kind, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
@@ -90,7 +90,7 @@ fn next_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
     })
 }
 
-fn read_chunk(kind: &[u8; 4], data: &[u8], carried: &mut Carried) {
+pub(crate) fn read_chunk(kind: &[u8; 4], data: &[u8], carried: &mut Carried) {
     if kind == b"eXIf" {
         exif::read(data, carried);
         return;

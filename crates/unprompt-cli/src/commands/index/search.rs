@@ -11,15 +11,14 @@ use crate::{
     },
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, escaped},
 };
 use anyhow::Result;
 use serde::Serialize;
-use std::io::Write;
+use std::{io::Write, path::Path};
 use unprompt::{
     FailureRecord, ImageEncoder, Source, Views,
     index::{IndexError, IndexSearch, Match, NegativeDistance, Regressed, Regression, Space},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -53,7 +52,7 @@ struct Searcher {
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let negative = match arguments.as_published {
         true => NegativeDistance::AsPublished,
         false => NegativeDistance::Zero,
@@ -78,7 +77,7 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             let found = searcher.search(Space::Sentence, &encoder.embed(batch)?)?;
             for (text, found) in batch.iter().zip(found) {
                 let record = searcher.record(Query::Text(text.clone()), found);
-                write(&mut records, &record)?;
+                write(&mut records, Path::new(""), &record)?;
                 bar.advance(1);
             }
             records.flush()?;
@@ -92,12 +91,12 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             .search
             .image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
     let work = |batch: &[Source]| searcher.pictures(&encoder, batch);
-    let finished = inputs::for_each(common, &found, work, |_, result| {
+    let finished = inputs::for_each(common, &found, work, |path, result| {
         match result {
             // A broken index is no fault of the picture: nothing more can be done.
-            Ok(record) => write(&mut records, &record?)?,
+            Ok(record) => write(&mut records, path, &record?)?,
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()
@@ -173,17 +172,17 @@ impl Searcher {
     }
 }
 
-fn write(records: &mut RecordWriter, record: &Record) -> Result<()> {
-    if !records.write_json(record)? {
+fn write(records: &mut RecordWriter, path: &Path, record: &Record) -> Result<()> {
+    if !records.write_json_of(path, record)? {
         let (Query::Path(name) | Query::Text(name)) = &record.query;
         let output = records.raw();
-        writeln!(output, "== {}", one_line(name))?;
+        writeln!(output, "== {}", escaped(name))?;
         for found in &record.matches {
             writeln!(
                 output,
                 "{:.4}  {}",
                 found.similarity,
-                one_line(&found.prompt)
+                escaped(&found.prompt)
             )?;
         }
     }
