@@ -193,10 +193,10 @@ fn settings_and_negative_prompt_of_an_infotext_stay() {
             let found = read(&written.bytes).unwrap().unwrap();
             assert_eq!(found.prompt, "another prompt");
             if form == Form::Xmp {
-                assert_eq!(found.generator, Generator::Unprompt);
+                assert_eq!(found.generator, Some(Generator::Unprompt));
                 continue;
             }
-            assert_eq!(found.generator, Generator::A1111);
+            assert_eq!(found.generator, Some(Generator::A1111));
             assert_eq!(found.negative_prompt, old.negative_prompt, "{name}");
             assert_eq!(found.settings, old.settings, "{name}");
         }
