@@ -67,6 +67,12 @@ pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
         // A graph, or a record of its own.
         return None;
     }
+    if Infotext::may_have_markers(&prompt) {
+        let infotext = Infotext::parse(&prompt);
+        if infotext.has_markers() {
+            return Some(infotext.into_metadata());
+        }
+    }
     let negative = find(texts(), &NEGATIVE);
     let negative_key = negative.as_ref().map_or("", |(key, _)| *key);
     let settings = json::settings(map, &[prompt_key, negative_key]);
