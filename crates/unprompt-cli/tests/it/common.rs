@@ -129,3 +129,19 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
         }
     }
 }
+
+#[test]
+fn the_help_of_a_command_offers_the_formats_that_it_writes() {
+    let place = Place::new();
+    let offered = |arguments: &[&str]| -> Vec<bool> {
+        let run = place.run(arguments);
+        let (_, rest) = run.output().split_once("--format <FORMAT>").unwrap();
+        let (values, _) = rest.split_once("--out").unwrap();
+        let names = ["json", "csv", "submission"];
+        names.iter().map(|name| values.contains(name)).collect()
+    };
+    assert_eq!(offered(&["metadata", "--help"]), [true, false, false]);
+    assert_eq!(offered(&["models", "list", "--help"]), [true, false, false]);
+    assert_eq!(offered(&["interrogate", "--help"]), [true, true, false]);
+    assert_eq!(offered(&["predict", "--help"]), [true, true, true]);
+}
