@@ -10,7 +10,7 @@ use crate::generators::{
 use crate::json::Refusal;
 use crate::limits::{MAX_FREE_TEXTS, MAX_NESTED_RECORDS};
 use crate::text::without_padding;
-use crate::written::{Note, visible};
+use crate::written::{self, Note, visible};
 use crate::{Generator, Metadata, MetadataError, Settings, json, xmp_texts};
 
 /// Texts that are read under their own rules, so that they are no free texts.
@@ -29,14 +29,14 @@ pub(crate) fn interpret(carried: &Carried) -> Option<Metadata> {
     let found = texts(carried, MAX_NESTED_RECORDS);
     let note = carried.xmp().iter().find_map(|packet| Note::find(packet));
     match note {
-        Some((_, prompt)) => Some(written(prompt, found)),
+        Some((_, prompt)) => Some(with_written(prompt, found)),
         None => found,
     }
 }
 
 /// A prompt that we wrote, which counts before all others; with the settings of an infotext that it
 /// was put into.
-fn written(prompt: String, found: Option<Metadata>) -> Metadata {
+fn with_written(prompt: String, found: Option<Metadata>) -> Metadata {
     let same = |found: &Metadata| {
         let has_more = found.negative_prompt.is_some() || !found.settings.is_empty();
         has_more
@@ -204,8 +204,12 @@ fn xmp_packet(packet: &str, nested: usize) -> Option<Metadata> {
     draw_things::from_properties(&properties).or_else(|| {
         let nested = nested.checked_sub(1)?;
         let mut carried = Carried::default();
+        // What we noted down ourselves is no record of anybody.
+        let has_note = packet.contains(written::NAMESPACE);
         for (name, text) in properties {
-            carried.push_keyed(name, text);
+            if !(has_note && name == written::NAME) {
+                carried.push_keyed(name, text);
+            }
         }
         texts(&carried, nested)
     })

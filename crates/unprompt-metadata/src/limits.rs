@@ -15,11 +15,11 @@ pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
 
 /// Most values in a text that is parsed as JSON, by its commas and opening brackets. A value takes 32
 /// bytes.
-pub(crate) const MAX_JSON_VALUES: usize = 600_000;
+pub(crate) const MAX_JSON_VALUES: usize = 300_000;
 /// Most members of objects, by the colons. One takes a hundred bytes beside its value.
-pub(crate) const MAX_JSON_MEMBERS: usize = 260_000;
+pub(crate) const MAX_JSON_MEMBERS: usize = 150_000;
 /// Most objects. One takes two hundred bytes beside its members.
-pub(crate) const MAX_JSON_OBJECTS: usize = 130_000;
+pub(crate) const MAX_JSON_OBJECTS: usize = 75_000;
 
 /// A string inside JSON that is longer than this and has no white space is a picture, not a prompt.
 pub(crate) const MAX_JSON_WORD_BYTES: usize = 16 << 10;
