@@ -4,14 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-
 use crate::dtype::{DType, floats_to_f32};
 use crate::error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result};
 use crate::format::read_layouts;
 use crate::layout::Layout;
 use crate::locate::{Located, locate};
-use crate::map::{map_file, prefetch, release};
+use crate::map::{FileBytes, map_file, prefetch, release};
 use crate::safetensors;
 
 /// Whether a pickle may be read at all.
@@ -37,7 +35,7 @@ pub struct Checkpoint {
 #[derive(Debug)]
 struct WeightFile {
     path: PathBuf,
-    map: Mmap,
+    map: FileBytes,
 }
 
 #[derive(Debug)]
@@ -111,6 +109,22 @@ impl Checkpoint {
                 }
             }
         }
+        Ok(checkpoint)
+    }
+
+    /// Opens a safetensors file that the program carries; `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// As for a file of these bytes.
+    pub fn carried(name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Self> {
+        let path = name.as_ref();
+        let mut checkpoint = Self {
+            path: path.to_owned(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let layouts = safetensors::read_layouts(bytes).map_err(|fault| fault.at(path))?;
+        checkpoint.add_tensors(path, FileBytes::Carried(bytes), layouts)?;
         Ok(checkpoint)
     }
 
@@ -251,7 +265,7 @@ impl Checkpoint {
     fn add_tensors(
         &mut self,
         path: &Path,
-        map: Mmap,
+        map: FileBytes,
         layouts: Vec<(String, Layout)>,
     ) -> Result<()> {
         let file = self.files.len();
