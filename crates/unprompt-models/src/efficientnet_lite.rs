@@ -107,7 +107,6 @@ pub struct EfficientNetLite {
     head: Linear,
     classifier: Linear,
     classes: usize,
-    width: usize,
 }
 
 #[derive(Debug)]
@@ -131,30 +130,13 @@ impl EfficientNetLite {
         } else {
             None
         };
-        let checkpoint = Checkpoint::open(path, pickle)?;
-        Self::from_checkpoint(&checkpoint, &config.unwrap_or_default(), &config_path)
-    }
-
-    /// EfficientNet-Lite0 that the program carries: a safetensors file with the published names.
-    ///
-    /// # Errors
-    /// As for a file of these bytes.
-    pub fn carried(bytes: &'static [u8]) -> Result<Self> {
-        let checkpoint = Checkpoint::carried("tower.safetensors", bytes)?;
-        let config = EfficientNetLiteConfig::default();
-        Self::from_checkpoint(&checkpoint, &config, checkpoint.path())
-    }
-
-    fn from_checkpoint(
-        checkpoint: &Checkpoint,
-        config: &EfficientNetLiteConfig,
-        config_path: &Path,
-    ) -> Result<Self> {
+        let config = config.unwrap_or_default();
         let shapes = config
             .block_shapes()
-            .map_err(|message| ModelError::configuration(config_path, message))?;
+            .map_err(|message| ModelError::configuration(&config_path, message))?;
+        let checkpoint = Checkpoint::open(path, pickle)?;
         let used = RefCell::default();
-        let weights = Weights::new(checkpoint, &used);
+        let weights = Weights::new(&checkpoint, &used);
         let model = Self::new(&shapes, config.batch_norm_epsilon, &weights)?;
         weights.check_all_used(|name| name.ends_with(".num_batches_tracked"))?;
         Ok(model)
@@ -200,7 +182,6 @@ impl EfficientNetLite {
             head,
             classifier,
             classes,
-            width: head_channels,
         })
     }
 
@@ -218,46 +199,25 @@ impl EfficientNetLite {
     /// When the number of pixels is not `height * width * 3`, the picture is empty, or the result
     /// is not finite.
     pub fn logits(&self, pixels: Vec<f32>, height: usize, width: usize) -> Result<Vec<f32>> {
-        let features = self.features(pixels, height, width)?;
-        self.logits_of(&features)
-    }
-
-    /// The mean over the picture of the last map of features: what the classifier's last layer and
-    /// trained heads take. Pixels and errors are those of [`logits`](Self::logits).
-    pub fn features(&self, pixels: Vec<f32>, height: usize, width: usize) -> Result<Vec<f32>> {
         let pixels = Tensor::from_vec(pixels, (1, height, width, 3), &Device::Cpu)?;
         let mut x = self.stem.forward(&pixels)?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
         let features = self.head.forward(&x)?; // (1, H, W, C)
-        let pooled = features.mean((1, 2))?.flatten_all()?.to_vec1::<f32>()?;
-        finite(pooled)
+        let pooled = features.mean((1, 2))?;
+        let logits = self
+            .classifier
+            .forward(&pooled)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        if logits.iter().any(|logit| !logit.is_finite()) {
+            return Err(ModelError::NotFinite {
+                model: "efficientnet-lite",
+            });
+        }
+        Ok(logits)
     }
-
-    /// How many features there are.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// The logits of a picture whose [`features`](Self::features) are known.
-    ///
-    /// # Errors
-    /// When they are not as many as the network has, or the result is not finite.
-    pub fn logits_of(&self, features: &[f32]) -> Result<Vec<f32>> {
-        let features = Tensor::from_slice(features, (1, features.len()), &Device::Cpu)?;
-        let logits = self.classifier.forward(&features)?;
-        finite(logits.flatten_all()?.to_vec1::<f32>()?)
-    }
-}
-
-fn finite(values: Vec<f32>) -> Result<Vec<f32>> {
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(ModelError::NotFinite {
-            model: "efficientnet-lite",
-        });
-    }
-    Ok(values)
 }
 
 impl Block {
