@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use std::{cell::RefCell, path::Path};
 use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_nn::{Activation, DepthwiseConv2d, Linear, Padding, PatchConv2d};
+use unprompt_nn::{Activation, InvertedBottleneck, Linear, PooledPointwise, StemConv2d};
 
 /// The architecture. The published checkpoint has no configuration file, so the defaults are
 /// EfficientNet-Lite0; a `config.json` beside the weights overrides them.
@@ -78,12 +78,17 @@ impl EfficientNetLiteConfig {
 /// Reads a stage such as `r2_k5_s22_e6_i24_o40`.
 fn parse_stage(stage: &str) -> Option<(usize, BlockShape)> {
     const LARGEST: usize = 4096;
+    // Every row that is computed has zeros of this width around it.
+    const LARGEST_KERNEL: usize = 64;
     let mut parts = stage.split('_');
     let mut field = |letter: char| -> Option<usize> {
         let value = parts.next()?.strip_prefix(letter)?.parse().ok()?;
         (1..=LARGEST).contains(&value).then_some(value)
     };
     let (repeats, kernel, stride) = (field('r')?, field('k')?, field('s')?);
+    if kernel > LARGEST_KERNEL {
+        return None;
+    }
     let shape = BlockShape {
         kernel,
         // Both axes' strides, one digit each; they are always equal.
@@ -99,22 +104,15 @@ fn parse_stage(stage: &str) -> Option<(usize, BlockShape)> {
     parts.next().is_none().then_some((repeats, shape))
 }
 
-/// The classifier: normalised pixels to logits.
+/// The classifier: normalised pixels to features to logits.
 #[derive(Debug)]
 pub struct EfficientNetLite {
-    stem: PatchConv2d,
-    blocks: Vec<Block>,
-    head: Linear,
+    stem: StemConv2d,
+    blocks: Vec<InvertedBottleneck>,
+    head: PooledPointwise,
     classifier: Linear,
+    features: usize,
     classes: usize,
-}
-
-#[derive(Debug)]
-struct Block {
-    expand: Option<Linear>,
-    depthwise: DepthwiseConv2d,
-    project: Linear,
-    skip: bool,
 }
 
 impl EfficientNetLite {
@@ -149,27 +147,18 @@ impl EfficientNetLite {
         let head_channels = rows("_conv_head.weight").unwrap_or(1280);
         let classes = rows("_fc.weight").unwrap_or(1000);
 
-        let (weight, bias) = folded(
-            weights,
-            "_conv_stem",
-            "_bn0",
-            &[stem_channels, 3, 3, 3],
-            epsilon,
-        )?;
-        let stem = PatchConv2d::new(&weight, Some(&bias), (2, Padding::Same), Activation::Relu6)?;
+        let shape = [stem_channels, 3, 3, 3];
+        let (weight, bias) = folded(weights, ("_conv_stem", "_bn0"), &shape, epsilon)?;
+        let stem = StemConv2d::new(&weight, &bias, 2)?;
         let blocks = weights.at("_blocks");
         let blocks = shapes
             .iter()
             .enumerate()
-            .map(|(index, shape)| Block::new(shape, epsilon, &blocks.at(index)))
+            .map(|(index, shape)| bottleneck(shape, epsilon, &blocks.at(index)))
             .collect::<Result<_>>()?;
-        let head = pointwise(
-            weights,
-            ("_conv_head", "_bn1"),
-            (head_channels, head_inputs),
-            epsilon,
-            Activation::Relu6,
-        )?;
+        let shape = (head_channels, head_inputs);
+        let (weight, bias) = pointwise(weights, ("_conv_head", "_bn1"), shape, epsilon)?;
+        let head = PooledPointwise::new(&weight, &bias)?;
         let classifier = weights.at("_fc");
         let classifier = Linear::new(
             &classifier.tensor("weight", &[classes, head_channels])?,
@@ -181,8 +170,14 @@ impl EfficientNetLite {
             blocks,
             head,
             classifier,
+            features: head_channels,
             classes,
         })
+    }
+
+    /// Features of a picture: 1,280 in the published networks.
+    pub fn width(&self) -> usize {
+        self.features
     }
 
     /// Outputs of the classifier.
@@ -190,125 +185,115 @@ impl EfficientNetLite {
         self.classes
     }
 
-    /// The logits of one picture.
+    /// The features of a batch of pictures: of each channel of the last feature maps the mean over
+    /// the picture, [`Self::width`] values from 0 to 6. [`Self::logits_of`] has the next step.
     ///
-    /// `pixels` are `height * width * 3` normalised values, channels last. Any size works; the
-    /// published weights were trained at 224 by 224.
+    /// Each picture is `height * width * 3` normalised values, channels last. Any size works; the
+    /// published weights of Lite0 were trained at 224 by 224.
     ///
     /// # Errors
-    /// When the number of pixels is not `height * width * 3`, the picture is empty, or the result
-    /// is not finite.
-    pub fn logits(&self, pixels: Vec<f32>, height: usize, width: usize) -> Result<Vec<f32>> {
-        let pixels = Tensor::from_vec(pixels, (1, height, width, 3), &Device::Cpu)?;
-        let mut x = self.stem.forward(&pixels)?;
+    /// When a picture has another number of values, is empty, or the result is not finite.
+    pub fn features<P: AsRef<[f32]> + Sync>(
+        &self,
+        pictures: &[P],
+        height: usize,
+        width: usize,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut x = self.stem.forward(pictures, (height, width))?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
-        let features = self.head.forward(&x)?; // (1, H, W, C)
-        let pooled = features.mean((1, 2))?;
-        let logits = self
-            .classifier
-            .forward(&pooled)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(ModelError::NotFinite {
-                model: "efficientnet-lite",
-            });
+        finite(self.head.forward(&x)?)
+    }
+
+    /// The logits of pictures whose features these are.
+    ///
+    /// # Errors
+    /// When one has another number of features than [`Self::width`], or the result is not finite.
+    pub fn logits_of(&self, features: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+        if let Some(odd) = features.iter().find(|row| row.len() != self.features) {
+            let (found, needed) = (odd.len(), self.features);
+            let message = format!("{found} features where {needed} are needed");
+            return Err(candle_core::Error::Msg(message).into());
         }
-        Ok(logits)
+        let rows = Tensor::from_vec(
+            features.concat(),
+            (features.len(), self.features),
+            &Device::Cpu,
+        )?;
+        finite(self.classifier.forward(&rows)?.to_vec2()?)
+    }
+
+    /// The logits of one picture; the same as [`Self::logits_of`] its [`Self::features`].
+    ///
+    /// # Errors
+    /// As they.
+    pub fn logits(&self, pixels: Vec<f32>, height: usize, width: usize) -> Result<Vec<f32>> {
+        let features = self.features(&[pixels], height, width)?;
+        Ok(self.logits_of(&features)?.swap_remove(0))
     }
 }
 
-impl Block {
-    fn new(shape: &BlockShape, epsilon: f64, weights: &Weights) -> Result<Self> {
-        let &BlockShape {
-            kernel,
-            stride,
-            expansion,
-            inputs,
-            outputs,
-        } = shape;
-        let inner = inputs * expansion;
-        let expand = if expansion == 1 {
-            None
-        } else {
+/// The rows if all their values are finite.
+fn finite(rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+    if rows.iter().flatten().all(|value| value.is_finite()) {
+        return Ok(rows);
+    }
+    Err(ModelError::NotFinite {
+        model: "efficientnet-lite",
+    })
+}
+
+/// One inverted bottleneck.
+fn bottleneck(shape: &BlockShape, epsilon: f64, weights: &Weights) -> Result<InvertedBottleneck> {
+    let &BlockShape {
+        kernel,
+        stride,
+        expansion,
+        inputs,
+        outputs,
+    } = shape;
+    let inner = inputs * expansion;
+    let expand = match expansion {
+        1 => None,
+        _ => {
             let names = ("_expand_conv", "_bn0");
-            Some(pointwise(
-                weights,
-                names,
-                (inner, inputs),
-                epsilon,
-                Activation::Relu6,
-            )?)
-        };
-        let depthwise_shape = [inner, 1, kernel, kernel];
-        let (weight, bias) = folded(
-            weights,
-            "_depthwise_conv",
-            "_bn1",
-            &depthwise_shape,
-            epsilon,
-        )?;
-        let depthwise = DepthwiseConv2d::new(&weight, &bias, stride, Activation::Relu6)?;
-        let names = ("_project_conv", "_bn2");
-        let project = pointwise(
-            weights,
-            names,
-            (outputs, inner),
-            epsilon,
-            Activation::Identity,
-        )?;
-        Ok(Self {
-            expand,
-            depthwise,
-            project,
-            skip: stride == 1 && inputs == outputs,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let expanded = match &self.expand {
-            Some(expand) => &expand.forward(x)?,
-            None => x,
-        };
-        let projected = self.project.forward(&self.depthwise.forward(expanded)?)?;
-        Ok(if self.skip {
-            (projected + x)?
-        } else {
-            projected
-        })
-    }
-}
-
-/// A 1x1 convolution without bias and the batch normalisation after it, as one linear layer.
-fn pointwise(
-    weights: &Weights,
-    (convolution, norm): (&str, &str),
-    (outputs, inputs): (usize, usize),
-    epsilon: f64,
-    activation: Activation,
-) -> Result<Linear> {
-    let (weight, bias) = folded(
+            Some(pointwise(weights, names, (inner, inputs), epsilon)?)
+        }
+    };
+    let taps = [inner, 1, kernel, kernel];
+    let depthwise = folded(weights, ("_depthwise_conv", "_bn1"), &taps, epsilon)?;
+    let project = pointwise(
         weights,
-        convolution,
-        norm,
-        &[outputs, inputs, 1, 1],
+        ("_project_conv", "_bn2"),
+        (outputs, inner),
         epsilon,
     )?;
-    Ok(Linear::new(
-        &weight.reshape((outputs, inputs))?,
-        Some(&bias),
-        activation,
+    Ok(InvertedBottleneck::new(
+        expand.as_ref().map(|(weight, bias)| (weight, bias)),
+        (&depthwise.0, &depthwise.1),
+        stride,
+        (&project.0, &project.1),
     )?)
+}
+
+/// A 1x1 convolution's weight, (outputs, inputs), and bias with the batch normalisation after it
+/// folded in.
+fn pointwise(
+    weights: &Weights,
+    names: (&str, &str),
+    (outputs, inputs): (usize, usize),
+    epsilon: f64,
+) -> Result<(Tensor, Tensor)> {
+    let (weight, bias) = folded(weights, names, &[outputs, inputs, 1, 1], epsilon)?;
+    Ok((weight.reshape((outputs, inputs))?, bias))
 }
 
 /// A convolution's weight with the batch normalisation after it folded in, and the bias that is
 /// left: `w * g / sqrt(v + e)` and `b - m * g / sqrt(v + e)`.
 fn folded(
     weights: &Weights,
-    convolution: &str,
-    norm: &str,
+    (convolution, norm): (&str, &str),
     shape: &[usize],
     epsilon: f64,
 ) -> Result<(Tensor, Tensor)> {

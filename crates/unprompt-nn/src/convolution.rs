@@ -4,10 +4,9 @@
 
 use crate::{
     Activation, Linear,
-    cpu::{contiguous, parameter, zeros},
+    cpu::{contiguous, zeros},
 };
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// Values that one thread gathers at a time, at least.
@@ -27,18 +26,18 @@ pub enum Padding {
 }
 
 /// One axis of a convolution.
-#[derive(Clone, Copy)]
-struct Axis {
-    size: usize,
-    outputs: usize,
-    kernel: usize,
-    stride: usize,
-    pad_before: usize,
-    pad_after: usize,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Axis {
+    pub(crate) size: usize,
+    pub(crate) outputs: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) pad_before: usize,
+    pub(crate) pad_after: usize,
 }
 
 impl Axis {
-    fn new(size: usize, kernel: usize, stride: usize, padding: Padding) -> Self {
+    pub(crate) fn new(size: usize, kernel: usize, stride: usize, padding: Padding) -> Self {
         let outputs = match padding {
             Padding::None => (size + stride).saturating_sub(kernel) / stride,
             Padding::Same => size.div_ceil(stride),
@@ -68,7 +67,7 @@ impl Axis {
     }
 
     /// The kernel's taps that fall inside the picture for one output: (tap, position).
-    fn taps(self, output: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub(crate) fn taps(self, output: usize) -> impl Iterator<Item = (usize, usize)> {
         let first = output * self.stride;
         (0..self.kernel).filter_map(move |tap| {
             let position = (first + tap).checked_sub(self.pad_before)?;
@@ -96,7 +95,8 @@ fn axes(
 }
 
 /// `x` for candle's own convolution: channels first, padded.
-fn channels_first(x: &Tensor, rows: Axis, columns: Axis) -> Result<Tensor> {
+#[cfg(test)]
+pub(crate) fn channels_first(x: &Tensor, rows: Axis, columns: Axis) -> Result<Tensor> {
     x.permute((0, 3, 1, 2))?
         .contiguous()?
         .pad_with_zeros(2, rows.pad_before, rows.pad_after)?
@@ -203,131 +203,6 @@ impl CustomOp1 for Patches<'_> {
     }
 }
 
-/// A convolution of each channel by itself, with [`Padding::Same`].
-#[derive(Debug)]
-pub struct DepthwiseConv2d {
-    // (channels, 1, height, width), for devices other than the CPU
-    weight: Tensor,
-    bias: Tensor,
-    // (height * width, channels)
-    taps: Vec<f32>,
-    biases: Vec<f32>,
-    kernel: (usize, usize),
-    stride: usize,
-    activation: Activation,
-}
-
-impl DepthwiseConv2d {
-    /// A layer from a weight of shape (channels, 1, height, width) and a bias of (channels).
-    ///
-    /// # Errors
-    /// When the shapes do not fit each other or the stride is 0.
-    pub fn new(
-        weight: &Tensor,
-        bias: &Tensor,
-        stride: usize,
-        activation: Activation,
-    ) -> Result<Self> {
-        let (channels, one, height, width) = weight.dims4()?;
-        if one != 1 || bias.dims1()? != channels || stride == 0 {
-            bail!(
-                "depthwise convolution: weight {:?}, bias {:?}, stride {stride}",
-                weight.dims(),
-                bias.dims()
-            );
-        }
-        let taps = weight
-            .reshape((channels, height * width))?
-            .t()?
-            .contiguous()?;
-        Ok(Self {
-            taps: parameter(&taps)?,
-            biases: parameter(bias)?,
-            weight: weight.clone(),
-            bias: bias.clone(),
-            kernel: (height, width),
-            stride,
-            activation,
-        })
-    }
-
-    /// (batch, height, width, channels) to
-    /// (batch, ceil(height / stride), ceil(width / stride), channels).
-    ///
-    /// # Errors
-    /// When the input has another number of channels.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, rows, columns, channels) = axes(x.dims(), self.kernel, self.stride, Padding::Same)?;
-        if channels != self.biases.len() {
-            bail!(
-                "depthwise convolution: {channels} channels, not {}",
-                self.biases.len()
-            );
-        }
-        if x.device().is_cpu() {
-            x.contiguous()?.apply_op1_no_bwd(self)
-        } else {
-            self.composed(x, rows, columns)
-        }
-    }
-
-    fn composed(&self, x: &Tensor, rows: Axis, columns: Axis) -> Result<Tensor> {
-        let channels = self.biases.len();
-        let y = channels_first(x, rows, columns)?;
-        let y = y
-            .conv2d(&self.weight, 0, self.stride, 1, channels)?
-            .permute((0, 2, 3, 1))?;
-        self.activation.composed(&y.broadcast_add(&self.bias)?)
-    }
-}
-
-impl CustomOp1 for DepthwiseConv2d {
-    fn name(&self) -> &'static str {
-        "depthwise convolution"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = contiguous(self.name(), storage, layout)?;
-        let (batch, rows, columns, channels) =
-            axes(layout.dims(), self.kernel, self.stride, Padding::Same)?;
-        let row_length = columns.outputs * channels;
-        let mut out = vec![0.0; batch * rows.outputs * row_length];
-        let arch = Arch::new();
-        out.par_chunks_mut(row_length.max(1))
-            .enumerate()
-            .for_each(|(index, out)| {
-                let (picture, row) = (index / rows.outputs, index % rows.outputs);
-                arch.dispatch(
-                    #[inline(always)]
-                    || {
-                        for (column, out) in out.chunks_exact_mut(channels).enumerate() {
-                            out.copy_from_slice(&self.biases);
-                            for (i, y) in rows.taps(row) {
-                                for (j, position) in columns.taps(column) {
-                                    let source =
-                                        (picture * rows.size + y) * columns.size + position;
-                                    let source = &x[source * channels..(source + 1) * channels];
-                                    let tap = (i * self.kernel.1 + j) * channels;
-                                    let weights = &self.taps[tap..tap + channels];
-                                    for ((out, x), weight) in
-                                        out.iter_mut().zip(source).zip(weights)
-                                    {
-                                        *out = x.mul_add(*weight, *out);
-                                    }
-                                }
-                            }
-                        }
-                    },
-                );
-                self.activation.apply(arch, out);
-            });
-        Ok((
-            CpuStorage::F32(out),
-            (batch, rows.outputs, columns.outputs, channels).into(),
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,20 +226,6 @@ mod tests {
             let x = Tensor::randn(0f32, 1.0, (2, height, width, 6), &cpu)?;
             let rows = Axis::new(height, kernel, stride, Padding::Same);
             let columns = Axis::new(width, kernel, stride, Padding::Same);
-
-            let weight = Tensor::randn(0f32, 1.0, (6, 1, kernel, kernel), &cpu)?;
-            let bias = Tensor::randn(0f32, 1.0, 6, &cpu)?;
-            let layer = DepthwiseConv2d::new(&weight, &bias, stride, Activation::Relu6)?;
-            let found = layer.forward(&x)?;
-            assert_eq!(
-                found.dims(),
-                [2, height.div_ceil(stride), width.div_ceil(stride), 6]
-            );
-            let worst = difference(&found, &layer.composed(&x, rows, columns)?)?;
-            assert!(
-                worst < 1e-5,
-                "depthwise {height} x {width}, {kernel}/{stride}: {worst}"
-            );
 
             let weight = Tensor::randn(0f32, 1.0, (5, 6, kernel, kernel), &cpu)?;
             let bias = Tensor::randn(0f32, 1.0, 5, &cpu)?;
@@ -431,11 +292,7 @@ mod tests {
     fn shapes_that_do_not_fit_are_errors() -> Result<()> {
         let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu);
         let weight = zeros(&[4, 1, 3, 3])?;
-        assert!(DepthwiseConv2d::new(&weight, &zeros(&[3])?, 1, Activation::Identity).is_err());
-        assert!(DepthwiseConv2d::new(&weight, &zeros(&[4])?, 0, Activation::Identity).is_err());
-        let layer = DepthwiseConv2d::new(&weight, &zeros(&[4])?, 1, Activation::Identity)?;
-        assert!(layer.forward(&zeros(&[1, 8, 8, 3])?).is_err());
-        assert!(layer.forward(&zeros(&[8, 8, 4])?).is_err());
+        assert!(PatchConv2d::new(&weight, None, (0, Padding::Same), Activation::Identity).is_err());
         let layer = PatchConv2d::new(&weight, None, (1, Padding::Same), Activation::Identity)?;
         assert!(layer.forward(&zeros(&[1, 8, 8, 4])?).is_err());
         Ok(())

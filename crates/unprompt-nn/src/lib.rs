@@ -20,6 +20,7 @@ mod cached_attention;
 mod convolution;
 mod cpu;
 mod embedding;
+mod feature_maps;
 mod generation;
 mod half_rows;
 mod layer_norm;
@@ -38,13 +39,14 @@ mod row_softmax;
 
 /// The revision of the arithmetic: raised by each change after which a layer gives other bits, so
 /// that what an older version computed and kept is computed anew.
-pub const REVISION: u32 = 2;
+pub const REVISION: u32 = 3;
 
 pub use activation::Activation;
 pub use attention::{Mask, self_attention, self_attention_at};
 pub use cached_attention::{KeyValueCache, PositionBias};
-pub use convolution::{DepthwiseConv2d, Padding, PatchConv2d};
+pub use convolution::{Padding, PatchConv2d};
 pub use embedding::Embedding;
+pub use feature_maps::{FeatureMaps, InvertedBottleneck, Parameters, PooledPointwise, StemConv2d};
 pub use generation::{
     Decoder, Generated, GenerationError, GenerationOptions, LengthPenalty, Sampling, generate,
 };
