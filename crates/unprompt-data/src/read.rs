@@ -20,6 +20,10 @@ pub(crate) type Records = Box<dyn Iterator<Item = Result<Sample, RecordError>> +
 
 /// The layout of what is there.
 pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.contains('*') && name.ends_with(".tar") {
+        return Ok(Layout::Shards);
+    }
     let metadata = fs::metadata(path).map_err(|error| DataError::io(path, error))?;
     if metadata.is_dir() {
         if csv::NAMES.iter().any(|name| path.join(name).is_file()) {
@@ -34,7 +38,6 @@ pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
             Layout::Sidecar
         });
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = name.rsplit('.').next().unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {
         "csv" => Ok(Layout::Csv),
@@ -62,4 +65,12 @@ fn list_text(path: &Path, most: u64) -> Result<String, DataError> {
         Some(rest) => rest.to_owned(),
         None => text,
     })
+}
+
+/// The folder of a file, also of a name by itself.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }

@@ -40,7 +40,8 @@ pub enum Layout {
     Csv,
     /// A folder of pictures, each with its caption in a text file of the same stem.
     Sidecar,
-    /// Tar files as img2dataset writes them: `KEY.jpg` with `KEY.txt` or `KEY.json`.
+    /// Tar files as img2dataset writes them, `KEY.jpg` with `KEY.txt` or `KEY.json`: one, a folder
+    /// of them, or a path whose name has a `*`.
     Shards,
     /// One JSON object a line, with the picture's file and its caption.
     Jsonl,

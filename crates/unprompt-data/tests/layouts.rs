@@ -74,6 +74,10 @@ fn shards_in_order_of_their_names() {
     assert_eq!(errors, [""; 0]);
     let (samples, _) = read("shards/00001.tar", Limits::default());
     assert_eq!(said(&samples), expected[2..]);
+    let (samples, _) = read("shards/0000*.tar,name=both", Limits::default());
+    assert_eq!(said(&samples), expected);
+    let (samples, _) = read("shards/*1.tar", Limits::default());
+    assert_eq!(said(&samples), expected[2..]);
     let (samples, _) = read("shards,most=1", Limits::default());
     assert_eq!(said(&samples), expected[..1]);
 }
@@ -156,6 +160,7 @@ fn what_is_not_there_is_said_at_once() {
     for (spec, expected) in [
         ("none", "cannot read"),
         ("none,layout=shards", "cannot read"),
+        ("shards/x*.tar", "no tar file"),
         ("none.jsonl,layout=jsonl", "cannot read"),
         ("make.py", "layout="),
         ("sidecar,layout=csv", "neither pairs.csv nor prompts.csv"),

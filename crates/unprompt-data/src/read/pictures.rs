@@ -1,6 +1,6 @@
 //! The picture files that a list names.
 
-use super::Records;
+use super::{Records, folder_of};
 use crate::{Limits, RecordProblem, Sample, SourceSpec, limits::read_at_most};
 use indexmap::IndexMap;
 use std::{
@@ -21,11 +21,10 @@ pub(super) struct Pictures {
 impl Pictures {
     /// The folder that the specification names, or that of the list.
     pub(super) fn of(spec: &SourceSpec, list: &Path, limits: Limits) -> Self {
-        let beside = || match list.parent() {
-            Some(folder) if folder != Path::new("") => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let folder = spec.images.clone().unwrap_or_else(beside);
+        let folder = spec
+            .images
+            .clone()
+            .unwrap_or_else(|| folder_of(list).to_owned());
         Self { folder, limits }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Members are read one after the other and never unpacked, so that a name leads nowhere.
 
-use super::Records;
+use super::{Records, folder_of};
 use crate::{
     DataError, Limits, RecordError, RecordProblem, Sample, SourceSpec, limits::read_at_most,
 };
@@ -20,14 +20,13 @@ const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "gif"];
 /// Headers and contents begin at multiples of this.
 const BLOCK: u64 = 512;
 
-/// One tar file, or the tar files of a folder in order of their names.
+/// The tar files of a source in order of their names: one file, all of a folder, or those whose name
+/// begins and ends like one with a `*`.
 pub(crate) fn open(spec: &SourceSpec, limits: Limits) -> Result<Records, DataError> {
-    let paths = if spec.path.is_dir() {
-        tar_files(&spec.path).map_err(|error| DataError::io(&spec.path, error))?
-    } else {
-        fs::metadata(&spec.path).map_err(|error| DataError::io(&spec.path, error))?;
-        vec![spec.path.clone()]
-    };
+    let paths = tar_files(&spec.path).map_err(|error| DataError::io(&spec.path, error))?;
+    if paths.is_empty() {
+        return Err(DataError::list(&spec.path, "no tar file is there"));
+    }
     Ok(Box::new(
         paths
             .into_iter()
@@ -35,11 +34,22 @@ pub(crate) fn open(spec: &SourceSpec, limits: Limits) -> Result<Records, DataErr
     ))
 }
 
-fn tar_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn tar_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (folder, begin, end) = match name.split_once('*') {
+        _ if path.is_dir() => (path, "", ".tar"),
+        Some((begin, end)) => (folder_of(path), begin, end),
+        None => {
+            fs::metadata(path)?;
+            return Ok(vec![path.to_owned()]);
+        }
+    };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "tar") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let rest = name.strip_prefix(begin);
+        if rest.is_some_and(|rest| rest.ends_with(end)) {
             paths.push(path);
         }
     }
