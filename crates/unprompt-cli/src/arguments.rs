@@ -5,12 +5,14 @@ mod caption;
 mod eval;
 mod index;
 mod interrogate;
+mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf, Sidecar};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
+pub(crate) use train::{Solver, Train, TrainHead};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -149,6 +151,11 @@ pub(crate) enum Command {
     Index {
         #[command(subcommand)]
         action: Index,
+    },
+    /// Weights of your own, trained on captioned pictures
+    Train {
+        #[command(subcommand)]
+        what: Train,
     },
     /// List, fetch, check and move models
     Models {
