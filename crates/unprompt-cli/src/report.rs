@@ -17,7 +17,7 @@ use histogram::Histogram;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use unprompt::{MemberKind, ModelReceipt, Preset, image::Limits};
+use unprompt::{MemberSpec, ModelReceipt, Preset, image::Limits};
 
 /// The page's only style.
 const STYLE: &str = include_str!("../templates/report.css");
@@ -158,7 +158,7 @@ fn rows(found: &Evaluation, preset: &Preset) -> Vec<Row> {
     ];
     for member in &found.members {
         let spec = preset.members.iter().find(|spec| spec.name == member.name);
-        let what = spec.map_or(String::new(), |spec| kind(&spec.kind));
+        let what = spec.map_or(String::new(), made_of);
         let weight = format!("{:.4}", member.weight);
         rows.push(row(
             &member.name,
@@ -184,10 +184,10 @@ fn rows(found: &Evaluation, preset: &Preset) -> Vec<Row> {
 }
 
 /// What a member is made of.
-fn kind(kind: &MemberKind) -> String {
-    match kind.prompts() {
+fn made_of(spec: &MemberSpec) -> String {
+    match spec.prompts() {
         Some(prompts) => format!("from the prompts of {}", shown(prompts)),
-        None => shown(&kind.models().join(", ")),
+        None => shown(&spec.models().join(", ")),
     }
 }
 

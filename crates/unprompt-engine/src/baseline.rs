@@ -1,6 +1,10 @@
 //! Answers that look at no picture: what a prediction has to beat.
 
-use crate::{EngineError, Predictor, Result, phrase_table::PhraseTable, prompt_list::prompt_list};
+use crate::{
+    error::{EngineError, Result},
+    lists::{phrase_table::PhraseTable, prompt_list::prompt_list},
+    pipeline::Predictor,
+};
 use unprompt_hub::Hub;
 use unprompt_interrogate::TableProgress;
 use unprompt_models::Compute;

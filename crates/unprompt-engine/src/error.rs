@@ -1,6 +1,6 @@
 //! The crate's error types: one for what stops a run, one for what costs a single input.
 
-use crate::MissingModel;
+use crate::missing_model::MissingModel;
 use std::{fmt, path::PathBuf, sync::Arc};
 
 /// What this crate returns.
@@ -23,7 +23,7 @@ pub enum EngineError {
     },
     /// A prompt index cannot be built, opened or searched.
     #[error(transparent)]
-    Index(#[from] unprompt_index::IndexError),
+    Index(Arc<unprompt_index::IndexError>),
     /// Labels or options of an interrogation are wrong.
     #[error(transparent)]
     Interrogate(#[from] unprompt_interrogate::InterrogateError),
@@ -63,6 +63,12 @@ pub enum EngineError {
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl From<unprompt_index::IndexError> for EngineError {
+    fn from(error: unprompt_index::IndexError) -> Self {
+        Self::Index(Arc::new(error))
+    }
 }
 
 /// Missing models, one a line.
@@ -109,4 +115,17 @@ pub enum InputError {
     /// A folder could not be walked to its end.
     #[error("{0}")]
     Walk(String),
+}
+
+impl InputError {
+    /// The error of the whole run, where this one is not about the picture: an index that is damaged or
+    /// cannot be read has no answer for any.
+    pub(crate) fn of_every_picture(&self) -> Option<EngineError> {
+        match self {
+            Self::Index(error) if !matches!(**error, unprompt_index::IndexError::Embedding(_)) => {
+                Some(EngineError::Index(Arc::clone(error)))
+            }
+            _ => None,
+        }
+    }
 }

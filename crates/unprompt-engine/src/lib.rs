@@ -1,13 +1,12 @@
 //! Joins images, models and text into predictions.
 //!
-//! The path of one picture:
-//!
-//! ```text
-//! Source -> bytes -> metadata? --found--> its prompt ------------------> embedding
-//!                       | none                                              ^
-//!                       v                                                   |
-//!                    Image -> Pixels -> members (labels, ...) -> blend -----+
-//! ```
+//! | folder | what is in it |
+//! |---|---|
+//! | `pipeline` | the stages from a picture's bytes to its record, in the order in which they happen |
+//! | `preset` | the file format of presets, and what one still needs on this machine |
+//! | `members` | one file a kind of member: its fields, what it asks of networks, its result |
+//! | `encoders` | networks by name: from a model's files to pictures and texts encoded |
+//! | `lists` | lists of prompts, their embeddings, and indexes of them |
 //!
 //! Invariant: this is the only crate in which images, models and the hub meet.
 //!
@@ -15,50 +14,45 @@
 //! the inputs and do not depend on how they were batched.
 
 mod baseline;
-mod calibration;
-mod captioner;
-mod classifier;
-mod encoder;
+mod encoders;
 mod error;
-mod fitted_preset;
-mod image_encoder;
-mod index;
-mod interrogator;
-mod list_index;
-mod loading;
-mod member;
-mod member_spec;
+mod lists;
 mod members;
-mod missing;
-mod phrase_table;
-mod predictor;
+mod missing_model;
+mod pipeline;
 mod preset;
-mod prompt_list;
-mod published_labels;
 mod record;
 mod source;
-mod text_encoder;
-mod text_search;
+mod text;
+mod vectors;
 
 pub use baseline::Baselines;
-pub use calibration::{Calibration, ConfidenceFeature};
-pub use captioner::{CaptionOptions, Captioner};
-pub use classifier::{Classifier, Label};
-pub use encoder::load_sentence_encoder;
+pub use encoders::{
+    captioner::{CaptionOptions, Captioner},
+    classifier::{Classifier, Label},
+    image_encoder::{ImageEncoder, Views},
+    located::reference as model_reference,
+    picture_interrogator::{LabelChoice, PictureInterrogator, token_counter},
+    sentence_encoder::load_sentence_encoder,
+    text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
+};
 pub use error::{EngineError, InputError, Result};
-pub use fitted_preset::FittedBlend;
-pub use image_encoder::{ImageEncoder, Views};
-pub use index::{IndexRequest, IndexSearch, build_index};
-pub use interrogator::{LabelChoice, PictureInterrogator, token_counter};
-pub use loading::reference as model_reference;
-pub use member_spec::{InterrogatorMode, MemberKind, MemberSpec};
-pub use missing::{MissingModel, NextStep, complete_preset, missing_models};
-pub use predictor::{PredictOptions, Predictor};
-pub use preset::Preset;
+pub use lists::prompt_index::{IndexRequest, IndexSearch, build_index};
+pub use members::MemberSpec;
+pub use missing_model::{MissingModel, NextStep};
+pub use pipeline::{
+    PredictOptions, Predictor,
+    text_search::{FoundText, TextQuery, search_texts},
+};
+pub use preset::{
+    Preset,
+    calibration::{Calibration, ConfidenceFeature},
+    fitted_blend::FittedBlend,
+    missing::{complete_preset, missing_models},
+};
 pub use record::{
     Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
     Receipt,
 };
 pub use source::{Source, sources};
-pub use text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer};
-pub use text_search::{Candidate, FoundText, TextQuery, search_texts};
+pub use text::Candidate;

@@ -1,6 +1,6 @@
 //! Where pictures come from: files, folders and standard input.
 
-use crate::{EngineError, InputError, Result};
+use crate::error::{EngineError, InputError, Result};
 use std::{
     collections::HashSet,
     fs::File,

@@ -11,7 +11,7 @@
 //! let hub = Hub::from_env(HubOptions::default())?;
 //! let predictor = Predictor::load(&hub, Preset::load("lite")?, &Compute::default(), &NoProgress, &NoTableProgress)?;
 //! let picture = Source::File("picture.png".into());
-//! for outcome in predictor.predict(&[picture], &PredictOptions::default()) {
+//! for outcome in predictor.predict(&[picture], &PredictOptions::default())? {
 //!     match outcome {
 //!         Outcome::Prediction(found) => println!("{}: {}", found.path, found.prompt),
 //!         Outcome::Failure(failed) => eprintln!("{}: {}", failed.path, failed.error),
@@ -26,9 +26,9 @@
 pub use unprompt_engine::{
     Baselines, Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature,
     EngineError, Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder, InputError, Label,
-    LabelChoice, MemberKind, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep,
-    Outcome, PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset,
-    PromptSource, Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
+    LabelChoice, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep, Outcome,
+    PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset, PromptSource,
+    Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
     load_sentence_encoder, missing_models, model_reference, search_texts, sources, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};

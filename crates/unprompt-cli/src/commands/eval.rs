@@ -22,7 +22,7 @@ use std::{
     path::Path,
 };
 use unprompt::{
-    Baselines, Outcome, PredictOptions, Predictor, Preset, Source,
+    Baselines, PredictOptions, Predictor, Preset, Source,
     eval::{Answers, image_id},
     sources,
 };
@@ -53,13 +53,12 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         metadata: arguments.metadata && !arguments.no_metadata,
         ..PredictOptions::default()
     };
-    let work = |batch: &[Source]| {
-        let outcomes = predictor.predict(batch, &options).into_iter();
-        outcomes.map(Outcome::into_result).collect()
-    };
     let truth = Truth::new(&truth, &pairs.sources, predictor.encoder())?;
     let mut scores = Scores::new(&predictor, &baselines, truth);
-    let finished = inputs::for_each(common, &pairs.sources, work, |_, result| scores.add(result))?;
+    let finished =
+        inputs::predict_each(common, pairs.sources, &predictor, &options, |_, result| {
+            scores.add(result)
+        })?;
     let evaluation = scores.finish(pairs.without_truth, pairs.without_picture)?;
 
     if let Some(mut page) = page {

@@ -2,8 +2,11 @@
 
 use crate::{Finished, arguments::Common, output::complain, progress::Bar, records::one_line};
 use anyhow::Result;
-use std::path::{Path, PathBuf};
-use unprompt::{FailureRecord, Source};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+use unprompt::{FailureRecord, PredictOptions, PredictionRecord, Predictor, Source};
 
 /// Whether only one file was asked for, so that text output needs no file names.
 pub(crate) fn is_single(paths: &[PathBuf]) -> bool {
@@ -20,22 +23,65 @@ pub(crate) fn for_each<R>(
     work: impl Fn(&[Source]) -> Vec<Result<R, FailureRecord>>,
     mut write: impl FnMut(&Path, Result<R, FailureRecord>) -> Result<()>,
 ) -> Result<Finished> {
-    let mut bar = Bar::count("pictures", sources.len(), common.quiet);
-    let mut finished = Finished::Whole;
+    let mut tally = Tally::new(common, sources.len());
     for batch in sources.chunks(common.batch_size.into()) {
         for (source, result) in batch.iter().zip(work(batch)) {
-            if let Err(failure) = &result {
-                finished = Finished::WithFailures;
-                // One line, whatever is in the name of the file.
-                let line = one_line(&format!("{}: {}", failure.path, failure.error));
-                bar.suspend(|| complain(&line));
-            }
+            tally.count(result.as_ref().err());
             write(source.path(), result)?;
-            bar.advance(1);
         }
     }
-    bar.finish();
-    Ok(finished)
+    Ok(tally.finish())
+}
+
+/// The same for predictions: the next batch is read and decoded while the networks work on this one.
+pub(crate) fn predict_each(
+    common: &Common,
+    sources: Vec<Source>,
+    predictor: &Predictor,
+    options: &PredictOptions,
+    mut write: impl FnMut(&Path, Prediction) -> Result<()>,
+) -> Result<Finished> {
+    let mut tally = Tally::new(common, sources.len());
+    let batch_size = NonZeroUsize::new(common.batch_size.into()).unwrap_or(NonZeroUsize::MIN);
+    predictor.predict_each(sources, batch_size, options, |source, outcome| {
+        let result = outcome.into_result();
+        tally.count(result.as_ref().err());
+        write(source.path(), result)
+    })?;
+    Ok(tally.finish())
+}
+
+/// One picture's prediction.
+pub(crate) type Prediction = Result<Box<PredictionRecord>, FailureRecord>;
+
+/// What is told while pictures are worked through.
+struct Tally {
+    bar: Bar,
+    finished: Finished,
+}
+
+impl Tally {
+    fn new(common: &Common, pictures: usize) -> Self {
+        Self {
+            bar: Bar::count("pictures", pictures, common.quiet),
+            finished: Finished::Whole,
+        }
+    }
+
+    /// One more picture is done; a failure is one line, whatever is in the name of the file.
+    fn count(&mut self, failure: Option<&FailureRecord>) {
+        if let Some(failure) = failure {
+            self.finished = Finished::WithFailures;
+            let line = one_line(&format!("{}: {}", failure.path, failure.error));
+            self.bar.suspend(|| complain(&line));
+        }
+        self.bar.advance(1);
+    }
+
+    fn finish(self) -> Finished {
+        self.bar.finish();
+        self.finished
+    }
 }
 
 /// The record of an input that failed.

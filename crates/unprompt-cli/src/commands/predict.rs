@@ -3,7 +3,10 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Predict},
-    commands::{compute, hub, inputs},
+    commands::{
+        compute, hub,
+        inputs::{self, Prediction},
+    },
     output::Output,
     progress::LoadingProgress,
     records::{RecordWriter, one_line},
@@ -11,7 +14,7 @@ use crate::{
 use anyhow::Result;
 use std::{collections::HashMap, io::Write, path::Path};
 use unprompt::{
-    FailureRecord, Outcome, PredictOptions, PredictionRecord, Predictor, Preset, Source,
+    PredictOptions, PredictionRecord, Predictor, Preset, Source,
     eval::{SubmissionWriter, image_id},
     sources,
 };
@@ -43,33 +46,29 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
         metadata: !arguments.no_metadata,
         ..PredictOptions::default()
     };
-    let work = |batch: &[Source]| {
-        let outcomes = predictor.predict(batch, &options).into_iter();
-        outcomes.map(Outcome::into_result).collect()
-    };
+    let work = |take: Take<'_>| inputs::predict_each(common, found, &predictor, &options, take);
     match common.format {
-        Format::Submission => submission(common, &found, output, work),
+        Format::Submission => submission(common, output, work),
         _ => {
             let records = RecordWriter::new(output, common.format, &FORMATS)?;
             let single = inputs::is_single(&arguments.paths);
-            write_records(common, &found, single, records, work)
+            write_records(single, records, work)
         }
     }
 }
 
-type Prediction = Result<Box<PredictionRecord>, FailureRecord>;
+/// Calls its argument on each prediction.
+type Take<'a> = &'a mut dyn FnMut(&Path, Prediction) -> Result<()>;
 
 fn write_records(
-    common: &Common,
-    sources: &[Source],
     single: bool,
     mut records: RecordWriter,
-    work: impl Fn(&[Source]) -> Vec<Prediction>,
+    work: impl FnOnce(Take<'_>) -> Result<Finished>,
 ) -> Result<Finished> {
     if records.format() == Format::Csv {
         records.write_row(&["path", "prompt"])?;
     }
-    let finished = inputs::for_each(common, sources, work, |_, result| {
+    let finished = work(&mut |_, result| {
         match result {
             Ok(record) => {
                 if !records.write_json(&record)? {
@@ -93,16 +92,15 @@ fn write_records(
 
 fn submission(
     common: &Common,
-    sources: &[Source],
     output: Output,
-    work: impl Fn(&[Source]) -> Vec<Prediction>,
+    work: impl FnOnce(Take<'_>) -> Result<Finished>,
 ) -> Result<Finished> {
     let name = common
         .out
         .as_deref()
         .unwrap_or(Path::new("standard output"));
     let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
-    let finished = inputs::for_each(common, sources, work, |path, result| {
+    let finished = work(&mut |path, result| {
         if let Ok(record) = result {
             writer.write(&image_id(path), &record.embedding)?;
         }

@@ -1,0 +1,194 @@
+//! A classifier with its preprocessing and its labels.
+
+use crate::{
+    encoders::{
+        located::{Kind, Located, refuse_named_without_pictures, refuse_open_clips_name},
+        preprocessing::vit_preprocessor,
+    },
+    error::{InputError, Result},
+};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::cmp::Ordering;
+use unprompt_hub::{Hub, Progress, ResolvedModel};
+use unprompt_image::{
+    Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Pixels, Preprocessor, RgbImage,
+};
+use unprompt_models::{Compute, Dtype, EfficientNetLite, Vit, imagenet_labels};
+
+/// A network over classes with names, from picture to labels.
+#[derive(Debug)]
+pub struct Classifier {
+    network: Network,
+    preprocessor: Preprocessor,
+    labels: Vec<String>,
+    dtype: Dtype,
+}
+
+#[derive(Debug)]
+enum Network {
+    EfficientNetLite(Box<EfficientNetLite>),
+    Vit(Box<Vit>),
+}
+
+/// One label of a picture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Label {
+    /// The class.
+    pub index: usize,
+    /// Its name, as the checkpoint's configuration spells it.
+    pub label: String,
+    /// Soft-max over all classes.
+    pub probability: f32,
+    /// The network's output.
+    pub logit: f32,
+}
+
+impl Classifier {
+    /// Resolves and builds a classifier. EfficientNet-Lite is a small network of convolutions and
+    /// always computes in f32 on the CPU.
+    ///
+    /// # Errors
+    /// When the model cannot be had or is no classifier.
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
+        refuse_open_clips_name(name, None, "a classifier")?;
+        refuse_named_without_pictures(hub, name, "a classifier")?;
+        let located = Located::new(hub, name, progress)?;
+        let kind = located.kind()?;
+        let classifier = match kind {
+            Kind::EfficientNetLite => {
+                let model = EfficientNetLite::load(located.path(), located.pickle);
+                let model = located.named(model)?;
+                Self {
+                    labels: names(None, model.classes()),
+                    network: Network::EfficientNetLite(Box::new(model)),
+                    preprocessor: efficientnet_preprocessor(),
+                    dtype: Dtype::F32,
+                }
+            }
+            Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
+                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
+                if !vit.has_head() {
+                    return located.refuse(kind, "a network with a head");
+                }
+                let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
+                let labels = names(vit.labels(), vit.outputs());
+                Self {
+                    network: Network::Vit(Box::new(vit)),
+                    preprocessor,
+                    labels,
+                    dtype: compute.dtype(),
+                }
+            }
+            other => return located.refuse(other, "a classifier"),
+        };
+        Ok((located.resolved, classifier))
+    }
+
+    /// The numbers that the network computes in.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Its labels, by class.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// How a picture becomes the network's input.
+    pub fn preprocessor(&self) -> &Preprocessor {
+        &self.preprocessor
+    }
+
+    /// The `top` most probable labels, the most probable first; equal ones in order of index.
+    ///
+    /// # Errors
+    /// When the picture is too elongated to be resized, or the network's output is not finite.
+    pub fn classify(
+        &self,
+        image: &RgbImage,
+        top: usize,
+    ) -> std::result::Result<Vec<Label>, InputError> {
+        let mut labels = self.forward(&[self.prepare(image)?], top)?;
+        Ok(labels.swap_remove(0))
+    }
+
+    /// A picture as the network takes it.
+    ///
+    /// # Errors
+    /// When the picture is too elongated to be resized.
+    pub(crate) fn prepare(&self, image: &RgbImage) -> std::result::Result<Pixels, InputError> {
+        Ok(self.preprocessor.apply(image, Layout::Hwc)?)
+    }
+
+    /// As [`classify`](Self::classify), of pictures that are prepared.
+    ///
+    /// # Errors
+    /// The first picture for which the network's output is not finite.
+    pub(crate) fn forward(
+        &self,
+        pictures: &[Pixels],
+        top: usize,
+    ) -> std::result::Result<Vec<Vec<Label>>, InputError> {
+        let logits: Vec<Vec<f32>> = match &self.network {
+            Network::EfficientNetLite(model) => pictures
+                .par_iter()
+                .map(|pixels| model.logits(pixels.data.clone(), pixels.height, pixels.width))
+                .collect::<std::result::Result<_, _>>()?,
+            Network::Vit(vit) => {
+                let pixels: Vec<_> = pictures.iter().map(|pixels| &pixels.data).collect();
+                vit.forward(&pixels)?
+            }
+        };
+        Ok(logits.iter().map(|logits| self.top(logits, top)).collect())
+    }
+
+    fn top(&self, logits: &[f32], top: usize) -> Vec<Label> {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let exponentials: Vec<f64> = logits
+            .iter()
+            .map(|logit| f64::from(logit - largest).exp())
+            .collect();
+        let total: f64 = exponentials.iter().sum();
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        // The sort is stable, so ties stay in order of index.
+        order.sort_by(|a, b| {
+            logits[*b]
+                .partial_cmp(&logits[*a])
+                .unwrap_or(Ordering::Equal)
+        });
+        let label = |index: usize| Label {
+            index,
+            label: self.labels[index].clone(),
+            probability: (exponentials[index] / total) as f32,
+            logit: logits[index],
+        };
+        order.into_iter().take(top).map(label).collect()
+    }
+}
+
+/// The classes' names: the checkpoint's own, else ImageNet-1k's if there are as many, else their
+/// numbers.
+fn names(own: Option<&[String]>, classes: usize) -> Vec<String> {
+    let imagenet = imagenet_labels();
+    match own {
+        Some(own) => own.to_vec(),
+        None if imagenet.len() == classes => imagenet.into_iter().map(String::from).collect(),
+        None => (0..classes).map(|class| class.to_string()).collect(),
+    }
+}
+
+/// The preprocessing that the package efficientnet-lite-pytorch documents: the short side to 224,
+/// bilinear, the centre, ImageNet's mean and deviation.
+fn efficientnet_preprocessor() -> Preprocessor {
+    let normalize = Normalize {
+        mean: IMAGENET_MEAN,
+        std: IMAGENET_STD,
+    };
+    Preprocessor::shortest_side_crop(224, 224, Filter::Bilinear, normalize)
+}

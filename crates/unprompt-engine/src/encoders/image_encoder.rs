@@ -1,0 +1,197 @@
+//! Pictures to vectors: the image tower of a CLIP or a SigLIP, or a Vision Transformer that
+//! regresses.
+
+use crate::{
+    encoders::{
+        located::{Kind, Located, refuse_named_without_pictures},
+        preprocessing::{clip_preprocessor, siglip_preprocessor, vit_preprocessor},
+    },
+    error::{InputError, Result},
+};
+use rayon::prelude::*;
+use serde::Deserialize;
+use std::borrow::Borrow;
+use unprompt_hub::{Hub, Progress, ResolvedModel};
+use unprompt_image::{Layout, Preprocessor, RgbImage};
+use unprompt_models::{
+    ClipCheckpoint, ClipImageTower, ClipImageTowerByBlocks, Compute, Vit, mean_of_views,
+    normalize_regression, to_unit_length,
+};
+
+/// What [`ImageEncoder`] is made of.
+const NEEDED: &str = "a CLIP, a SigLIP or a Vision Transformer";
+
+/// Which views of a picture are averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Views {
+    /// The picture as it is.
+    #[default]
+    #[serde(rename = "none")]
+    Plain,
+    /// The picture and its mirror image.
+    #[serde(rename = "flip")]
+    Flip,
+}
+
+/// A network that gives a picture a vector, with its preprocessing.
+#[derive(Debug)]
+pub struct ImageEncoder {
+    network: Network,
+    preprocessor: Preprocessor,
+}
+
+#[derive(Debug)]
+enum Network {
+    Clip(Box<ClipImageTower>),
+    ClipByBlocks(Box<ClipImageTowerByBlocks>),
+    Vit(Box<Vit>),
+}
+
+impl ImageEncoder {
+    /// Resolves and builds an image encoder.
+    ///
+    /// # Errors
+    /// When the model cannot be had, or is none of CLIP, SigLIP and Vision Transformer.
+    pub fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
+        refuse_named_without_pictures(hub, name, NEEDED)?;
+        let located = Located::new(hub, name, progress)?;
+        let kind = located.kind()?;
+        let encoder = match kind {
+            Kind::Clip => {
+                let checkpoint = located.clip(compute)?;
+                Self::of_clip(&located, &checkpoint)?
+            }
+            Kind::Siglip => {
+                let checkpoint = located.siglip(compute)?;
+                let tower = located.named(checkpoint.image_tower())?;
+                let size = tower.image_size();
+                Self {
+                    network: Network::Vit(Box::new(tower)),
+                    preprocessor: siglip_preprocessor(&located, checkpoint.is_open_clip(), size)?,
+                }
+            }
+            Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
+                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
+                let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
+                Self {
+                    network: Network::Vit(Box::new(vit)),
+                    preprocessor,
+                }
+            }
+            other => return located.refuse(other, NEEDED),
+        };
+        Ok((located.resolved, encoder))
+    }
+
+    /// The image side of a CLIP that is open.
+    pub(crate) fn of_clip(located: &Located, checkpoint: &ClipCheckpoint) -> Result<Self> {
+        let tower = located.named(checkpoint.image_tower())?;
+        let size = tower.image_size();
+        Ok(Self {
+            network: Network::Clip(Box::new(tower)),
+            preprocessor: clip_preprocessor(located, checkpoint.is_open_clip(), size)?,
+        })
+    }
+
+    /// The same with the network's blocks left in the file: for a use that embeds a picture now and
+    /// then, and needs the memory for something else.
+    pub(crate) fn of_clip_by_blocks(located: &Located, checkpoint: ClipCheckpoint) -> Result<Self> {
+        let is_open_clip = checkpoint.is_open_clip();
+        let tower = located.named(checkpoint.into_image_tower_by_blocks())?;
+        let size = tower.image_size();
+        Ok(Self {
+            network: Network::ClipByBlocks(Box::new(tower)),
+            preprocessor: clip_preprocessor(located, is_open_clip, size)?,
+        })
+    }
+
+    /// How a picture becomes the network's input.
+    pub fn preprocessor(&self) -> &Preprocessor {
+        &self.preprocessor
+    }
+
+    /// The number of values that a regressor gives; `None` for a network without a head.
+    pub fn regression_width(&self) -> Option<usize> {
+        match &self.network {
+            Network::Vit(vit) if vit.has_head() => Some(vit.outputs()),
+            _ => None,
+        }
+    }
+
+    /// One vector for each picture.
+    ///
+    /// A CLIP's feature, or a regressor's output divided by its largest magnitude, is brought to
+    /// unit length; with two views their mean is returned, which is a little shorter, as the
+    /// pipeline's reference leaves it. With `raw` nothing is normalised.
+    ///
+    /// # Errors
+    /// The first picture that is too elongated to be resized, or whose vector is not finite.
+    pub fn embed(
+        &self,
+        images: &[impl Borrow<RgbImage> + Sync],
+        views: Views,
+        raw: bool,
+    ) -> std::result::Result<Vec<Vec<f32>>, InputError> {
+        let prepared: std::result::Result<Vec<_>, InputError> = images
+            .par_iter()
+            .map(|image| self.prepare(image.borrow(), views))
+            .collect();
+        self.forward(&prepared?, views, raw)
+    }
+
+    /// The views of a picture as the network takes them.
+    ///
+    /// # Errors
+    /// When the picture is too elongated to be resized.
+    pub(crate) fn prepare(
+        &self,
+        image: &RgbImage,
+        views: Views,
+    ) -> std::result::Result<Vec<Vec<f32>>, InputError> {
+        let pixels = self.preprocessor.apply(image, Layout::Hwc)?;
+        let mirrored = (views == Views::Flip).then(|| mirror(&pixels.data, pixels.width));
+        Ok([pixels.data].into_iter().chain(mirrored).collect())
+    }
+
+    /// As [`embed`](Self::embed), of pictures that are prepared.
+    ///
+    /// # Errors
+    /// The first picture whose vector is not finite.
+    pub(crate) fn forward(
+        &self,
+        pictures: &[Vec<Vec<f32>>],
+        views: Views,
+        raw: bool,
+    ) -> std::result::Result<Vec<Vec<f32>>, InputError> {
+        let inputs: Vec<&Vec<f32>> = pictures.iter().flatten().collect();
+        let mut outputs = match &self.network {
+            Network::Clip(tower) => tower.forward(&inputs)?,
+            Network::ClipByBlocks(tower) => tower.forward(&inputs)?,
+            Network::Vit(vit) => vit.forward(&inputs)?,
+        };
+        if !raw {
+            outputs.iter_mut().for_each(|output| match &self.network {
+                Network::Vit(vit) if vit.has_head() => normalize_regression(output),
+                _ => to_unit_length(output),
+            });
+        }
+        Ok(match views {
+            Views::Plain => outputs,
+            Views::Flip => outputs.chunks_exact(2).map(mean_of_views).collect(),
+        })
+    }
+}
+
+/// The mirror image of pixels laid out height, width, channel.
+fn mirror(pixels: &[f32], width: usize) -> Vec<f32> {
+    let mut mirrored = Vec::with_capacity(pixels.len());
+    for row in pixels.chunks_exact(width * 3) {
+        mirrored.extend(row.as_chunks::<3>().0.iter().rev().flatten());
+    }
+    mirrored
+}

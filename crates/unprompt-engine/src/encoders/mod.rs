@@ -1,0 +1,12 @@
+//! Networks by the name that a user gave: from its files to pictures and texts encoded.
+
+pub(crate) mod captioner;
+pub(crate) mod classifier;
+pub(crate) mod image_encoder;
+pub(crate) mod located;
+pub(crate) mod networks;
+pub(crate) mod picture_interrogator;
+mod preprocessing;
+mod published_labels;
+pub(crate) mod sentence_encoder;
+pub(crate) mod text_encoder;

@@ -1,0 +1,167 @@
+//! Prompt indexes: built with models by name, searched with the models that they were built with.
+
+use crate::{
+    encoders::{
+        image_encoder::ImageEncoder, sentence_encoder::load_sentence_encoder,
+        text_encoder::TextEncoder,
+    },
+    error::{EngineError, Result},
+};
+use std::path::{Path, PathBuf};
+use unprompt_hub::{Hub, Progress, ResolvedModel};
+use unprompt_index::{
+    BuildOptions, BuildProgress, Embedders, Manifest, ModelIdentity, PromptFile, PromptIndex, build,
+};
+use unprompt_models::{Compute, ModelError, SentenceEncoder};
+
+/// An index to be built.
+#[derive(Clone, Debug)]
+pub struct IndexRequest<'a> {
+    /// The list of prompts.
+    pub prompts: &'a Path,
+    /// The column or key that holds them, where the list has such.
+    pub column: &'a str,
+    /// The CLIP whose text tower embeds them.
+    pub clip: &'a str,
+    /// The sentence encoder.
+    pub sentence: &'a str,
+    /// Where the models compute, and in which numbers: part of what an index is.
+    pub compute: &'a Compute,
+    /// Where the index goes.
+    pub folder: &'a Path,
+    /// Batch and segment sizes.
+    pub options: BuildOptions,
+}
+
+/// Builds an index, or goes on with one; see [`unprompt_index::build`].
+///
+/// # Errors
+/// When a model cannot be had, is of another kind, or the index cannot be built.
+pub fn build_index(
+    hub: &Hub,
+    request: &IndexRequest<'_>,
+    progress: &dyn Progress,
+    report: &mut dyn FnMut(BuildProgress),
+) -> Result<Manifest> {
+    let file = PromptFile::open(request.prompts, request.column)?;
+    let (clip_model, clip) = TextEncoder::load(hub, request.clip, request.compute, progress)?;
+    if matches!(clip, TextEncoder::Sentence(_)) {
+        return Err(EngineError::Model {
+            name: request.clip.to_owned(),
+            reason: ModelError::Configuration {
+                path: clip_model.dir,
+                message: "a sentence encoder, where a CLIP or a SigLIP is needed".to_owned(),
+            },
+        });
+    }
+    let (sentence_model, sentence) =
+        load_sentence_encoder(hub, request.sentence, request.compute, progress)?;
+    let embedders = Embedders {
+        clip_model: identity(&clip_model, request.compute)?,
+        clip: &|texts| Ok(clip.embed(texts, false)?),
+        sentence_model: identity(&sentence_model, request.compute)?,
+        sentence: &|texts| Ok(sentence.embed(texts)?),
+    };
+    let prompts = || file.read();
+    let manifest = build(
+        request.folder,
+        &prompts,
+        &embedders,
+        request.options,
+        report,
+    )?;
+    Ok(manifest)
+}
+
+/// An index with the models that go with it.
+#[derive(Debug)]
+pub struct IndexSearch {
+    folder: PathBuf,
+    index: PromptIndex,
+}
+
+impl IndexSearch {
+    /// Opens an index.
+    ///
+    /// # Errors
+    /// As [`PromptIndex::open`].
+    pub fn open(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            folder: folder.to_owned(),
+            index: PromptIndex::open(folder)?,
+        })
+    }
+
+    /// The index itself.
+    pub fn index(&self) -> &PromptIndex {
+        &self.index
+    }
+
+    /// The image tower of the index's CLIP: by the name in the index, or by one that says where the
+    /// same model is now.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is another model than the index was built with.
+    pub fn image_encoder(
+        &self,
+        hub: &Hub,
+        name: Option<&str>,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<ImageEncoder> {
+        let expected = &self.index.manifest().clip;
+        let (model, encoder) =
+            ImageEncoder::load(hub, name.unwrap_or(&expected.name), compute, progress)?;
+        require(&self.folder, expected, &model, "--clip")?;
+        Ok(encoder)
+    }
+
+    /// The index's sentence encoder, as [`IndexSearch::image_encoder`].
+    ///
+    /// # Errors
+    /// When it cannot be had, or is another model than the index was built with.
+    pub fn sentence_encoder(
+        &self,
+        hub: &Hub,
+        name: Option<&str>,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<SentenceEncoder> {
+        let expected = &self.index.manifest().sentence;
+        let (model, encoder) =
+            load_sentence_encoder(hub, name.unwrap_or(&expected.name), compute, progress)?;
+        require(&self.folder, expected, &model, "--sentence")?;
+        Ok(encoder)
+    }
+}
+
+/// Embeddings of two models have nothing to do with each other, even where their widths agree.
+/// `option` is where the user says which model it is.
+pub(crate) fn require(
+    folder: &Path,
+    expected: &ModelIdentity,
+    found: &ResolvedModel,
+    option: &str,
+) -> Result<()> {
+    let digest = found.sha256()?;
+    if digest == expected.sha256 {
+        return Ok(());
+    }
+    Err(EngineError::Path {
+        path: folder.to_owned(),
+        message: format!(
+            "the index was built with {} ({}), and {} is {digest}; name the same model with {option}, \
+             or build the index again",
+            expected.name, expected.sha256, found.name
+        ),
+    })
+}
+
+pub(crate) fn identity(model: &ResolvedModel, compute: &Compute) -> Result<ModelIdentity> {
+    Ok(ModelIdentity {
+        name: model.name.clone(),
+        revision: model.revision.clone(),
+        sha256: model.sha256()?.to_owned(),
+        dtype: compute.dtype().name().to_owned(),
+    })
+}
