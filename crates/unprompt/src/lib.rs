@@ -44,11 +44,6 @@ pub mod eval {
     pub use unprompt_eval::*;
 }
 
-/// The lists, the tower and the head that the program carries.
-pub mod eye {
-    pub use unprompt_eye::*;
-}
-
 /// Lists of prompts as an index: exact search and regression on the nearest ones.
 pub mod index {
     pub use unprompt_engine::{IndexRequest, IndexSearch, build_index};
