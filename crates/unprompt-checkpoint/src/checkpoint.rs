@@ -1,28 +1,21 @@
 //! The public view of a checkpoint: named tensors out of one or several files.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
-
-use crate::dtype::{DType, floats_to_f32};
-use crate::error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result};
-use crate::format::read_layouts;
-use crate::layout::Layout;
-use crate::locate::{Located, locate};
-use crate::map::{FileBytes, map_file, prefetch, release};
-use crate::safetensors;
-
-/// Whether a pickle may be read at all.
-///
-/// Nothing in a pickle is ever run here, but the format is the usual carrier of attacks, so that
-/// reading one is a decision of the caller: a pinned hash, or the user's `--allow-pickle`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pickle {
-    /// Safetensors only.
-    Deny,
-    /// Files of `torch.save` too.
-    Allow,
-}
+use crate::{
+    dtype::{DType, floats_to_f32},
+    error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result},
+    format::read_layouts,
+    layout::Layout,
+    locate::{Located, locate},
+    map::{map_file, prefetch, release},
+    pickle::Pickle,
+    safetensors,
+};
+use memmap2::Mmap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+};
 
 /// An open weight file, or the shards of one model.
 #[derive(Debug)]
@@ -35,7 +28,7 @@ pub struct Checkpoint {
 #[derive(Debug)]
 struct WeightFile {
     path: PathBuf,
-    map: FileBytes,
+    map: Mmap,
 }
 
 #[derive(Debug)]
@@ -109,22 +102,6 @@ impl Checkpoint {
                 }
             }
         }
-        Ok(checkpoint)
-    }
-
-    /// Opens a safetensors file that the program carries; `name` stands for its path in errors.
-    ///
-    /// # Errors
-    /// As for a file of these bytes.
-    pub fn carried(name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Self> {
-        let path = name.as_ref();
-        let mut checkpoint = Self {
-            path: path.to_owned(),
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
-        let layouts = safetensors::read_layouts(bytes).map_err(|fault| fault.at(path))?;
-        checkpoint.add_tensors(path, FileBytes::Carried(bytes), layouts)?;
         Ok(checkpoint)
     }
 
@@ -265,7 +242,7 @@ impl Checkpoint {
     fn add_tensors(
         &mut self,
         path: &Path,
-        map: FileBytes,
+        map: Mmap,
         layouts: Vec<(String, Layout)>,
     ) -> Result<()> {
         let file = self.files.len();

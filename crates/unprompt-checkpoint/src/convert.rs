@@ -1,16 +1,19 @@
 //! Writes a checkpoint as one safetensors file.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::io::{BufWriter, Write as _};
-use std::path::Path;
-
+use crate::{
+    checkpoint::{Checkpoint, TensorView},
+    error::{CheckpointError, Fault, Result},
+    pickle::Pickle,
+    safetensors::MAX_HEADER_BYTES,
+};
 use safetensors::tensor::{Metadata, TensorInfo};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    io::{BufWriter, Write as _},
+    path::Path,
+};
 use unprompt_files::{folder_of, promote, temporary_in};
-
-use crate::checkpoint::{Checkpoint, Pickle, TensorView};
-use crate::error::{CheckpointError, Fault, Result};
-use crate::safetensors::MAX_HEADER_BYTES;
 
 /// What [`convert_to_safetensors`] wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! Element types and their conversion to `f32`.
 
-use std::fmt;
-
 use safetensors::Dtype;
+use std::fmt;
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,9 @@
 //! The crate's one error type.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// What [`Checkpoint`](crate::Checkpoint) operations return.
 pub type Result<T> = std::result::Result<T, CheckpointError>;

@@ -1,12 +1,12 @@
 //! Tells the kinds of weight files apart.
 
+use crate::{
+    error::{Fault, Result},
+    layout::{Layout, Layouts},
+    pickle::{self, Pickle, pickle_denied},
+    safetensors,
+};
 use std::path::Path;
-
-use crate::checkpoint::Pickle;
-use crate::error::{Fault, Result};
-use crate::layout::Layout;
-use crate::locate::pickle_denied;
-use crate::{pickle, safetensors};
 
 /// The tensors in `file`, the bytes of the file at `path`.
 ///
@@ -48,7 +48,7 @@ fn looks_like_safetensors(file: &[u8]) -> bool {
         && file.get(8) == Some(&b'{')
 }
 
-type Reader = fn(&[u8]) -> std::result::Result<Vec<(String, Layout)>, Fault>;
+type Reader = fn(&[u8]) -> Layouts;
 
 fn pickle_reader(file: &[u8]) -> Option<Reader> {
     if file.starts_with(b"PK\x03\x04") {

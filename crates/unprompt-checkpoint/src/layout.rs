@@ -1,9 +1,7 @@
 //! Where a tensor's elements lie in its file, and how to read them in row-major order.
 
+use crate::{dtype::DType, error::Fault};
 use std::borrow::Cow;
-
-use crate::dtype::DType;
-use crate::error::Fault;
 
 /// No model comes near this rank; it bounds the arithmetic on shapes.
 pub(crate) const MAX_RANK: usize = 16;
@@ -19,6 +17,9 @@ pub(crate) struct Layout {
     /// Steps between neighbours along each axis, in elements; `None` when row-major without gaps.
     pub strides: Option<Vec<usize>>,
 }
+
+/// The named tensors of a file, each with its place in it.
+pub(crate) type Layouts = Result<Vec<(String, Layout)>, Fault>;
 
 impl Layout {
     /// Bytes of the tensor once contiguous.

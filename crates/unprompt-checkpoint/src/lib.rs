@@ -28,7 +28,8 @@ mod map;
 mod pickle;
 mod safetensors;
 
-pub use checkpoint::{Checkpoint, Pickle, TensorView};
+pub use checkpoint::{Checkpoint, TensorView};
 pub use convert::{ConversionSummary, convert_to_safetensors};
 pub use dtype::DType;
 pub use error::{CheckpointError, CheckpointErrorKind, Result};
+pub use pickle::Pickle;

@@ -1,14 +1,16 @@
 //! Finds the weight files of a model folder.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-
+use crate::{
+    error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result},
+    pickle::{Pickle, pickle_denied},
+};
 use serde::Deserialize;
-
-use crate::checkpoint::Pickle;
-use crate::error::{CheckpointError, CheckpointErrorKind, Fault, Quoted, Result};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 /// Names that transformers and open_clip give to pickled weights.
 const PICKLE_NAMES: [&str; 2] = ["pytorch_model.bin", "open_clip_pytorch_model.bin"];
@@ -57,15 +59,6 @@ pub(crate) fn locate(folder: &Path, pickle: Pickle) -> Result<Located> {
         )
         .at(folder)),
     }
-}
-
-pub(crate) fn pickle_denied(path: &Path) -> CheckpointError {
-    Fault::new(
-        CheckpointErrorKind::PickleDenied,
-        "these weights are a pickle, a format made to run code; pass --allow-pickle to read its \
-         data (nothing in it is run), or bring a safetensors file",
-    )
-    .at(path)
 }
 
 /// The files directly in `folder`, sorted by name.

@@ -5,17 +5,23 @@
 //! headers of 100 MB, lets the last of two equal names win, and adds an unchecked end offset to
 //! the header's length.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-
-use safetensors::SafeTensorError;
-use safetensors::tensor::{Metadata, TensorInfo};
-use serde::Deserializer as _;
-use serde::de::{Error as _, MapAccess, Visitor};
-
-use crate::dtype::DType;
-use crate::error::{Fault, Quoted};
-use crate::layout::{Layout, MAX_RANK};
+use crate::{
+    dtype::DType,
+    error::{Fault, Quoted},
+    layout::{Layout, Layouts, MAX_RANK},
+};
+use safetensors::{
+    SafeTensorError,
+    tensor::{Metadata, TensorInfo},
+};
+use serde::{
+    Deserializer as _,
+    de::{Error as _, MapAccess, Visitor},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 /// The largest header that is parsed. Headers of real models take some 100 bytes per tensor.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 << 20;
@@ -24,7 +30,7 @@ pub(crate) const MAX_HEADER_BYTES: usize = 16 << 20;
 pub(crate) const METADATA_NAME: &str = "__metadata__";
 
 /// The tensors of a safetensors file whose bytes are `file`.
-pub(crate) fn read_layouts(file: &[u8]) -> Result<Vec<(String, Layout)>, Fault> {
+pub(crate) fn read_layouts(file: &[u8]) -> Layouts {
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
         return Err(Fault::malformed(format!(
             "a safetensors file starts with 8 bytes of header length, found {} bytes in all",

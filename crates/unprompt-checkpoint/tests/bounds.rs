@@ -5,8 +5,10 @@
 mod common;
 
 use common::{PickleWriter, assert_refused, peak_memory, torch_archive, torch_legacy};
-use unprompt_checkpoint::CheckpointErrorKind;
-use unprompt_checkpoint::CheckpointErrorKind::{Malformed, TooLarge, Unsupported};
+use unprompt_checkpoint::{
+    CheckpointErrorKind,
+    CheckpointErrorKind::{Malformed, TooLarge, Unsupported},
+};
 
 #[test]
 fn bombs_end_in_errors_within_256_mib() {

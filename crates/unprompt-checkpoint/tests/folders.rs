@@ -2,10 +2,8 @@
 
 mod common;
 
-use std::fs;
-use std::path::Path;
-
 use common::{fixture, safetensors_file};
+use std::{fs, path::Path};
 use unprompt_checkpoint::{Checkpoint, CheckpointErrorKind, Pickle};
 
 fn copy(fixture_name: &str, folder: &Path, name: &str) {

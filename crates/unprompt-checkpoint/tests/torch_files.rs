@@ -2,9 +2,8 @@
 
 mod common;
 
-use std::fs;
-
 use common::{PickleWriter, fixture, one_tensor, read_all, torch_archive, torch_legacy};
+use std::fs;
 use unprompt_checkpoint::{Checkpoint, CheckpointErrorKind, DType, Pickle, convert_to_safetensors};
 
 const PICKLES_AND_TWINS: [(&str, &str); 6] = [

@@ -173,9 +173,9 @@ pub(crate) struct Predict {
     /// Pictures, folders, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Preset: a name, or a TOML file of your own
-    #[arg(long, default_value = "lite", env = "UNPROMPT_PRESET")]
-    pub(crate) preset: String,
+    /// Preset: a name, or a TOML file of your own [default: lite]
+    #[arg(long, env = "UNPROMPT_PRESET")]
+    pub(crate) preset: Option<String>,
     /// Predict even where the file carries its prompt
     #[arg(long)]
     pub(crate) no_metadata: bool,

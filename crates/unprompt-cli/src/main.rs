@@ -5,10 +5,11 @@
 
 mod arguments;
 mod commands;
+mod missing;
 mod output;
 mod progress;
 mod records;
-mod report;
+mod setup;
 
 use arguments::Arguments;
 use clap::Parser;

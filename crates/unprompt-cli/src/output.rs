@@ -1,5 +1,6 @@
 //! Where results go, and how errors are shown.
 
+use crate::missing;
 use anyhow::{Context, Result, bail};
 use std::{
     fs::File,
@@ -17,6 +18,9 @@ pub(crate) fn complain(message: &str) {
 
 /// The error with its causes. Most errors show their cause themselves; it is not said twice.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
+    if let Some(missing) = error.downcast_ref().and_then(missing::describe) {
+        return missing;
+    }
     let mut description = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !description.contains(&cause) {

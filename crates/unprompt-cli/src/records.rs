@@ -5,6 +5,9 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::io::Write;
 
+/// What most commands write.
+pub(crate) const TEXT_OR_JSON: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
+
 /// Writes records one by one, so that a long run shows its results as they come.
 pub(crate) struct RecordWriter {
     output: Output,

@@ -3,11 +3,12 @@
 //! Quoting is RFC 4180's. The csv crate is not used for reading because the line it reports is
 //! wrong after blank lines and Windows line ends, and a line is what a person needs here.
 
+use crate::{
+    answers::Answers,
+    error::{Error, Problem},
+    record_limit::MAX_RECORD_BYTES,
+};
 use std::io::{self, BufRead, Read};
-
-use crate::answers::Answers;
-use crate::error::{Error, Problem};
-use crate::record_limit::MAX_RECORD_BYTES;
 
 /// Reads rows; blank lines are passed over.
 pub(crate) struct Rows<R> {

@@ -1,9 +1,7 @@
 //! What can be wrong with a file of answers.
 
+use crate::{DIMENSIONS, record_limit::MAX_RECORD_BYTES};
 use std::fmt;
-
-use crate::DIMENSIONS;
-use crate::record_limit::MAX_RECORD_BYTES;
 
 /// A file of answers that cannot be used, where in it, and why.
 #[derive(Debug)]

@@ -7,13 +7,14 @@ mod folds;
 
 pub use calibrate::{CalibrationFit, calibrate};
 
-use serde::Serialize;
-
-use crate::answers::{Answer, Answers, Entry};
-use crate::error::{Error, Problem};
-use crate::score::{EmbedTexts, check_same_images, embeddings};
+use crate::{
+    answers::{Answer, Answers, Entry},
+    error::{Error, Problem},
+    score::{EmbedTexts, check_same_images, embeddings},
+};
 use ascent::Products;
 use folds::Groups;
+use serde::Serialize;
 
 /// How a blend is fitted.
 #[derive(Debug, Clone, PartialEq)]

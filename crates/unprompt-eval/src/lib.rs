@@ -27,6 +27,7 @@
 //!
 //! Invariant: files are read as a stream, and memory stays in proportion to what is kept.
 
+mod answer_file;
 mod answers;
 mod csv_rows;
 mod error;

@@ -1,14 +1,17 @@
 //! A file of predictions with its parts: what each member of the preset gave.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, repeat};
-use std::path::Path;
-
+use crate::{
+    answer_file::{first_byte, without_byte_order_mark},
+    answers::{Answer, Answers},
+    error::{Error, Problem},
+    records::{self, Record, RecordSink, finite},
+};
 use serde::Deserialize;
-
-use crate::answers::{Answer, Answers, first_byte, without_byte_order_mark};
-use crate::error::{Error, Problem};
-use crate::records::{self, Record, RecordSink, finite};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read, repeat},
+    path::Path,
+};
 
 /// The answers of one file, and the answers of each member where its records have `members`.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! The table of prompts: CSV with the columns `imgId,prompt` and its relatives.
 
-use std::io::BufRead;
-use std::path::Path;
-
-use crate::answers::{Answer, Answers, image_id};
-use crate::csv_rows::{Row, Rows};
-use crate::error::{Error, Problem};
+use crate::{
+    answers::{Answer, Answers, image_id},
+    csv_rows::{Row, Rows},
+    error::{Error, Problem},
+};
+use std::{io::BufRead, path::Path};
 
 /// Where a table keeps its ids and prompts.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,8 +1,10 @@
 //! A reader that counts lines and refuses a record without an end.
 
-use std::cell::Cell;
-use std::io::{self, Read};
-use std::rc::Rc;
+use std::{
+    cell::Cell,
+    io::{self, Read},
+    rc::Rc,
+};
 
 /// Longest row or record that is read: a prediction with its members and evidence takes about
 /// 100 KiB, and a file without any line end must not fill the memory.

@@ -1,16 +1,20 @@
 //! JSON records, as `predict` writes them: one object a line, or one array of objects.
 
-use std::io::{BufRead, BufReader, Read};
-use std::marker::PhantomData;
-use std::path::Path;
-
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
-
-use crate::DIMENSIONS;
-use crate::answers::{Answer, Answers, image_id};
-use crate::error::{Error, Problem, shortened};
-use crate::record_limit::{MAX_RECORD_BYTES, Progress, RecordLimit};
+use crate::{
+    DIMENSIONS,
+    answers::{Answer, Answers, image_id},
+    error::{Error, Problem, shortened},
+    record_limit::{MAX_RECORD_BYTES, Progress, RecordLimit},
+};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor},
+};
+use std::{
+    io::{BufRead, BufReader, Read},
+    marker::PhantomData,
+    path::Path,
+};
 
 /// What takes records in.
 pub(crate) trait RecordSink {

@@ -1,12 +1,12 @@
 //! The metric: mean cosine similarity between predicted and true embeddings.
 
-use std::borrow::Cow;
-
+use crate::{
+    DIMENSIONS,
+    answers::{Answer, Answers, Entry},
+    error::{Error, Problem},
+};
 use serde::Serialize;
-
-use crate::DIMENSIONS;
-use crate::answers::{Answer, Answers, Entry};
-use crate::error::{Error, Problem};
+use std::borrow::Cow;
 
 /// What a function that embeds texts may fail with.
 pub type EmbedError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,11 +1,12 @@
 //! The competition's submission format: `imgId_eId,val`, one row for each image and dimension.
 
+use crate::{
+    DIMENSIONS,
+    answers::{Answer, Answers},
+    csv_rows::{Row, Rows},
+    error::{Error, Problem, shortened, shortened_bytes},
+};
 use std::io::BufRead;
-
-use crate::DIMENSIONS;
-use crate::answers::{Answer, Answers};
-use crate::csv_rows::{Row, Rows};
-use crate::error::{Error, Problem, shortened, shortened_bytes};
 
 /// The header, also written by [`SubmissionWriter`](crate::SubmissionWriter).
 pub(crate) const HEADER: [&str; 2] = ["imgId_eId", "val"];

@@ -1,12 +1,11 @@
 //! Writes the competition's submission format.
 
-use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::io::Write;
-
-use crate::DIMENSIONS;
-use crate::error::{Error, Problem};
-use crate::submission::HEADER;
+use crate::{
+    DIMENSIONS,
+    error::{Error, Problem},
+    submission::HEADER,
+};
+use std::{collections::HashSet, fmt::Write as _, io::Write};
 
 /// Writes `imgId_eId,val` rows, image by image.
 ///

@@ -1,8 +1,7 @@
 //! Scores of every file format against what numpy computes (fixtures/make.py).
 
-use std::path::Path;
-
 use serde_json::Value;
+use std::path::Path;
 use unprompt_eval::{Answers, EmbedError, Score, SubmissionWriter, cosine, score};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");

@@ -1,8 +1,7 @@
 //! `fit` against a brute-force grid in numpy (fixtures/make_fit.py).
 
-use std::path::Path;
-
 use serde_json::Value;
+use std::path::Path;
 use unprompt_eval::{Answers, EmbedError, Fit, FitOptions, Problem, fit};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fit");

@@ -1,14 +1,17 @@
 //! Whole files.
 
 use std::{
-    fs::File,
-    io::{self, Write as _},
+    fs::{self, File},
+    io::{self, BufWriter, Write as _},
     path::Path,
 };
 use tempfile::NamedTempFile;
 
 /// How the names begin of what an interrupted process may leave.
 pub const TEMPORARY_PREFIX: &str = ".unprompt-";
+
+/// Bytes that are written at a time.
+const BUFFER: usize = 1 << 18;
 
 /// A new file in `folder` that is deleted unless [`promote`] gives it its name. Others may read it
 /// as any file of the user: the umask applies.
@@ -36,11 +39,18 @@ pub fn promote(file: NamedTempFile, destination: &Path) -> io::Result<()> {
     give_name(file, destination)
 }
 
-/// The second half of [`promote`], for a file that is synced.
+/// Gives a name to a file, or a link, that has another one in the same folder or below it; another
+/// file of that name is replaced. What is in it is not synced here.
 ///
 /// # Errors
 /// When the name cannot be taken; what was there before is then still there.
-pub fn give_name(file: NamedTempFile, destination: &Path) -> io::Result<()> {
+pub fn rename(from: &Path, destination: &Path) -> io::Result<()> {
+    fs::rename(from, destination)?;
+    sync_folder(folder_of(destination));
+    Ok(())
+}
+
+fn give_name(file: NamedTempFile, destination: &Path) -> io::Result<()> {
     file.persist(destination).map_err(|error| error.error)?;
     sync_folder(folder_of(destination));
     Ok(())
@@ -51,9 +61,33 @@ pub fn give_name(file: NamedTempFile, destination: &Path) -> io::Result<()> {
 /// # Errors
 /// As [`temporary_in`] and [`promote`].
 pub fn write(destination: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = temporary_in(folder_of(destination))?;
-    file.write_all(content)?;
-    promote(file, destination)
+    write_by(destination, || Ok(()), |file| file.write_all(content))
+}
+
+/// Writes a file by a function, all or nothing. Its folder must be there. `step` is called before
+/// each step that changes the disk, and its error ends the work there: tests let the system fail so.
+///
+/// # Errors
+/// As [`temporary_in`] and [`promote`], those of `content` and those of `step`.
+pub fn write_by<T>(
+    destination: &Path,
+    step: impl Fn() -> io::Result<()>,
+    content: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<T>,
+) -> io::Result<T> {
+    step()?;
+    let file = temporary_in(folder_of(destination))?;
+    let mut writer = BufWriter::with_capacity(BUFFER, file);
+    step()?;
+    let result = content(&mut writer)?;
+    step()?;
+    let file = writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    step()?;
+    file.as_file().sync_all()?;
+    step()?;
+    give_name(file, destination)?;
+    Ok(result)
 }
 
 /// Makes a rename or a removal in a folder durable. A file system that cannot sync a folder has
@@ -75,7 +109,6 @@ pub fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_file_is_replaced_whole_and_an_abandoned_one_is_gone() {
@@ -91,6 +124,31 @@ mod tests {
         drop(file);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write(&folder.path().join("missing/result"), b"").is_err());
+    }
+
+    #[test]
+    fn whichever_step_fails_the_old_file_is_whole_and_nothing_else_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        write(&path, b"old").unwrap();
+        for good_steps in 0.. {
+            let steps = std::cell::Cell::new(0);
+            let step = || {
+                steps.set(steps.get() + 1);
+                match steps.get() > good_steps {
+                    true => Err(io::Error::other("the disk is full")),
+                    false => Ok(()),
+                }
+            };
+            let written = write_by(&path, step, |file| file.write_all(b"new"));
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            if written.is_ok() {
+                assert_eq!((steps.get(), good_steps), (5, 5));
+                assert_eq!(fs::read(&path).unwrap(), b"new");
+                break;
+            }
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+        }
     }
 
     #[cfg(unix)]

@@ -10,6 +10,6 @@ mod durable;
 mod lock;
 
 pub use durable::{
-    TEMPORARY_PREFIX, folder_of, give_name, promote, sync_folder, temporary_in, write,
+    TEMPORARY_PREFIX, folder_of, promote, rename, sync_folder, temporary_in, write, write_by,
 };
 pub use lock::Lock;

@@ -6,7 +6,6 @@
 )]
 
 use std::process::ExitCode;
-
 use unprompt_hub::{Hub, HubOptions, ModelRef, Progress};
 
 struct Lines;

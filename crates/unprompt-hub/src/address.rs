@@ -1,8 +1,7 @@
 //! Web addresses: whom they lead to, and what of them may be shown.
 
-use ureq::http::Uri;
-
 use crate::{Error, Result};
+use ureq::http::Uri;
 
 /// Scheme, host and port: whom a request goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]

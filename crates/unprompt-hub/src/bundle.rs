@@ -1,18 +1,20 @@
 //! Models in one tar file, for machines without a network.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-
+use crate::{
+    Error, Hub, ModelRef, Progress, RepositoryId, ResolvedModel, Result,
+    digest::{ContentHash, Sha256Hex},
+    progress::{HighWater, Started},
+    reference::{is_commit_hash, is_revision},
+    relative_path::RelativePath,
+    repository, storage, transfer,
+};
 use serde::{Deserialize, Serialize};
-
-use crate::digest::{ContentHash, Sha256Hex};
-use crate::progress::{HighWater, Started};
-use crate::reference::{is_commit_hash, is_revision};
-use crate::relative_path::RelativePath;
-use crate::{Error, Hub, ModelRef, Progress, RepositoryId, ResolvedModel, Result};
-use crate::{repository, storage, transfer};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{BufReader, Read, Write},
+    path::{Path, PathBuf},
+};
 
 /// The first entry of a bundle: what is in it.
 const INDEX_NAME: &str = "unprompt-bundle.json";

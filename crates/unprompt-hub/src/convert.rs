@@ -1,9 +1,5 @@
+use crate::{Error, Result, digest::Sha256Hex, manifest::ListedFile, storage};
 use std::path::Path;
-
-use crate::digest::Sha256Hex;
-use crate::manifest::ListedFile;
-use crate::storage;
-use crate::{Error, Result};
 
 /// Makes a listed file from its original, whose hash has been checked, and gives it its name once
 /// its own hash is right too.

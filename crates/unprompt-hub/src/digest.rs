@@ -1,12 +1,7 @@
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
+use crate::{Error, Result};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
-
-use crate::{Error, Result};
+use std::{fmt, fs::File, io::Read, path::Path};
 
 /// A SHA-256 in 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,9 @@
-use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Where caches are, which hub is asked and with what token.
 ///

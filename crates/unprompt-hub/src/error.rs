@@ -1,6 +1,7 @@
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// What went wrong while naming, finding, fetching or checking a model's files.
 ///

@@ -5,22 +5,26 @@
 //! needs an async runtime. `ureq` is blocking, has a limit for every phase of a request, and
 //! leaves redirects and files to us, which is what resuming and checking need.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use ureq::config::AutoHeaderValue;
-use ureq::http::{HeaderMap, Response};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, ResponseExt as _};
-
-use crate::address::{Origin, percent_encode, without_query};
-use crate::environment::Environment;
-use crate::progress::HighWater;
-use crate::storage;
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    address::{Origin, percent_encode, without_query},
+    environment::Environment,
+    progress::HighWater,
+    storage,
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use ureq::{
+    Agent, Body, ResponseExt as _,
+    config::AutoHeaderValue,
+    http::{HeaderMap, Response},
+    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
+};
 
 const MAX_REDIRECTS: usize = 6;
 /// Attempts without a single new byte before a transfer is given up.

@@ -1,10 +1,15 @@
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-
-use crate::digest::Sha256Hex;
-use crate::manifest::{ListedFile, NamedModel, PackageSource, Source};
-use crate::progress::{HighWater, Started};
-use crate::{Error, Hub, Progress, Result, bundle, convert, package, storage};
+use crate::{
+    Error, Hub, Progress, Result, bundle, convert,
+    digest::Sha256Hex,
+    manifest::{ListedFile, NamedModel, PackageSource, Source},
+    package,
+    progress::{HighWater, Started},
+    storage,
+};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
 /// Files looked at in a folder brought by hand.
 const MAX_FILES: usize = 10_000;

@@ -1,10 +1,14 @@
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use crate::manifest::{ModelKind, NamedModel, Source};
-use crate::reference::is_commit_hash;
-use crate::{Error, Hub, ModelRef, RepositoryId, Result, repository, storage};
+use crate::{
+    Error, Hub, ModelRef, RepositoryId, Result,
+    manifest::{ModelKind, NamedModel, Source},
+    reference::is_commit_hash,
+    repository, storage,
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// One row of [`Hub::list`].
 #[derive(Clone, Debug)]

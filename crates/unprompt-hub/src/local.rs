@@ -1,8 +1,9 @@
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use crate::{Error, Hub, ResolvedModel, Result, weights};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A folder with more files than this is no model folder, but somebody's disk.
 const MAX_FILES: usize = 20_000;

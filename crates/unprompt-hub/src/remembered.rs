@@ -4,16 +4,14 @@
 //! What is kept is believed only while the file's place, number, size and times are those that it
 //! had when it was read. Whoever can write in the cache can write the weights there as well.
 
-use std::fs::{self, Metadata};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
+use crate::{Result, digest::Sha256Hex, storage::write_atomically};
 use sha2::{Digest as _, Sha256};
-
-use crate::Result;
-use crate::digest::Sha256Hex;
-use crate::storage::write_atomically;
+use std::{
+    fs::{self, Metadata},
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 /// The folder within this program's own cache.
 const FOLDER: &str = "file-hashes";

@@ -1,19 +1,21 @@
 //! Fetching a repository: what the hub says is in it, which of that is wanted, and bringing it.
 
-use serde::Deserialize;
-
-use crate::digest::ContentHash;
-use crate::http::Client;
-use crate::manifest::{ListedFile, NamedModel};
-use crate::progress::Started;
-use crate::reference::is_commit_hash;
-use crate::relative_path::RelativePath;
-use crate::repository::{
-    DEFAULT_REVISION, by_hand, folder, locate, read_shards, record, set_branch, verify,
+use crate::{
+    Error, Hub, Progress, RepositoryId, ResolvedModel, Result, SourceFailure,
+    digest::ContentHash,
+    http::Client,
+    manifest::{ListedFile, NamedModel},
+    progress::Started,
+    reference::is_commit_hash,
+    relative_path::RelativePath,
+    repository::{
+        DEFAULT_REVISION, by_hand, folder, locate, read_shards, record, set_branch, verify,
+    },
+    storage,
+    transfer::{RemoteFile, fetch},
+    weights::{self, Weights},
 };
-use crate::transfer::{RemoteFile, fetch};
-use crate::weights::{self, Weights};
-use crate::{Error, Hub, Progress, RepositoryId, ResolvedModel, Result, SourceFailure, storage};
+use serde::Deserialize;
 
 /// Brings the listed files of a named model into the shared cache.
 pub(crate) fn pull_named(

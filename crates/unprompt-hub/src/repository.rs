@@ -7,19 +7,22 @@
 //! .locks/models--org--repo/<etag>.lock             one transfer of a blob at a time
 //! ```
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-
+use crate::{
+    Error, Hub, RepositoryId, ResolvedModel, Result,
+    digest::{ContentHash, Sha256Hex},
+    manifest::Source,
+    reference::{is_commit_hash, is_revision},
+    relative_path::RelativePath,
+    storage,
+    verification::{FileCheck, FileState, Verification},
+    weights::{self, Weights},
+};
 use serde::{Deserialize, Serialize};
-
-use crate::digest::{ContentHash, Sha256Hex};
-use crate::manifest::Source;
-use crate::reference::{is_commit_hash, is_revision};
-use crate::relative_path::RelativePath;
-use crate::verify::{FileCheck, FileState, Verification};
-use crate::weights::{self, Weights};
-use crate::{Error, Hub, RepositoryId, ResolvedModel, Result, storage};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 pub(crate) const DEFAULT_REVISION: &str = "main";
 /// A model with more files than this is not one that can be run here.

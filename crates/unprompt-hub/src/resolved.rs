@@ -1,10 +1,9 @@
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-use crate::digest::Sha256Hex;
-use crate::remembered::RememberedHashes;
-use crate::{Error, Result};
+use crate::{Error, Result, digest::Sha256Hex, remembered::RememberedHashes};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 /// A model whose files are on this machine.
 ///

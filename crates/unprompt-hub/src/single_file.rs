@@ -1,14 +1,15 @@
 //! One file of a repository whose others nobody needs.
 
+use crate::{
+    Error, Hub, Progress, RepositoryId, Result,
+    http::Client,
+    progress::Started,
+    relative_path::RelativePath,
+    remote::{head, list_repository},
+    repository::{DEFAULT_REVISION, by_hand, cached_commit, folder, set_branch, snapshot},
+    transfer::fetch,
+};
 use std::path::PathBuf;
-
-use crate::http::Client;
-use crate::progress::Started;
-use crate::relative_path::RelativePath;
-use crate::remote::{head, list_repository};
-use crate::repository::{DEFAULT_REVISION, by_hand, cached_commit, folder, set_branch, snapshot};
-use crate::transfer::fetch;
-use crate::{Error, Hub, Progress, RepositoryId, Result};
 
 const LISTED_IN_ERROR: usize = 20;
 

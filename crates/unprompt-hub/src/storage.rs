@@ -1,18 +1,15 @@
 //! Writing files so that a reader never sees half of one.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
+use crate::{Error, Result, digest::Sha256Hex, progress::HighWater, relative_path::RelativePath};
 use sha2::{Digest as _, Sha256};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::{NamedTempFile, TempDir};
-use unprompt_files::{TEMPORARY_PREFIX, folder_of, sync_folder, temporary_in};
-
-use crate::digest::Sha256Hex;
-use crate::progress::HighWater;
-use crate::relative_path::RelativePath;
-use crate::{Error, Result};
+use unprompt_files::{TEMPORARY_PREFIX, folder_of, temporary_in};
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -65,19 +62,15 @@ pub(crate) fn promote(file: NamedTempFile, destination: &Path) -> Result<()> {
 
 /// The same for a file that has a name already.
 pub(crate) fn promote_path(from: &Path, destination: &Path) -> Result<()> {
-    fs::rename(from, destination).map_err(|error| Error::io("write", destination, error))?;
-    sync_folder(folder_of(destination));
-    Ok(())
+    unprompt_files::rename(from, destination)
+        .map_err(|error| Error::io("write", destination, error))
 }
 
 /// Writes a small file in one step.
 pub(crate) fn write_atomically(destination: &Path, content: &[u8]) -> Result<()> {
-    let folder = destination.parent().unwrap_or(Path::new("."));
-    create_folder(folder)?;
-    let mut file = temporary_file(folder)?;
-    file.write_all(content)
-        .map_err(|error| Error::io("write", destination, error))?;
-    promote(file, destination)
+    create_folder(folder_of(destination))?;
+    unprompt_files::write(destination, content)
+        .map_err(|error| Error::io("write", destination, error))
 }
 
 /// Copies at most `size` bytes of a reader to a new file, checks size and hash, and only then
@@ -93,7 +86,7 @@ pub(crate) fn store_checked(
     subject: &str,
     progress: &mut HighWater<'_>,
 ) -> Result<()> {
-    let folder = destination.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(destination);
     create_folder(folder)?;
     let mut file = temporary_file(folder)?;
     let mut hasher = Sha256::new();

@@ -51,3 +51,8 @@ fn file_list(model: &NamedModel) -> String {
         .collect();
     files.join(", ")
 }
+
+/// What is said while another process has the lock.
+pub(crate) fn waiting_for(what: &str) -> String {
+    format!("waiting for another process that fetches {what}")
+}

@@ -1,13 +1,11 @@
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use crate::digest::ContentHash;
-use crate::http::Client;
-use crate::hub::waiting_for;
-use crate::progress::HighWater;
-use crate::relative_path::RelativePath;
-use crate::{Error, Hub, Progress, RepositoryId, Result, repository, storage};
-
+use crate::{
+    Error, Hub, Progress, RepositoryId, Result, digest::ContentHash, http::Client,
+    progress::HighWater, relative_path::RelativePath, repository, storage, text::waiting_for,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use unprompt_files::Lock;
 
 /// A file of a repository that the hub has described.
@@ -84,16 +82,11 @@ fn download_blob(
     if !locked {
         // Nobody keeps others from this blob, so the part gets a name nobody else knows; it is
         // removed when dropped and cannot be resumed.
-        let part = storage::temporary_file(blobs)?.into_temp_path();
-        client.download(&remote.address, &part, remote.size, seen)?;
-        return match disagreement(remote, &part)? {
+        let part = storage::temporary_file(blobs)?;
+        client.download(&remote.address, part.path(), remote.size, seen)?;
+        return match disagreement(remote, part.path())? {
             Some(error) => Err(error),
-            None => {
-                part.persist(blob)
-                    .map_err(|error| Error::io("write", blob, error.error))?;
-                unprompt_files::sync_folder(blobs);
-                Ok(())
-            }
+            None => storage::promote(part, blob),
         };
     }
     let part = blobs.join(format!("{}.incomplete", remote.etag));

@@ -1,7 +1,6 @@
 //! Which files of a repository make up the model.
 
-use crate::relative_path::RelativePath;
-use crate::{Error, Result};
+use crate::{Error, Result, relative_path::RelativePath};
 
 const PICKLE_EXTENSIONS: &[&str] = &["bin", "pth", "pt", "ckpt", "pkl"];
 

@@ -3,14 +3,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use common::server::{Server, hub_reply};
 use common::{
-    COMMIT, Heard, Place, REPOSITORY, fake_python, hub_source, manifest, package_source, sha256,
-    tiny_files, tree, wheel,
+    COMMIT, Heard, Place, REPOSITORY, fake_python, hub_source, manifest, package_source,
+    server::{Server, hub_reply},
+    sha256, tiny_files, tree, wheel,
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
 };
 use unprompt_hub::{Error, Hub, HubOptions, Manifest, ModelRef, NoProgress};
 

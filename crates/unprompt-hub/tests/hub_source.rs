@@ -2,16 +2,20 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
-use common::server::{Delivery, Reply, Server, etag, file_reply, hub_reply};
 use common::{
-    COMMIT, Heard, Place, REPOSITORY, hub_source, manifest, pattern, sha256, tiny_files, tree,
+    COMMIT, Heard, Place, REPOSITORY, hub_source, manifest, pattern,
+    server::{Delivery, Reply, Server, etag, file_reply, hub_reply},
+    sha256, tiny_files, tree,
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 use unprompt_hub::{Error, Hub, HubOptions, ModelRef, NoProgress, Token};
 

@@ -4,15 +4,12 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
-
-use common::server::{Delivery, Reply, Server, hub_reply};
 use common::{
-    Heard, Place, fake_python, hub_source, manifest, package_source, pattern, tiny_files, tree,
-    wheel,
+    Heard, Place, fake_python, hub_source, manifest, package_source, pattern,
+    server::{Delivery, Reply, Server, hub_reply},
+    tiny_files, tree, wheel,
 };
+use std::{collections::BTreeMap, fs, io::Write};
 use unprompt_hub::{Error, Hub, HubOptions, Manifest, ModelRef, NoProgress};
 
 fn named() -> ModelRef {

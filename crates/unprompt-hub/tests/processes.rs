@@ -3,14 +3,16 @@
 
 mod common;
 
-use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use common::server::{Delivery, Server, hub_reply};
 use common::{
-    Place, fake_python, hub_source, manifest, package_source, pattern, tiny_files, tree, wheel,
+    Place, fake_python, hub_source, manifest, package_source, pattern,
+    server::{Delivery, Server, hub_reply},
+    tiny_files, tree, wheel,
+};
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 use unprompt_hub::{Environment, Hub, HubOptions, Manifest, ModelRef, NoProgress};
 

@@ -2,10 +2,8 @@
 
 mod common;
 
-use std::fs;
-use std::path::PathBuf;
-
 use common::{Place, hub_source, manifest, package_source, tiny_files};
+use std::{fs, path::PathBuf};
 use unprompt_hub::{Error, HubOptions, Manifest, ModelRef, NoProgress};
 
 #[test]

@@ -1,8 +1,7 @@
 //! The crate's error type.
 
-use std::path::Path;
-
 use crate::Format;
+use std::path::Path;
 
 /// What went wrong, for callers that branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

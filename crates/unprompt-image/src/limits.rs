@@ -1,8 +1,7 @@
 //! Bounds on what a picture may cost before any of it is decoded.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{ImageError, ImageErrorKind, Result};
+use serde::{Deserialize, Serialize};
 
 /// What an untrusted picture may cost; checked against its header, before pixels are allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

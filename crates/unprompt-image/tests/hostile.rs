@@ -1,8 +1,6 @@
 //! Damaged files: each gives a picture or a typed error, never a panic.
 
-use std::fs;
-use std::path::Path;
-
+use std::{fs, path::Path};
 use unprompt_image::{DecodeOptions, Format, ImageErrorKind, Limits, decode, decode_file, sniff};
 
 /// Small limits, so that a bit flip in a size field costs a test no time.

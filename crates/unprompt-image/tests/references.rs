@@ -1,11 +1,8 @@
 //! Pixels against Pillow, transformers, open_clip and timm: equal to the bit, on every fixture.
 
-use std::collections::HashMap;
-use std::fs;
-use std::path::PathBuf;
-
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::{collections::HashMap, fs, path::PathBuf};
 use unprompt_image::{
     Alpha, DecodeOptions, Filter, Layout, Limits, Orientation, Preprocessor, RgbImage, decode,
     decode_file, decode_rgba, resize,

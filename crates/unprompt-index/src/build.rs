@@ -7,7 +7,8 @@
 
 use crate::{
     IndexError, ModelIdentity, Result, durable,
-    manifest::{Manifest, Plan, PromptCounts, SegmentRecord, segment_folder, segment_path},
+    file_names::{segment_folder, segment_path},
+    manifest::{Manifest, Plan, PromptCounts, SegmentRecord},
     prompts::PromptIterator,
     segment::{self, Rows, Segment, hexadecimal},
     unique::Unique,

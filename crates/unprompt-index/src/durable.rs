@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 use tempfile::NamedTempFile;
-use unprompt_files::{TEMPORARY_PREFIX, folder_of, give_name, sync_folder, temporary_in};
+use unprompt_files::{TEMPORARY_PREFIX, folder_of, sync_folder};
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -21,24 +21,8 @@ pub(crate) fn write<T>(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<T>,
 ) -> Result<T> {
-    let failed = |error| IndexError::io("write", path, error);
-    let file = failure::step()
-        .and_then(|()| temporary_in(folder_of(path)))
-        .map_err(failed)?;
-    let mut writer = BufWriter::with_capacity(1 << 18, file);
-    let result = failure::step()
-        .and_then(|()| content(&mut writer))
-        .map_err(failed)?;
-    let file = failure::step()
-        .and_then(|()| writer.into_inner().map_err(io::IntoInnerError::into_error))
-        .map_err(failed)?;
-    failure::step()
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed)?;
-    failure::step()
-        .and_then(|()| give_name(file, path))
-        .map_err(failed)?;
-    Ok(result)
+    unprompt_files::write_by(path, failure::step, content)
+        .map_err(|error| IndexError::io("write", path, error))
 }
 
 /// Writes a small file, all or nothing.

@@ -23,7 +23,7 @@ pub enum IndexError {
         source: io::Error,
     },
     /// No index is there.
-    #[error("{}: no index here, expected {}; make one with `index build`", folder.display(), crate::manifest::NAME)]
+    #[error("{}: no index here, expected {}; make one with `index build`", folder.display(), crate::file_names::MANIFEST)]
     Missing {
         /// The folder.
         folder: PathBuf,
@@ -73,6 +73,22 @@ pub enum IndexError {
 }
 
 impl IndexError {
+    /// Whether the index itself cannot be read, so that no other query will fare better: a run ends
+    /// there. Other errors are of one query or one list.
+    pub fn is_of_the_index(&self) -> bool {
+        match self {
+            Self::Io { .. }
+            | Self::Missing { .. }
+            | Self::Unfinished { .. }
+            | Self::Damaged { .. } => true,
+            Self::Occupied { .. }
+            | Self::Busy { .. }
+            | Self::Prompts { .. }
+            | Self::Embedding(_)
+            | Self::Embedder(_) => false,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
             action,

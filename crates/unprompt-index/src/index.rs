@@ -2,8 +2,10 @@
 
 use crate::{
     IndexError, Match, NearestPrompts, Result, Space,
-    manifest::{self, Manifest, SegmentRecord, segment_path},
-    search::{Neighbour, search},
+    file_names::segment_path,
+    manifest::{self, Manifest, SegmentRecord},
+    nearest::Neighbour,
+    search::search,
     segment::Segment,
 };
 use rayon::prelude::*;

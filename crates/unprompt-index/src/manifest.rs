@@ -1,16 +1,14 @@
 //! What an index says of itself: `manifest.json`, written last, and `build.json` while it is built.
 
-use crate::{IndexError, Result, Space, durable, segment::hexadecimal};
+use crate::{
+    IndexError, Result, Space, durable,
+    file_names::{MANIFEST, PLAN},
+    segment::hexadecimal,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io::Read, path::Path};
 
-pub(crate) const NAME: &str = "manifest.json";
-const PLAN_NAME: &str = "build.json";
 const FORMAT: &str = "unprompt-index";
 const VERSION: u32 = 1;
 /// Some 100 bytes a segment: enough for billions of prompts.
@@ -131,7 +129,7 @@ impl Manifest {
 
     /// `None` where there is none.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(NAME);
+        let path = folder.join(MANIFEST);
         let Some(manifest) = read_sealed::<Self>(&path)? else {
             return Ok(None);
         };
@@ -157,7 +155,7 @@ impl Manifest {
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        write_sealed(&folder.join(NAME), self)
+        write_sealed(&folder.join(MANIFEST), self)
     }
 
     pub(crate) fn plan(&self) -> Plan {
@@ -172,15 +170,15 @@ impl Manifest {
 
 impl Plan {
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
-        read_sealed(&folder.join(PLAN_NAME))
+        read_sealed(&folder.join(PLAN))
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        write_sealed(&folder.join(PLAN_NAME), self)
+        write_sealed(&folder.join(PLAN), self)
     }
 
     pub(crate) fn remove(folder: &Path) -> Result<()> {
-        durable::remove(&folder.join(PLAN_NAME))
+        durable::remove(&folder.join(PLAN))
     }
 
     /// What of `asked` would make another index than this plan, in words. Names do not count: the
@@ -215,17 +213,7 @@ impl Plan {
 
 /// Whether a build was begun here.
 pub(crate) fn has_plan(folder: &Path) -> bool {
-    folder.join(PLAN_NAME).exists()
-}
-
-/// Where the segments lie.
-pub(crate) fn segment_folder(folder: &Path) -> PathBuf {
-    folder.join("segments")
-}
-
-/// The file of one segment.
-pub(crate) fn segment_path(folder: &Path, index: usize) -> PathBuf {
-    segment_folder(folder).join(format!("{index:06}.segment"))
+    folder.join(PLAN).exists()
 }
 
 fn digest_of<T: Serialize>(content: &T) -> serde_json::Result<String> {

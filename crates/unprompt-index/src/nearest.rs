@@ -1,7 +1,15 @@
 //! The best of a stream of rows.
 
-use crate::search::Neighbour;
 use std::cmp::Ordering;
+
+/// A row that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// The row.
+    pub row: u64,
+    /// Cosine of the query and the row.
+    pub similarity: f32,
+}
 
 /// The largest similarity first, equal ones by row. Similarities are finite; zero is zero, whatever
 /// its sign.

@@ -3,21 +3,12 @@
 use crate::{
     IndexError, Result, Space,
     build::to_unit_length,
-    nearest::{Nearest, by_similarity},
+    nearest::{Nearest, Neighbour, by_similarity},
     segment::Segment,
 };
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 use unprompt_nn::Queries;
-
-/// A row that was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Neighbour {
-    /// The row.
-    pub row: u64,
-    /// Cosine of the query and the row.
-    pub similarity: f32,
-}
 
 /// Queries that share one pass: what they need stays in the second-level cache.
 const MOST_QUERIES: usize = 256;

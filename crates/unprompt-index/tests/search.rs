@@ -136,6 +136,7 @@ fn what_cannot_be_searched_for_is_refused() {
             .nearest(Space::Clip, &[vec![1.0; 24], query], 2)
             .unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
+        assert!(!error.is_of_the_index(), "{error}");
     }
     // As large and as small as numbers are.
     let queries = [

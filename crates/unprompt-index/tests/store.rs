@@ -237,6 +237,7 @@ fn every_damaged_byte_is_noticed() {
             damage(&mut copy);
             fs::write(&path, &copy).unwrap();
             let error = search().map(|_| ()).expect_err(what);
+            assert!(error.is_of_the_index(), "{error}");
             let named = matches!(&error, IndexError::Damaged { path: found, .. } if *found == path);
             assert!(named, "{name} {what}: {error}");
             assert!(check().is_err(), "{name} {what}");

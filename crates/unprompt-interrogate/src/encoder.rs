@@ -1,12 +1,9 @@
 //! Phrases to unit vectors in the space shared with pictures.
 
-use crate::{
-    InterrogateError, Result,
-    prompt_scorer::{Candidate, PromptScorer},
-    ranking::dot,
-};
+use crate::{InterrogateError, Result};
 use rayon::prelude::*;
 use unprompt_models::{ClipTextTower, ClipTokenizer, to_unit_length};
+use unprompt_nn::dot;
 
 /// A CLIP's text tower with its tokenizer.
 #[derive(Debug)]
@@ -95,22 +92,5 @@ impl PhraseEncoder {
             .iter()
             .map(|feature| dot(feature, picture))
             .collect())
-    }
-
-    /// The cosine of "`prompt`, phrase" with a picture's unit vector, for each phrase: the same
-    /// bits as of the whole texts, though the prompt is computed once.
-    ///
-    /// # Errors
-    /// As [`embed`](Self::embed).
-    pub fn similarities_after<T: Into<String> + Clone>(
-        &self,
-        picture: &[f32],
-        prompt: &str,
-        phrases: &[T],
-    ) -> Result<Vec<f32>> {
-        let phrases = phrases.iter().cloned().map(Into::into).collect();
-        let candidates = Candidate::all(self, phrases)?;
-        let candidates: Vec<&Candidate> = candidates.iter().collect();
-        PromptScorer::new(self, &self.tower, picture).similarities(prompt, &candidates)
     }
 }

@@ -1,17 +1,12 @@
-//! Pictures' vectors and captions to prompts.
+//! What prompts are made with: a text tower and the labels that it has embedded.
 
 use crate::{
-    Behaviour, Contribution, InterrogateError, LabelSet, LabelTable, Mode, PhraseEncoder, Result,
-    TableCache, TableProgress, TokenBudget,
+    Behaviour, InterrogateError, LabelSet, LabelTable, Mode, PhraseEncoder, Result, TableCache,
+    TableProgress, TokenBudget,
     chain::{Chain, ChainOptions, chain},
     labels::NEGATIVE,
-    modes::{Found, Picture},
 };
-use serde::Serialize;
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, time::Duration};
 
 /// What is made of pictures, and how.
 #[derive(Debug)]
@@ -54,39 +49,6 @@ impl InterrogateOptions {
             chunk_size: 2048,
         }
     }
-}
-
-/// One picture.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// Its unit vector from the image tower that belongs to the text tower.
-    pub picture: &'a [f32],
-    /// What the prompt begins with.
-    pub caption: Option<&'a str>,
-}
-
-/// What is told of one picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Interrogation {
-    /// The prompt; `None` for an analysis.
-    pub prompt: Option<String>,
-    /// Its cosine with the picture.
-    pub similarity: Option<f32>,
-    /// What each phrase adds, if that was asked for.
-    pub contributions: Option<Vec<Contribution>>,
-    /// The first labels of each table, for an analysis.
-    pub tables: Option<Vec<(String, Vec<RankedLabel>)>>,
-    /// Whether the search went to its end and not to its time limit.
-    pub complete: bool,
-}
-
-/// A label with its cosine.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RankedLabel {
-    /// The label.
-    pub label: String,
-    /// Its cosine with the picture.
-    pub similarity: f32,
 }
 
 /// A text tower with the embeddings of its labels.
@@ -151,81 +113,6 @@ impl Interrogator {
     /// The tables, in the order in which they are ranked together.
     pub fn tables(&self) -> &[LabelTable] {
         &self.tables
-    }
-
-    /// Each picture's prompt or analysis. All pictures are compared with the labels together.
-    ///
-    /// # Errors
-    /// The outer one concerns all pictures, the inner ones one each: a caption that is missing or
-    /// that cannot be tokenised.
-    pub fn interrogate(&self, subjects: &[Subject]) -> Result<Vec<Result<Interrogation>>> {
-        let pictures: Vec<&[f32]> = subjects.iter().map(|subject| subject.picture).collect();
-        let width = self.encoder.tower().width();
-        if pictures.iter().any(|picture| picture.len() != width) {
-            let message = format!("a picture's vector has not the text tower's {width} numbers");
-            return Err(InterrogateError::Options(message));
-        }
-        let tables = self
-            .tables
-            .iter()
-            .map(|table| table.similarities(&pictures))
-            .collect::<Result<Vec<_>>>()?;
-        let one = |(index, subject): (usize, &Subject)| {
-            let similarities = tables.iter().map(|table| table[index].as_slice());
-            self.interrogate_one(subject, similarities.collect())
-        };
-        Ok(subjects.iter().enumerate().map(one).collect())
-    }
-
-    fn interrogate_one(
-        &self,
-        subject: &Subject,
-        similarities: Vec<&[f32]>,
-    ) -> Result<Interrogation> {
-        let started = Instant::now();
-        let mode = self.options.mode;
-        let caption = subject.caption.filter(|caption| !caption.is_empty());
-        if caption.is_none()
-            && mode.takes_caption()
-            && self.options.behaviour == Behaviour::Compat060
-        {
-            let message = "0.6.0 makes this prompt of a caption, and there is none";
-            return Err(InterrogateError::Options(message.into()));
-        }
-        let picture = Picture {
-            interrogator: self,
-            vector: subject.picture,
-            caption,
-            similarities,
-        };
-        if mode == Mode::Analyze {
-            return Ok(Interrogation {
-                prompt: None,
-                similarity: None,
-                contributions: None,
-                tables: Some(picture.analysis()?),
-                complete: true,
-            });
-        }
-        let Found {
-            phrases,
-            similarity,
-            complete,
-        } = picture.found(mode, started)?;
-        let prompt = phrases.join(", ");
-        let similarity = match similarity {
-            Some(similarity) => similarity,
-            None => self.encoder.similarities(subject.picture, &[&prompt])?[0],
-        };
-        let contributions = self.options.explain;
-        let contributions = contributions.then(|| picture.contributions(&phrases, similarity));
-        Ok(Interrogation {
-            prompt: Some(prompt),
-            similarity: Some(similarity),
-            contributions: contributions.transpose()?,
-            tables: None,
-            complete,
-        })
     }
 
     /// Grows a prompt by phrases of one's own, from `start` or from the best of them.

@@ -1,8 +1,9 @@
 //! The similarity of one prompt with each of many phrases appended.
 
-use crate::{PhraseEncoder, Result, ranking::dot};
+use crate::{PhraseEncoder, Result};
 use rayon::prelude::*;
 use unprompt_models::{ClipTextPrefix, ClipTextTower, to_unit_length};
+use unprompt_nn::dot;
 
 /// A phrase with its tokens, which serve in every step of a chain.
 #[derive(Clone, Debug)]
@@ -118,5 +119,24 @@ impl<'a> PromptScorer<'a> {
             similarities.push(dot(&feature, self.picture));
         }
         Ok(similarities)
+    }
+}
+
+impl PhraseEncoder {
+    /// The cosine of "`prompt`, phrase" with a picture's unit vector, for each phrase: the same
+    /// bits as of the whole texts, though the prompt is computed once.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn similarities_after<T: Into<String> + Clone>(
+        &self,
+        picture: &[f32],
+        prompt: &str,
+        phrases: &[T],
+    ) -> Result<Vec<f32>> {
+        let phrases = phrases.iter().cloned().map(Into::into).collect();
+        let candidates = Candidate::all(self, phrases)?;
+        let candidates: Vec<&Candidate> = candidates.iter().collect();
+        PromptScorer::new(self, self.tower(), picture).similarities(prompt, &candidates)
     }
 }

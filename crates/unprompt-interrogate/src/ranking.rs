@@ -4,56 +4,10 @@ use half::{f16, slice::HalfFloatSliceExt};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::cmp::Ordering;
-
-/// Chains that a sum runs in, whatever the machine's vectors: the same bits everywhere.
-const CHAINS: usize = 16;
+use unprompt_nn::dot_by_vectors;
 
 /// Rows that are converted at once; they stay in the cache while the vectors pass.
 const ROWS_AT_ONCE: usize = 64;
-
-/// The scalar product, in sixteen chains of fused multiply-adds.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    Arch::new().dispatch(Dot(a, b))
-}
-
-struct Dot<'a>(&'a [f32], &'a [f32]);
-
-impl WithSimd for Dot<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        dot_simd(simd, self.0, self.1)
-    }
-}
-
-#[inline(always)]
-fn dot_simd<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; CHAINS];
-    let (a, a_rest) = a.as_chunks::<CHAINS>();
-    let (b, b_rest) = b.as_chunks::<CHAINS>();
-    {
-        let (sums, _) = S::as_mut_simd_f32s(&mut sums);
-        for (a, b) in a.iter().zip(b) {
-            let (a, _) = S::as_simd_f32s(a);
-            let (b, _) = S::as_simd_f32s(b);
-            for lane in 0..sums.len() {
-                sums[lane] = simd.mul_add_f32s(a[lane], b[lane], sums[lane]);
-            }
-        }
-    }
-    for ((sum, a), b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
-        *sum = a.mul_add(*b, *sum);
-    }
-    let mut width = CHAINS / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-        width /= 2;
-    }
-    sums[0]
-}
 
 /// The scalar products of rows of `width` little-endian half-precision numbers with each of some
 /// vectors: for each vector one number a row. Rows become single precision a few at a time.
@@ -101,7 +55,7 @@ impl WithSimd for Products<'_> {
         let mut products = Vec::with_capacity(self.vectors.len() * self.rows.len() / self.width);
         for vector in self.vectors {
             for row in self.rows.chunks_exact(self.width) {
-                products.push(dot_simd(simd, row, vector));
+                products.push(dot_by_vectors(simd, row, vector));
             }
         }
         products

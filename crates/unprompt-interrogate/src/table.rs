@@ -1,15 +1,17 @@
 //! A list of labels with its embeddings.
 
 use crate::{
-    InterrogateError, LabelList, PhraseEncoder, RankedLabel, Result, TableCache,
+    InterrogateError, LabelList, PhraseEncoder, Result, TableCache,
     cache::Found,
-    ranking::{End, dot, row_products, top},
+    ranking::{End, row_products, top},
     unfinished::Unfinished,
 };
 use half::f16;
+use serde::Serialize;
 use std::borrow::Cow;
 use unprompt_checkpoint::Checkpoint;
 use unprompt_models::to_unit_length;
+use unprompt_nn::dot;
 
 /// Labels that are embedded between two signs of progress.
 const LABELS_AT_ONCE: usize = 2048;
@@ -40,6 +42,15 @@ impl TableProgress for NoTableProgress {
     fn advance(&self, _: usize) {}
     fn finish(&self) {}
     fn note(&self, _: &str) {}
+}
+
+/// A label with its cosine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RankedLabel {
+    /// The label.
+    pub label: String,
+    /// Its cosine with the picture.
+    pub similarity: f32,
 }
 
 /// Labels with one embedding each, of unit length and rounded to half precision.

@@ -128,30 +128,13 @@ impl EfficientNetLite {
         } else {
             None
         };
-        let checkpoint = Checkpoint::open(path, pickle)?;
-        Self::from_checkpoint(&checkpoint, &config.unwrap_or_default(), &config_path)
-    }
-
-    /// EfficientNet-Lite0 that the program carries: a safetensors file with the published names.
-    ///
-    /// # Errors
-    /// As for a file of these bytes.
-    pub fn carried(bytes: &'static [u8]) -> Result<Self> {
-        let checkpoint = Checkpoint::carried("tower.safetensors", bytes)?;
-        let config = EfficientNetLiteConfig::default();
-        Self::from_checkpoint(&checkpoint, &config, checkpoint.path())
-    }
-
-    fn from_checkpoint(
-        checkpoint: &Checkpoint,
-        config: &EfficientNetLiteConfig,
-        config_path: &Path,
-    ) -> Result<Self> {
+        let config = config.unwrap_or_default();
         let shapes = config
             .block_shapes()
-            .map_err(|message| ModelError::configuration(config_path, message))?;
+            .map_err(|message| ModelError::configuration(&config_path, message))?;
+        let checkpoint = Checkpoint::open(path, pickle)?;
         let used = RefCell::default();
-        let weights = Weights::new(checkpoint, &used);
+        let weights = Weights::new(&checkpoint, &used);
         let model = Self::new(&shapes, config.batch_norm_epsilon, &weights)?;
         weights.check_all_used(|name| name.ends_with(".num_batches_tracked"))?;
         Ok(model)

@@ -135,4 +135,16 @@ impl<'c> Weights<'c> {
             .check_all_used(used.iter().map(String::as_str).chain(left))?;
         Ok(())
     }
+
+    /// An error that lists the tensors that were not read and are neither of the other tower, whose
+    /// names begin as the `others` do, nor of none: the scale of logits, positions counted up, and
+    /// `buffers`.
+    pub(crate) fn check_all_used_but(&self, others: &[&str], buffers: &[&str]) -> Result<()> {
+        self.check_all_used(|name| {
+            others.iter().any(|prefix| name.starts_with(prefix))
+                || name.starts_with("logit_")
+                || name.ends_with(".position_ids")
+                || buffers.contains(&name)
+        })
+    }
 }

@@ -3,9 +3,9 @@
 mod captions;
 mod common;
 
-use captions::{compare, compare_states, options, picture};
+use captions::{compare, compare_states, options, picture, pictures, same_alone};
 use common::{TestResult, edited_tensors, fixture};
-use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_checkpoint::Pickle;
 use unprompt_models::{Blip, GenerationOptions, ImageToText, ModelError};
 
 const FOLDERS: [&str; 2] = ["tiny-blip", "tiny-blip-64"];
@@ -17,17 +17,11 @@ fn load(name: &str) -> Blip {
 #[test]
 fn states_and_logits_equal_transformers() {
     for name in FOLDERS {
-        let expected =
-            Checkpoint::open(fixture(name).join("expected.safetensors"), Pickle::Deny).unwrap();
-        let answers = captions::expected(name);
-        let ids: Vec<u32> = serde_json::from_value(answers["ids"].clone()).unwrap();
         let model = load(name);
-        let side = model.image_size().0;
-        let pictures: Vec<Vec<f32>> = (0..4).map(|index| picture(index, side)).collect();
-        let states = model.image_states(&pictures).unwrap();
-        compare_states(name, &expected, &pictures, &states, |picture| {
-            model.logits(picture, &ids).unwrap()
-        });
+        let expected = fixture(name).join("expected.safetensors");
+        let states = |pictures: &[Vec<f32>]| model.image_states(pictures).unwrap();
+        let logits = |picture: &[f32], ids: &[u32]| model.logits(picture, ids).unwrap();
+        compare_states(name, &expected, &model, 4, states, logits);
     }
 }
 
@@ -51,17 +45,12 @@ fn captions_equal_transformers_token_for_token() {
 #[test]
 fn a_caption_is_the_same_alone_and_in_a_batch() {
     let model = load("tiny-blip");
-    let pictures: Vec<Vec<f32>> = (0..11).map(|index| picture(index, 24)).collect();
     for beams in [1, 4] {
         let options = GenerationOptions {
             beams,
             ..model.default_options()
         };
-        let together = model.caption(&pictures, None, &options).unwrap();
-        for (picture, together) in pictures.iter().zip(together) {
-            let alone = model.caption(std::slice::from_ref(picture), None, &options);
-            assert_eq!(alone.unwrap(), [together]);
-        }
+        same_alone(&model, &pictures(&model, 11), None, &options);
     }
 }
 
@@ -74,7 +63,7 @@ fn the_authors_layout_gives_the_same_captions() {
     let vocabulary = fixture("tiny-blip-64").join("tokenizer.json");
     let with_json = Blip::load(&file, Some(&vocabulary), Pickle::Allow).unwrap();
     let model = load("tiny-blip-64");
-    let pictures: Vec<Vec<f32>> = (0..24).map(|index| picture(index, 12)).collect();
+    let pictures = pictures(&model, 24);
     for (beams, prompt) in [
         (1, None),
         (3, None),
@@ -132,15 +121,10 @@ fn text_is_decoded_as_the_folder_says() -> TestResult {
 #[test]
 fn int8_weights_are_near_and_depend_on_no_batch() {
     let model = captions::int8(|options| Blip::load(&fixture("tiny-blip"), None, options));
-    let pictures: Vec<Vec<f32>> = (0..4).map(|index| picture(index, 24)).collect();
+    let pictures = pictures(&model, 4);
     let exact = load("tiny-blip").image_states(&pictures).unwrap();
     captions::near(&model.image_states(&pictures).unwrap(), &exact);
-    let options = model.default_options();
-    let together = model.caption(&pictures, None, &options).unwrap();
-    for (picture, together) in pictures.iter().zip(together) {
-        let alone = model.caption(std::slice::from_ref(picture), None, &options);
-        assert_eq!(alone.unwrap(), [together]);
-    }
+    same_alone(&model, &pictures, None, &model.default_options());
 }
 
 #[test]
@@ -150,7 +134,7 @@ fn weights_that_are_no_numbers_are_a_clear_error() -> TestResult {
         "text_decoder.bert.encoder.layer.0.crossattention.self.value.weight",
         "text_decoder.cls.predictions.bias",
     ] {
-        let folder = captions::broken("tiny-blip", "model.safetensors", name);
+        let folder = captions::broken("tiny-blip", name);
         let model = Blip::load(folder.path(), None, Pickle::Deny)?;
         for beams in [1, 3] {
             let options = GenerationOptions {

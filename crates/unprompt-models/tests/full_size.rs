@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{TestResult, cosine, relative_error, rows};
+use common::{TestResult, cosine, ids, relative_error, rows};
 use std::path::PathBuf;
 use unprompt_checkpoint::Pickle;
 use unprompt_models::{
@@ -59,11 +59,7 @@ fn full_size_models_equal_the_references() -> TestResult {
             near("outputs", Vit::load(&folder, int8()?)?.forward(&pixels)?);
             continue;
         }
-        let texts = rows(&expected, "ids");
-        let texts: Vec<Vec<u32>> = texts
-            .into_iter()
-            .map(|text| text.into_iter().map(|id| id as u32).collect())
-            .collect();
+        let texts = ids(&expected);
         if name.contains("SigLIP") {
             let siglip = SiglipCheckpoint::open(&folder, Pickle::Deny)?;
             check("image", siglip.image_tower()?.forward(&pixels)?);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{TestResult, cosine, fixture, rows};
+use common::{TestResult, cosine, expected, fixture, ids, rows};
 use std::path::Path;
 use unprompt_checkpoint::Pickle;
 use unprompt_models::{
@@ -57,7 +57,7 @@ fn vision_transformers() -> TestResult {
         "tiny-vit-transformers",
     ] {
         let folder = fixture(name);
-        let pixels = rows(&folder.join("expected.safetensors"), "pixels");
+        let pixels = rows(&expected(name), "pixels");
         let exact = Vit::load(&folder, Pickle::Allow)?;
         let rounded = Vit::load(&folder, int8())?;
         check(
@@ -70,30 +70,33 @@ fn vision_transformers() -> TestResult {
     Ok(())
 }
 
-#[test]
-fn both_towers_of_clip() -> TestResult {
-    for name in ["tiny-clip-open-clip", "tiny-clip-transformers"] {
-        let folder = fixture(name);
-        let expected = folder.join("expected.safetensors");
-        let exact = ClipCheckpoint::open(&folder, Pickle::Allow)?;
-        let rounded = ClipCheckpoint::open(&folder, int8())?;
-
+/// The towers of a model, in f32 and with weights of eight bits.
+macro_rules! check_towers {
+    ($name:expr, $exact:expr, $rounded:expr) => {{
+        let (exact, rounded) = ($exact, $rounded);
+        let expected = expected($name);
         let (tower, image) = (exact.image_tower()?, rounded.image_tower()?);
         check(
-            name,
+            $name,
             &rows(&expected, "pixels"),
             |pixels| Ok(tower.forward(pixels)?),
             |pixels| Ok(image.forward(pixels)?),
         )?;
-        let whole = |text: Vec<f32>| text.into_iter().map(|id| id as u32).collect();
-        let ids: Vec<Vec<u32>> = rows(&expected, "ids").into_iter().map(whole).collect();
         let (tower, text) = (exact.text_tower()?, rounded.text_tower()?);
         check(
-            name,
-            &ids,
+            $name,
+            &ids(&expected),
             |ids| Ok(tower.forward(ids)?),
             |ids| Ok(text.forward(ids)?),
         )?;
+    }};
+}
+
+#[test]
+fn both_towers_of_clip() -> TestResult {
+    for name in ["tiny-clip-open-clip", "tiny-clip-transformers"] {
+        let open = |options: LoadOptions| ClipCheckpoint::open(&fixture(name), options);
+        check_towers!(name, open(Pickle::Allow.into())?, open(int8())?);
     }
     Ok(())
 }
@@ -101,27 +104,8 @@ fn both_towers_of_clip() -> TestResult {
 #[test]
 fn both_towers_of_siglip() -> TestResult {
     for name in ["tiny-siglip-open-clip", "tiny-siglip"] {
-        let folder = fixture(name);
-        let expected = folder.join("expected.safetensors");
-        let exact = SiglipCheckpoint::open(&folder, Pickle::Deny)?;
-        let rounded = SiglipCheckpoint::open(&folder, int8())?;
-
-        let (tower, image) = (exact.image_tower()?, rounded.image_tower()?);
-        check(
-            name,
-            &rows(&expected, "pixels"),
-            |pixels| Ok(tower.forward(pixels)?),
-            |pixels| Ok(image.forward(pixels)?),
-        )?;
-        let whole = |text: Vec<f32>| text.into_iter().map(|id| id as u32).collect();
-        let ids: Vec<Vec<u32>> = rows(&expected, "ids").into_iter().map(whole).collect();
-        let (tower, text) = (exact.text_tower()?, rounded.text_tower()?);
-        check(
-            name,
-            &ids,
-            |ids| Ok(tower.forward(ids)?),
-            |ids| Ok(text.forward(ids)?),
-        )?;
+        let open = |options: LoadOptions| SiglipCheckpoint::open(&fixture(name), options);
+        check_towers!(name, open(Pickle::Deny.into())?, open(int8())?);
     }
     Ok(())
 }

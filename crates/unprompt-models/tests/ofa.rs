@@ -4,9 +4,9 @@
 mod captions;
 mod common;
 
-use captions::{compare, compare_states, picture};
+use captions::{compare, compare_states, picture, pictures, same_alone};
 use common::{TestResult, fixture};
-use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_checkpoint::Pickle;
 use unprompt_models::{GenerationOptions, ImageToText, LengthPenalty, ModelError, Ofa};
 
 const FOLDERS: [&str; 2] = ["tiny-ofa", "tiny-ofa-variant"];
@@ -18,20 +18,11 @@ fn load(name: &str) -> Ofa {
 #[test]
 fn states_and_logits_equal_the_reference() {
     for name in FOLDERS {
-        let expected = Checkpoint::open(
-            fixture(&format!("{name}.expected.safetensors")),
-            Pickle::Deny,
-        )
-        .unwrap();
-        let answers = captions::expected(name);
-        let ids: Vec<u32> = serde_json::from_value(answers["ids"].clone()).unwrap();
         let model = load(name);
-        let side = model.image_size().0;
-        let pictures: Vec<Vec<f32>> = (0..3).map(|index| picture(index, side)).collect();
-        let states = model.image_states(&pictures).unwrap();
-        compare_states(name, &expected, &pictures, &states, |picture| {
-            model.logits(picture, &ids).unwrap()
-        });
+        let expected = fixture(&format!("{name}.expected.safetensors"));
+        let states = |pictures: &[Vec<f32>]| model.image_states(pictures).unwrap();
+        let logits = |picture: &[f32], ids: &[u32]| model.logits(picture, ids).unwrap();
+        compare_states(name, &expected, &model, 3, states, logits);
     }
 }
 
@@ -62,15 +53,8 @@ fn captions_equal_the_reference_token_for_token() {
 #[test]
 fn a_caption_is_the_same_alone_and_in_a_batch() {
     let model = load("tiny-ofa");
-    let side = model.image_size().0;
-    let pictures: Vec<Vec<f32>> = (0..6).map(|index| picture(index, side)).collect();
-    let options = model.default_options();
-    let together = model.caption(&pictures, Some(" what?"), &options).unwrap();
-    for (picture, together) in pictures.iter().zip(&together) {
-        let alone = std::slice::from_ref(picture);
-        let alone = model.caption(alone, Some(" what?"), &options).unwrap();
-        assert_eq!(&alone[0], together);
-    }
+    let (pictures, options) = (pictures(&model, 6), model.default_options());
+    let together = same_alone(&model, &pictures, Some(" what?"), &options);
     // Another question, another answer.
     let other = model.caption(&pictures, None, &options).unwrap();
     assert_ne!(other, together);
@@ -95,16 +79,10 @@ fn texts_become_the_reference_s_ids_and_texts_again() -> TestResult {
 #[test]
 fn int8_weights_are_near_and_depend_on_no_batch() {
     let model = captions::int8(|options| Ofa::load(&fixture("tiny-ofa"), options));
-    let side = model.image_size().0;
-    let pictures: Vec<Vec<f32>> = (0..2).map(|index| picture(index, side)).collect();
+    let pictures = pictures(&model, 2);
     let exact = load("tiny-ofa").image_states(&pictures).unwrap();
     captions::near(&model.image_states(&pictures).unwrap(), &exact);
-    let options = model.default_options();
-    let together = model.caption(&pictures, None, &options).unwrap();
-    for (picture, together) in pictures.iter().zip(together) {
-        let alone = model.caption(std::slice::from_ref(picture), None, &options);
-        assert_eq!(alone.unwrap(), [together]);
-    }
+    same_alone(&model, &pictures, None, &model.default_options());
 }
 
 #[test]
@@ -115,7 +93,7 @@ fn weights_that_are_no_numbers_are_a_clear_error() -> TestResult {
         "decoder.layers.0.cross_attn.v_proj.bias",
         "decoder.embed_tokens.weight",
     ] {
-        let folder = captions::converted_and_broken("tiny-ofa", "pytorch_model.bin", name);
+        let folder = captions::broken("tiny-ofa", name);
         let model = Ofa::load(folder.path(), Pickle::Deny)?;
         let picture = picture(0, model.image_size().0);
         let error = model

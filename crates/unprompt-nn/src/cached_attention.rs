@@ -1,9 +1,6 @@
 //! A decoder's attention to the tokens before, whose keys and values are kept.
 
-use crate::{
-    cpu::with_parameter,
-    row_softmax::{dot, softmax},
-};
+use crate::{cpu::with_parameter, inner_product::dot_by_vectors, row_softmax::softmax};
 use candle_core::{Device, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -233,7 +230,7 @@ impl WithSimd for Query<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let width = self.query.len();
         let head_width = width / self.heads;
         let mut scores = vec![0.0; self.seen.len()];
@@ -242,7 +239,7 @@ impl WithSimd for Query<'_> {
             let query = &self.query[start..start + head_width];
             for (score, row) in scores.iter_mut().zip(self.seen) {
                 let key = *row as usize * 2 * width + start;
-                *score = dot(query, &self.rows[key..key + head_width]);
+                *score = dot_by_vectors(simd, query, &self.rows[key..key + head_width]);
             }
             let bias = self.bias.map(|bias| bias.row(head, self.seen.len() - 1));
             softmax(&mut scores, self.scale, bias);

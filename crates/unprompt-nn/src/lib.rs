@@ -23,6 +23,7 @@ mod embedding;
 mod feature_maps;
 mod generation;
 mod half_rows;
+mod inner_product;
 mod layer_norm;
 mod linear;
 mod matmul;
@@ -51,6 +52,7 @@ pub use generation::{
     Decoder, Generated, GenerationError, GenerationOptions, LengthPenalty, Sampling, generate,
 };
 pub use half_rows::Queries;
+pub use inner_product::{dot, dot_by_vectors};
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, Precision};
 pub use memory_attention::{Memory, MemoryBias, memory_attention};

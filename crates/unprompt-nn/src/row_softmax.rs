@@ -1,4 +1,4 @@
-//! Soft-max and inner products of single rows, in sixteen fixed chains: the same bits on every
+//! Soft-max of single rows, in sixteen fixed chains: the same bits on every
 //! machine. To be inlined into a caller that has the vector instructions.
 
 use crate::{
@@ -80,23 +80,6 @@ fn sum(values: &[f32]) -> f32 {
     join(chains)
 }
 
-/// The inner product of two rows of the same length.
-#[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_chunks, a_rest) = a.as_chunks::<CHAINS>();
-    let (b_chunks, b_rest) = b.as_chunks::<CHAINS>();
-    let mut chains = [0.0f32; CHAINS];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for ((chain, a), b) in chains.iter_mut().zip(a).zip(b) {
-            *chain = a.mul_add(*b, *chain);
-        }
-    }
-    for ((chain, a), b) in chains.iter_mut().zip(a_rest).zip(b_rest) {
-        *chain = a.mul_add(*b, *chain);
-    }
-    join(chains)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,12 +107,6 @@ mod tests {
             let (largest, rest) = log_sum_exp(&values);
             let expected = values.iter().map(|v| f64::from(*v).exp()).sum::<f64>().ln();
             assert!((f64::from(largest + rest) - expected).abs() < 1e-5);
-            let expected: f64 = values
-                .iter()
-                .zip(&bias)
-                .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                .sum();
-            assert!((f64::from(dot(&values, &bias)) - expected).abs() < 1e-3);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Every fixture cut short everywhere, and with thousands of seeded changes: errors are fine,
 //! panics and boundless memory are not.
 
-use std::fs;
-use std::path::Path;
-
 use super::read_layouts;
-use crate::checkpoint::Pickle;
-use crate::error::{CheckpointErrorKind, Result};
+use crate::{
+    error::{CheckpointErrorKind, Result},
+    pickle::Pickle,
+};
+use std::{fs, path::Path};
 
 const FIXTURES: [&str; 9] = [
     "kinds.safetensors",

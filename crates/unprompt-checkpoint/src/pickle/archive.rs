@@ -2,12 +2,16 @@
 //!
 //! Source: `torch/serialization.py` (`_save`, `_load`).
 
-use super::Layouts;
-use super::machine::{MAX_PICKLE_BYTES, parse};
-use super::state_dict;
-use super::tensor::Storage;
-use super::zip::Directory;
-use crate::error::{Fault, Quoted};
+use super::{
+    machine::{MAX_PICKLE_BYTES, parse},
+    state_dict,
+    tensor::Storage,
+    zip::Directory,
+};
+use crate::{
+    error::{Fault, Quoted},
+    layout::Layouts,
+};
 
 const PICKLE_NAME: &str = "data.pkl";
 /// Longer than any number.

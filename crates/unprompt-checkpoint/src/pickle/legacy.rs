@@ -4,15 +4,17 @@
 //! object itself, the list of storage keys, and for each key its element count in 8 bytes
 //! followed by the elements. Source: `_legacy_save` in `torch/serialization.py`.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
-use super::Layouts;
-use super::machine::parse;
-use super::state_dict;
-use super::tensor::{Storage, storage};
-use super::value::{Node, Parsed, Value};
-use crate::error::{Fault, Quoted};
+use super::{
+    machine::parse,
+    state_dict,
+    tensor::{Storage, storage},
+    value::{Node, Parsed, Value},
+};
+use crate::{
+    error::{Fault, Quoted},
+    layout::Layouts,
+};
+use std::{collections::HashMap, ops::Range};
 
 /// 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

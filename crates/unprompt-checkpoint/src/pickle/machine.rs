@@ -3,11 +3,12 @@
 //! Source: Python's `pickletools` for the opcodes. Protocols 2 to 5; the text opcodes of
 //! protocol 0 are not read, as torch never wrote them.
 
-use std::collections::HashMap;
-
-use super::globals::refuse_dangerous;
-use super::value::{Node, Parsed, Value};
+use super::{
+    globals::refuse_dangerous,
+    value::{Node, Parsed, Value},
+};
 use crate::error::Fault;
+use std::collections::HashMap;
 
 /// The largest pickle that is read; weights are stored outside of it.
 pub(super) const MAX_PICKLE_BYTES: usize = 16 << 20;

@@ -7,16 +7,13 @@ mod archive;
 mod globals;
 mod legacy;
 mod machine;
+mod permission;
 mod state_dict;
 mod tensor;
 mod value;
 mod zip;
 
-use crate::error::Fault;
-use crate::layout::Layout;
-
 pub(crate) use archive::read_layouts as read_archive;
 pub(crate) use legacy::read_layouts as read_legacy;
-
-/// The named tensors of a file, each with its place in it.
-type Layouts = Result<Vec<(String, Layout)>, Fault>;
+pub use permission::Pickle;
+pub(crate) use permission::pickle_denied;

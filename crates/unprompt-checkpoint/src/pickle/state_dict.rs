@@ -6,14 +6,16 @@
 //! (`{"a": {"b": tensor}}` is `a.b`), values that are no tensors are left out, and if every name
 //! starts with `module.`, as `DataParallel` makes them, that prefix is removed.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-
-use super::Layouts;
-use super::tensor::{Locate, is_tensor, layout};
-use super::value::{Parsed, Value};
-use crate::error::{Fault, Quoted};
-use crate::safetensors::METADATA_NAME;
+use super::{
+    tensor::{Locate, is_tensor, layout},
+    value::{Parsed, Value},
+};
+use crate::{
+    error::{Fault, Quoted},
+    layout::Layouts,
+    safetensors::METADATA_NAME,
+};
+use std::{borrow::Cow, collections::HashSet};
 
 /// Where training scripts keep the weights, the plain ones before moving averages.
 const WRAPPER_KEYS: [&str; 9] = [

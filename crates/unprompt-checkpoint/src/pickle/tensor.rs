@@ -3,12 +3,13 @@
 //! Source: `torch/_utils.py` (`_rebuild_tensor_v2`) and `torch/serialization.py` (identifiers of
 //! storages).
 
-use std::ops::Range;
-
 use super::value::{Node, Parsed, Value};
-use crate::dtype::DType;
-use crate::error::{Fault, Quoted};
-use crate::layout::{Layout, MAX_RANK, element_count};
+use crate::{
+    dtype::DType,
+    error::{Fault, Quoted},
+    layout::{Layout, MAX_RANK, element_count},
+};
+use std::ops::Range;
 
 /// A storage as a pickle refers to it.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,10 +8,8 @@
 //!
 //! Source: PKWARE's APPNOTE 6.3, sections 4.3 and 4.5.3.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
 use crate::error::{Fault, Quoted};
+use std::{collections::HashMap, ops::Range};
 
 const END_BYTES: usize = 22;
 const ZIP64_LOCATOR_BYTES: usize = 20;

@@ -3,7 +3,6 @@
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
-
 use unprompt_checkpoint::{Checkpoint, CheckpointError, CheckpointErrorKind, Pickle};
 
 pub fn fixture(name: &str) -> PathBuf {

@@ -3,13 +3,16 @@
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
+/// The captioner of clip-interrogator.
+pub(super) const DEFAULT_CAPTIONER: &str = "Salesforce/blip-image-captioning-large";
+
 #[derive(Args, Debug)]
 pub(crate) struct Caption {
     /// Pictures, folders, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Captioner, BLIP or OFA: a name, a hub id or a path
-    #[arg(long, env = "UNPROMPT_CAPTIONER")]
+    #[arg(long, default_value = DEFAULT_CAPTIONER, env = "UNPROMPT_CAPTIONER")]
     pub(crate) model: String,
     /// Texts that are followed at a time; more find likelier captions and take longer [default: the
     /// model's own]

@@ -1,5 +1,6 @@
 //! The arguments of `unprompt interrogate`.
 
+use super::caption::DEFAULT_CAPTIONER;
 use clap::{Args, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 use unprompt::interrogate::Mode;
@@ -9,18 +10,18 @@ pub(crate) struct Interrogate {
     /// Pictures, folders, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// CLIP: a name such as `ViT-L-14/openai`, a hub id or a path
-    #[arg(long, value_name = "M")]
+    /// CLIP: a name of open_clip, a hub id or a path
+    #[arg(long, value_name = "M", default_value = "ViT-L-14/openai")]
     pub(crate) clip: String,
     /// Which prompt is made
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: InterrogateMode,
-    /// What the prompt begins with
-    #[arg(long, value_name = "TEXT")]
+    /// What the prompt begins with, in place of a captioner's words; "" for nothing
+    #[arg(long, value_name = "TEXT", conflicts_with = "captioner")]
     pub(crate) caption: Option<String>,
     /// BLIP or OFA that writes what the prompt begins with: a hub id or a path
-    #[arg(long, value_name = "M", conflicts_with = "caption")]
-    pub(crate) captioner: Option<String>,
+    #[arg(long, value_name = "M", default_value = DEFAULT_CAPTIONER)]
+    pub(crate) captioner: String,
     /// Folder of label files, one label a line [default: the lists of clip-interrogator]
     #[arg(long, value_name = "DIR")]
     pub(crate) labels: Option<PathBuf>,

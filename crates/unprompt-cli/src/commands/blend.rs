@@ -1,16 +1,16 @@
 //! `unprompt blend fit`: weights of a preset, and what score to expect of it.
 
-mod table;
+mod report;
 
 use crate::{
     Finished,
-    arguments::{Blend, BlendFit, Common, Feature, Format},
+    arguments::{Blend, BlendFit, Common, Feature},
     commands::lazy_encoder::LazyEncoder,
     output::{Output, complain},
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
 };
 use anyhow::{Result, bail};
-use serde::Serialize;
+use report::{FittedCalibration, Report};
 use std::{
     collections::HashMap,
     io::Write,
@@ -18,33 +18,14 @@ use std::{
 };
 use unprompt::{
     Calibration, ConfidenceFeature, FittedBlend, Preset,
-    eval::{
-        Answers, CalibrationFit, Fit, FitOptions, Predictions, calibrate, fit, image_id, score,
-    },
+    eval::{Answers, Fit, FitOptions, Predictions, calibrate, fit, image_id, score},
 };
 
-const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
 const ENCODER: &str = "all-MiniLM-L6-v2";
 /// Digits of a weight that are worth writing.
 const WEIGHT_ROUNDING: f64 = 1e6;
 /// What rounding to f32 and back may do to a cosine.
 const SAME_COSINE: f64 = 1e-5;
-
-/// A fit with its calibration, as JSON shows it.
-#[derive(Serialize)]
-struct Report {
-    #[serde(flatten)]
-    fit: Fit,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    calibration: Option<FittedCalibration>,
-}
-
-#[derive(Serialize)]
-struct FittedCalibration {
-    feature: ConfidenceFeature,
-    #[serde(flatten)]
-    map: CalibrationFit,
-}
 
 pub(crate) fn run(common: &Common, action: &Blend) -> Result<Finished> {
     match action {
@@ -54,7 +35,7 @@ pub(crate) fn run(common: &Common, action: &Blend) -> Result<Finished> {
 
 fn run_fit(common: &Common, arguments: &BlendFit) -> Result<Finished> {
     // `--out` is the preset: the table always goes to standard output.
-    let records = RecordWriter::new(Output::open(None)?, common.format, &FORMATS)?;
+    let records = RecordWriter::new(Output::open(None)?, common.format, &TEXT_OR_JSON)?;
     let file = common.out.as_deref().map(preset_file).transpose()?;
     let base = arguments.preset.as_deref().map(Preset::load).transpose()?;
     let truth = Answers::open(&arguments.truth)?;
@@ -125,7 +106,7 @@ fn run_fit(common: &Common, arguments: &BlendFit) -> Result<Finished> {
     if let Some(file) = file {
         write_preset(arguments, &report, file)?;
     }
-    records.finish_with("fit", &report, |out| table::write(out, &report))?;
+    records.finish_with("fit", &report, |out| report::write(out, &report))?;
     Ok(Finished::Whole)
 }
 

@@ -4,11 +4,13 @@ mod sidecar;
 
 use crate::{
     Finished,
-    arguments::{Caption as Arguments, Common, Format, LengthOf, Sidecar},
-    commands::{compute, hub, inputs},
+    arguments::{Caption as Arguments, Common, LengthOf},
+    commands::inputs,
+    missing,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, TEXT_OR_JSON, one_line},
+    setup::{compute, hub},
 };
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -37,11 +39,10 @@ enum Record {
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let found = sources(&arguments.paths)?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(
+    let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
-        &formats,
+        &TEXT_OR_JSON,
     )?;
     let sidecars = arguments
         .sidecar
@@ -49,7 +50,13 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         .transpose()?;
     let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
-    let (_, captioner) = Captioner::load(&hub(common)?, &arguments.model, &compute, &progress)?;
+    let hub = hub(common)?;
+    missing::captioner(&hub, &arguments.model, |note| {
+        if !common.quiet {
+            complain(note);
+        }
+    })?;
+    let (_, captioner) = Captioner::load(&hub, &arguments.model, &compute, &progress)?;
     let options = options(arguments);
     captioner
         .check(&options)
@@ -57,28 +64,20 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| caption(&captioner, batch, &options, sidecars.as_ref());
     let mut skipped = 0;
-    let finished = inputs::for_each(common, &found, work, |_, result| {
-        match result {
-            Ok(record) => {
-                skipped += usize::from(matches!(record, Record::Skipped { .. }));
-                if !records.write_json(&record)?
-                    && let Record::Caption { path, caption, .. } = &record
-                {
-                    let caption = one_line(caption);
-                    if single {
-                        writeln!(records.raw(), "{caption}")?;
-                    } else {
-                        writeln!(records.raw(), "{path}\t{caption}")?;
-                    }
-                }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
+    let finished = inputs::write_each(common, &found, work, records, |records, record| {
+        skipped += usize::from(matches!(record, Record::Skipped { .. }));
+        if !records.write_json(&record)?
+            && let Record::Caption { path, caption, .. } = &record
+        {
+            let caption = one_line(caption);
+            if single {
+                writeln!(records.raw(), "{caption}")?;
+            } else {
+                writeln!(records.raw(), "{path}\t{caption}")?;
             }
         }
-        records.flush()
+        Ok(())
     })?;
-    records.finish()?;
     if skipped > 0 && !common.quiet {
         complain(&format!(
             "{skipped} of {} pictures have a text beside them already and were left alone",

@@ -2,18 +2,19 @@
 
 use crate::{
     Finished,
-    arguments::{Classify, Common, Format},
-    commands::{compute, hub, inputs},
+    arguments::{Classify, Common},
+    commands::inputs,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::{compute, hub},
 };
 use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::io::Write;
 use unprompt::{
-    Classifier, FailureRecord, InputError, Label, Source,
+    Classifier, InputError, Label, Source,
     image::{Limits, decode},
     sources,
 };
@@ -27,8 +28,7 @@ struct Record {
 pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
     let sources = sources(&arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let (_, classifier) = Classifier::load(&hub(common)?, &arguments.model, &compute, &progress)?;
@@ -48,30 +48,20 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
         };
         batch.par_iter().map(one).collect()
     };
-    let write = |_: &std::path::Path, result: Result<Record, FailureRecord>| {
-        match result {
-            Ok(record) => {
-                if !records.write_json(&record)? {
-                    for Label {
-                        label, probability, ..
-                    } in &record.labels
-                    {
-                        if !single {
-                            write!(records.raw(), "{}\t", record.path)?;
-                        }
-                        writeln!(records.raw(), "{probability:.4}\t{label}")?;
-                    }
+    inputs::write_each(common, &sources, work, records, |records, record| {
+        if !records.write_json(&record)? {
+            for Label {
+                label, probability, ..
+            } in &record.labels
+            {
+                if !single {
+                    write!(records.raw(), "{}\t", record.path)?;
                 }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
+                writeln!(records.raw(), "{probability:.4}\t{label}")?;
             }
         }
-        records.flush()
-    };
-    let finished = inputs::for_each(common, &sources, work, write)?;
-    records.finish()?;
-    Ok(finished)
+        Ok(())
+    })
 }
 
 fn classify(

@@ -2,10 +2,10 @@
 
 use crate::{
     Finished,
-    arguments::{Common, Format},
-    commands::{hub, models::megabytes},
+    arguments::Common,
     output::Output,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::hub,
 };
 use anyhow::Result;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use std::{
     thread,
     time::Duration,
 };
-use unprompt::{Hub, Preset};
+use unprompt::{Hub, Preset, hub::megabytes};
 
 /// How long an unreachable hub is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,8 +55,7 @@ impl Check {
 
 pub(crate) fn run(common: &Common) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let hub = hub(common)?;
     for check in checks(&hub) {
         if !records.write_json(&check)? {

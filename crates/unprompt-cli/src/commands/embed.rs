@@ -2,11 +2,12 @@
 
 use crate::{
     Finished,
-    arguments::{Common, Embed, EmbedImage, EmbedText, Format, Tta},
-    commands::{compute, hub, inputs},
+    arguments::{Common, Embed, EmbedImage, EmbedText, Tta},
+    commands::inputs,
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::{compute, hub},
 };
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -22,13 +23,11 @@ use unprompt::{
     sources,
 };
 
-const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
-
 pub(crate) fn run(common: &Common, what: &Embed) -> Result<Finished> {
     let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
-        &FORMATS,
+        &TEXT_OR_JSON,
     )?;
     match what {
         Embed::Image(arguments) => images(common, arguments, records),
@@ -91,7 +90,7 @@ pub(super) struct ImageRecord {
     pub(super) embedding: Vec<f32>,
 }
 
-fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) -> Result<Finished> {
+fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Result<Finished> {
     let found = sources(&arguments.paths)?;
     let progress = LoadingProgress::new(common.quiet);
     let (_, encoder) = ImageEncoder::load(
@@ -106,26 +105,17 @@ fn images(common: &Common, arguments: &EmbedImage, mut records: RecordWriter) ->
     };
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| embed(&encoder, batch, views, arguments.raw);
-    let finished = inputs::for_each(common, &found, work, |_, result| {
-        match result {
-            Ok(record) => {
-                if !records.write_json(&record)? {
-                    let numbers = numbers(&record.embedding);
-                    if single {
-                        writeln!(records.raw(), "{numbers}")?;
-                    } else {
-                        writeln!(records.raw(), "{}\t{numbers}", record.path)?;
-                    }
-                }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
+    inputs::write_each(common, &found, work, records, |records, record| {
+        if !records.write_json(&record)? {
+            let numbers = numbers(&record.embedding);
+            if single {
+                writeln!(records.raw(), "{numbers}")?;
+            } else {
+                writeln!(records.raw(), "{}\t{numbers}", record.path)?;
             }
         }
-        records.flush()
-    })?;
-    records.finish()?;
-    Ok(finished)
+        Ok(())
+    })
 }
 
 /// Embeds the pictures that can be read together. When the batch as a whole fails, each is

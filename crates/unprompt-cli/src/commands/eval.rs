@@ -1,18 +1,17 @@
 //! `unprompt eval`: a preset over pictures whose prompts are known.
 
 mod evaluation;
+mod report;
 mod table;
-
-pub(crate) use evaluation::{BaselineScore, Evaluation, ImageResult};
 
 use crate::{
     Finished,
-    arguments::{Common, Eval, Format},
-    commands::{compute, hub, inputs},
+    arguments::{Common, Eval},
+    commands::inputs,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
-    report,
+    records::{RecordWriter, TEXT_OR_JSON, one_line},
+    setup::{compute, hub},
 };
 use anyhow::{Context, Result, bail};
 use evaluation::{Scores, Truth};
@@ -27,8 +26,6 @@ use unprompt::{
     sources,
 };
 
-const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
-
 pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     let preset = Preset::load(&arguments.preset)?;
     let truth = Answers::open(&arguments.truth)?;
@@ -37,7 +34,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         pairs.complain();
     }
     let output = Output::open(common.out.as_deref())?;
-    let records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let page = arguments
         .report
         .as_deref()

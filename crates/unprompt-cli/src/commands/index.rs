@@ -4,11 +4,11 @@ mod search;
 
 use crate::{
     Finished,
-    arguments::{Common, Format, Index, IndexBuild},
-    commands::{compute, hub},
+    arguments::{Common, Index, IndexBuild},
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::{compute, hub},
 };
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -17,11 +17,13 @@ use std::{
     path::{Path, PathBuf},
     sync::Mutex,
 };
-use unprompt::index::{
-    BuildOptions, BuildProgress, IndexRequest, Manifest, ModelIdentity, PromptIndex, build_index,
+use unprompt::{
+    hub::megabytes,
+    index::{
+        BuildOptions, BuildProgress, IndexRequest, Manifest, ModelIdentity, PromptIndex,
+        build_index,
+    },
 };
-
-const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
 
 pub(crate) fn run(common: &Common, action: &Index) -> Result<Finished> {
     match action {
@@ -36,7 +38,7 @@ fn build(common: &Common, arguments: &IndexBuild) -> Result<Finished> {
     let Some(folder) = &common.out else {
         bail!("index build needs --out DIR: where the index goes");
     };
-    let records = RecordWriter::new(Output::open(None)?, common.format, &FORMATS)?;
+    let records = RecordWriter::new(Output::open(None)?, common.format, &TEXT_OR_JSON)?;
     let downloads = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let request = IndexRequest {
@@ -71,7 +73,7 @@ fn info(common: &Common, folder: &Path, check: bool) -> Result<Finished> {
     let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
-        &FORMATS,
+        &TEXT_OR_JSON,
     )?;
     let index = PromptIndex::open(folder)?;
     if check {
@@ -161,8 +163,8 @@ fn write_info(mut records: RecordWriter, folder: &Path, manifest: &Manifest) -> 
                 "{kind}: {name}, {revision}, {width} numbers computed in {dtype}, SHA-256 {sha256}"
             )?;
         }
-        let megabytes = info.bytes as f64 / 1e6;
-        writeln!(output, "{megabytes:.1} MB in {} files", info.segments)?;
+        let size = megabytes(info.bytes);
+        writeln!(output, "{size} in {} files", info.segments)?;
     }
     records.finish()
 }

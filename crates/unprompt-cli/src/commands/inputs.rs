@@ -1,6 +1,12 @@
 //! Working through pictures batch by batch, with progress and one line for each failure.
 
-use crate::{Finished, arguments::Common, output::complain, progress::Bar, records::one_line};
+use crate::{
+    Finished,
+    arguments::Common,
+    output::complain,
+    progress::Bar,
+    records::{RecordWriter, one_line},
+};
 use anyhow::Result;
 use std::{
     num::NonZeroUsize,
@@ -82,6 +88,27 @@ impl Tally {
         self.bar.finish();
         self.finished
     }
+}
+
+/// The same with records: `write` shows what became of one input, a failure is a record of its own.
+pub(crate) fn write_each<R>(
+    common: &Common,
+    sources: &[Source],
+    work: impl Fn(&[Source]) -> Vec<Result<R, FailureRecord>>,
+    mut records: RecordWriter,
+    mut write: impl FnMut(&mut RecordWriter, R) -> Result<()>,
+) -> Result<Finished> {
+    let finished = for_each(common, sources, work, |_, result| {
+        match result {
+            Ok(record) => write(&mut records, record)?,
+            Err(failure) => {
+                records.write_json(&failure)?;
+            }
+        }
+        records.flush()
+    })?;
+    records.finish()?;
+    Ok(finished)
 }
 
 /// The record of an input that failed.

@@ -3,10 +3,12 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Interrogate},
-    commands::{compute, hub, inputs},
-    output::Output,
+    commands::inputs,
+    missing,
+    output::{Output, complain},
     progress::LoadingProgress,
     records::{RecordWriter, one_line},
+    setup::{compute, hub},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -52,10 +54,22 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
     let hub = hub(common)?;
     let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
-    let captions = arguments.mode.mode().takes_caption();
-    let captioner = match &arguments.captioner {
-        Some(model) if captions => Some(Captioner::load(&hub, model, &compute, &progress)?.1),
-        _ => None,
+    let say = |note: &str| {
+        if !common.quiet {
+            complain(note);
+        }
+    };
+    let labels_folder = arguments.labels.as_deref();
+    missing::interrogator(
+        &hub,
+        &arguments.clip,
+        captioner_of(arguments),
+        labels_folder,
+        say,
+    )?;
+    let captioner = match captioner_of(arguments) {
+        Some(model) => Some(Captioner::load(&hub, model, &compute, &progress)?.1),
+        None => None,
     };
     let (_, interrogator) = PictureInterrogator::load(
         &hub,
@@ -75,25 +89,22 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
         captioner,
     };
     let work = |batch: &[Source]| interrogate(&models, batch, arguments);
-    let finished = inputs::for_each(common, &sources, work, |_, result| {
-        match result {
-            Ok(record) if records.format() == Format::Csv => {
-                let prompt = record.prompt.as_deref().unwrap_or_default();
-                records.write_row(&[&record.path, prompt])?;
-            }
-            Ok(record) => {
-                if !records.write_json(&record)? {
-                    write_text(&mut records, &record, single)?;
-                }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
-            }
+    inputs::write_each(common, &sources, work, records, |records, record| {
+        if records.format() == Format::Csv {
+            let prompt = record.prompt.as_deref().unwrap_or_default();
+            return records.write_row(&[&record.path, prompt]);
         }
-        records.flush()
-    })?;
-    records.finish()?;
-    Ok(finished)
+        if !records.write_json(&record)? {
+            write_text(records, &record, single)?;
+        }
+        Ok(())
+    })
+}
+
+/// The model that writes captions, where they are wanted and not given.
+fn captioner_of(arguments: &Interrogate) -> Option<&str> {
+    let is_wanted = arguments.mode.mode().takes_caption() && arguments.caption.is_none();
+    is_wanted.then_some(arguments.captioner.as_str())
 }
 
 fn labels(arguments: &Interrogate) -> Result<LabelChoice> {
@@ -250,7 +261,7 @@ fn record(
         path: source.path().to_string_lossy().into_owned(),
         mode: arguments.mode.name(),
         prompt: found.prompt,
-        caption: caption.filter(|_| captioned),
+        caption: caption.filter(|caption| captioned && !caption.is_empty()),
         similarity: found.similarity,
         explain: found.contributions,
         tables: found.tables.map(|tables| tables.into_iter().collect()),

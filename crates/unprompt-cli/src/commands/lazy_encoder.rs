@@ -2,9 +2,9 @@
 
 use crate::{
     arguments::Common,
-    commands::{compute, hub},
     output::describe,
     progress::LoadingProgress,
+    setup::{compute, hub},
 };
 use unprompt::{SentenceEncoder, eval::EmbedError, load_sentence_encoder};
 

@@ -2,10 +2,10 @@
 
 use crate::{
     Finished,
-    arguments::{Common, Format, Metadata as Arguments},
+    arguments::{Common, Metadata as Arguments},
     commands::inputs,
     output::Output,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -29,27 +29,16 @@ struct Record {
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let sources = sources(&arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let single = inputs::is_single(&arguments.paths);
 
     let work = |batch: &[Source]| batch.par_iter().map(record).collect();
-    let write = |_: &std::path::Path, result: Result<Record, FailureRecord>| {
-        match result {
-            Ok(record) => {
-                if !records.write_json(&record)? {
-                    write_text(records.raw(), &record, single)?;
-                }
-            }
-            Err(failure) => {
-                records.write_json(&failure)?;
-            }
+    inputs::write_each(common, &sources, work, records, |records, record| {
+        if !records.write_json(&record)? {
+            write_text(records.raw(), &record, single)?;
         }
-        records.flush()
-    };
-    let finished = inputs::for_each(common, &sources, work, write)?;
-    records.finish()?;
-    Ok(finished)
+        Ok(())
+    })
 }
 
 fn record(source: &Source) -> Result<Record, FailureRecord> {

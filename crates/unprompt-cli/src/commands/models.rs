@@ -2,16 +2,21 @@
 
 use crate::{
     Finished,
-    arguments::{Common, Format, Models},
-    commands::hub,
+    arguments::{Common, Models},
+    missing::table,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::hub,
 };
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::{collections::HashSet, io::Write, path::PathBuf};
-use unprompt::{Hub, ModelRef, Preset, hub::ModelStatus, missing_models, model_reference};
+use unprompt::{
+    Hub, ModelRef, Preset,
+    hub::{ModelStatus, megabytes},
+    missing_models, model_reference,
+};
 
 pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
     let hub = hub(common)?;
@@ -39,9 +44,16 @@ pub(crate) fn run(common: &Common, action: &Models) -> Result<Finished> {
                     path: model.dir,
                 })?;
             }
-            for missing in presets.iter().flat_map(|p| missing_models(&hub, p)) {
-                complain(&missing.to_string());
-                finished = Finished::WithFailures;
+            for preset in presets {
+                let missing = missing_models(&hub, &preset);
+                if !missing.is_empty() {
+                    complain(&format!(
+                        "preset `{0}`: not all of it is here\n{1}",
+                        preset.name,
+                        table(&preset.name, &missing)
+                    ));
+                    finished = Finished::WithFailures;
+                }
             }
         }
         Models::Verify { models } => {
@@ -124,9 +136,12 @@ trait Row: Serialize {
 
 impl Writer {
     fn new(common: &Common) -> Result<Self> {
-        let formats = [Format::Text, Format::Json, Format::Jsonl];
         let output = Output::open(common.out.as_deref())?;
-        Ok(Self(RecordWriter::new(output, common.format, &formats)?))
+        Ok(Self(RecordWriter::new(
+            output,
+            common.format,
+            &TEXT_OR_JSON,
+        )?))
     }
 
     fn write(&mut self, row: &impl Row) -> Result<()> {
@@ -284,9 +299,4 @@ fn verify(hub: &Hub, models: &[String], writer: &mut Writer) -> Result<bool> {
         complain("fetch what is wrong again with `unprompt models pull NAME`");
     }
     Ok(all_good)
-}
-
-/// Bytes for people.
-pub(super) fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -3,22 +3,26 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Predict},
-    commands::{
-        compute, hub,
-        inputs::{self, Prediction},
-    },
-    output::Output,
+    commands::inputs::{self, Prediction},
+    missing::better_preset,
+    output::{Output, complain},
     progress::LoadingProgress,
     records::{RecordWriter, one_line},
+    setup::{compute, hub},
 };
 use anyhow::Result;
-use std::{collections::HashMap, io::Write, path::Path};
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
 use unprompt::{
     PredictOptions, PredictionRecord, Predictor, Preset, Source,
     eval::{SubmissionWriter, image_id},
     sources,
 };
 
+const DEFAULT_PRESET: &str = "lite";
 const FORMATS: [Format; 5] = [
     Format::Text,
     Format::Json,
@@ -28,20 +32,23 @@ const FORMATS: [Format; 5] = [
 ];
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
-    let preset = Preset::load(&arguments.preset)?;
+    let preset = Preset::load(arguments.preset.as_deref().unwrap_or(DEFAULT_PRESET))?;
     let found = sources(&arguments.paths)?;
     if common.format == Format::Submission {
         check_ids(&found)?;
     }
     let output = Output::open(common.out.as_deref())?;
     let progress = LoadingProgress::new(common.quiet);
-    let predictor = Predictor::load(
-        &hub(common)?,
-        preset,
-        &compute(common)?,
-        &progress,
-        &progress,
-    )?;
+    let hub = hub(common)?;
+    let predictor = Predictor::load(&hub, preset, &compute(common)?, &progress, &progress)?;
+    // For a person who looks at the screen, not for a script that reads it.
+    if arguments.preset.is_none()
+        && !common.quiet
+        && io::stdout().is_terminal()
+        && let Some(better) = better_preset(&hub, DEFAULT_PRESET)
+    {
+        complain(&better);
+    }
     let options = PredictOptions {
         metadata: !arguments.no_metadata,
         ..PredictOptions::default()

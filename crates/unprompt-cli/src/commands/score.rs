@@ -2,18 +2,17 @@
 
 use crate::{
     Finished,
-    arguments::{Common, Format, Score as Arguments},
+    arguments::{Common, Score as Arguments},
     commands::lazy_encoder::LazyEncoder,
     output::Output,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
 };
 use anyhow::Result;
 use unprompt::eval::{Answers, score};
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let records = RecordWriter::new(output, common.format, &formats)?;
+    let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let prediction = Answers::open(&arguments.pred)?;
     let truth = Answers::open(&arguments.truth)?;
     let mut encoder = LazyEncoder::new(common, &arguments.model);

@@ -2,11 +2,11 @@
 
 use crate::{
     Finished,
-    arguments::{Common, Format, Tokenize},
-    commands::hub,
+    arguments::{Common, Tokenize},
     output::Output,
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::hub,
 };
 use anyhow::Result;
 use serde::Serialize;
@@ -21,8 +21,7 @@ struct Record<'a> {
 
 pub(crate) fn run(common: &Common, arguments: &Tokenize) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let progress = LoadingProgress::new(common.quiet);
     let tokenizer = Tokenizer::load(&hub(common)?, &arguments.model, &progress)?;
     for text in &arguments.texts {

@@ -146,7 +146,7 @@ fn what_the_model_cannot_do_is_said_before_any_picture() {
             .contains("a BLIP, where a classifier is needed"),
         "{run:?}"
     );
-    let run = place.run(&["caption", "in"]);
+    let run = place.run(&["caption", "in", "--model"]);
     assert!(run.refusal().contains("--model"), "{run:?}");
 }
 

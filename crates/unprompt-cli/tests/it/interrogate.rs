@@ -26,8 +26,12 @@ fn place() -> (Place, Vec<String>) {
     (place, arguments)
 }
 
+/// Runs it; where nothing says what prompts begin with, with nothing, which needs no captioner.
 fn run(place: &Place, arguments: &[String], more: &[&str]) -> Run {
-    let more = more.iter().map(|argument| (*argument).to_owned());
+    let begun = more.iter().any(|flag| flag.starts_with("--caption"));
+    let nothing: &[&str] = if begun { &[] } else { &["--caption", ""] };
+    let more = more.iter().chain(nothing);
+    let more = more.map(|argument| (*argument).to_owned());
     let arguments: Vec<String> = arguments.iter().cloned().chain(more).collect();
     place.run(&arguments)
 }
@@ -344,7 +348,11 @@ fn wrong_arguments_stop_the_run() {
         assert!(found.refusal().contains(expected), "{more:?}: {found:?}");
     }
     // Without a caption there is nothing for 0.6.0 to begin with: every picture fails.
-    let found = run(&place, &arguments, &[&cat, "--compat", "0.6.0"]);
+    let found = run(
+        &place,
+        &arguments,
+        &[&cat, "--compat", "0.6.0", "--caption", ""],
+    );
     assert_eq!(found.code, 2);
     assert!(found.stderr.contains("caption"), "{found:?}");
     // Clip-interrogator's lists are a model like any other.
@@ -360,6 +368,34 @@ fn wrong_arguments_stop_the_run() {
         found.refusal().contains("clip-interrogator-labels"),
         "{found:?}"
     );
+}
+
+#[test]
+fn the_usual_models_are_named_with_their_sizes_where_nothing_may_be_fetched() {
+    let place = Place::new();
+    let cat = picture("cat.png");
+    let found = place.run(&["interrogate", &cat, "--offline"]);
+    let refusal = found.refusal();
+    for expected in [
+        "ViT-L-14/openai",
+        "1.71 GB",
+        "Salesforce/blip-image-captioning-large",
+        "1.88 GB",
+        "clip-interrogator-labels",
+        "in all",
+        "`unprompt models pull ViT-L-14/openai ",
+    ] {
+        assert!(refusal.contains(expected), "{expected}: {refusal}");
+    }
+    assert_eq!(refusal.matches("models pull").count(), 1, "{refusal}");
+    // No captioner where no prompt begins with a caption, or one is given.
+    for more in [&["--mode", "negative"][..], &["--caption", "a cat"]] {
+        let found = place.run(&[&["interrogate", &cat, "--offline"], more].concat());
+        assert!(!found.refusal().contains("Salesforce"), "{found:?}");
+    }
+    let found = place.run(&["caption", &cat, "--offline"]);
+    let expected = "Salesforce/blip-image-captioning-large    1.88 GB";
+    assert!(found.refusal().contains(expected), "{found:?}");
 }
 
 #[test]

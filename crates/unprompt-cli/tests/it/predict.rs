@@ -61,9 +61,11 @@ fn every_model_that_a_preset_lacks_is_named_with_its_size_and_the_next_step() {
     let stderr = run.refusal();
     for expected in [
         "preset `lite`: 2 of its 2 models are not on this machine",
-        "  - all-MiniLM-L6-v2 (",
-        "  - efficientnet-lite0 (",
-        " MB): `unprompt models pull efficientnet-lite0`, or by hand `unprompt models import`",
+        "`unprompt models pull lite` fetches what can be fetched",
+        "`unprompt models export lite --out BUNDLE.tar`",
+        "\n  all-MiniLM-L6-v2      91.4 MB\n",
+        "\n  efficientnet-lite0    18.6 MB\n",
+        "\n  in all               110.0 MB\n",
     ] {
         assert!(stderr.contains(expected), "{expected}: {stderr}");
     }

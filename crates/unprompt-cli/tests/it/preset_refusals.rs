@@ -56,8 +56,8 @@ fn what_a_preset_lacks_is_named_with_the_next_step() {
     for expected in [
         "nowhere: no index here",
         "`unprompt index build PROMPTS --clip ViT-H-14/laion2b_s32b_b79k --out nowhere --sentence",
-        "`unprompt models pull ViT-H-14/laion2b_s32b_b79k`",
-        "clip-bpe-vocabulary",
+        "`unprompt models pull ViT-H-14/laion2b_s32b_b79k clip-bpe-vocabulary`",
+        "\n  ViT-H-14/laion2b_s32b_b79k    3.94 GB\n",
     ] {
         assert!(refusal.contains(expected), "{expected}: {refusal}");
     }
@@ -96,13 +96,17 @@ fn to_pull_a_preset_is_to_pull_what_can_be_fetched_and_name_the_rest() {
     let run = pull();
     let (stdout, failures) = run.failures();
     assert_eq!(stdout, "");
-    assert_eq!(failures.len(), 2, "{failures:?}");
+    assert_eq!(failures.len(), 3, "{failures:?}");
     assert!(
-        failures[0].contains("./nowhere: no such file or folder"),
+        failures[0].contains("not all of it is here"),
         "{failures:?}"
     );
     assert!(
-        failures[1].contains("unprompt index build PROMPTS --clip CLIP --out ix"),
+        failures[1].contains("./nowhere  no such file or folder"),
+        "{failures:?}"
+    );
+    assert!(
+        failures[2].contains("unprompt index build PROMPTS --clip CLIP --out ix"),
         "{failures:?}"
     );
 }

@@ -318,7 +318,7 @@ fn offer(weights: &Weights) {
     let stderr = run.refusal();
     for expected in [
         "preset `own`: 1 of its 3 models is not on this machine",
-        "  - ./missing.pth: no such file or folder; put the model there",
+        "\n  ./missing.pth  no such file or folder; put the model there\n",
         "`--preset lite` is complete on this machine",
     ] {
         assert!(stderr.contains(expected), "{expected}: {stderr}");

@@ -1,8 +1,7 @@
 //! What score to expect of a prediction: an isotonic map from how sure it looks.
 
-use serde::Serialize;
-
 use crate::error::{Error, Problem};
+use serde::Serialize;
 
 /// Corners of a map at most: enough to bend, few enough that noise does not shape it.
 const MOST_CORNERS: usize = 12;

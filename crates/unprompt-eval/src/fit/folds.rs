@@ -1,10 +1,9 @@
 //! Images by prompt: two pictures of one prompt in different folds would let the weights see what
 //! they are tested on.
 
-use std::collections::HashMap;
-
 use super::prompt_key;
 use crate::answers::Answers;
+use std::collections::HashMap;
 
 /// Images numbered by prompt.
 pub(super) struct Groups {

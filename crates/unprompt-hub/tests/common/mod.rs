@@ -3,14 +3,15 @@
 
 pub mod server;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::Duration;
-
 use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
 use unprompt_hub::{Environment, Hub, HubOptions, Manifest, Progress};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

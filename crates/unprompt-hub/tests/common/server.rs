@@ -1,15 +1,17 @@
 //! A small HTTP/1.1 server that speaks a hub's protocol and can misbehave.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use sha1::{Digest, Sha1};
-
 use super::{COMMIT, REPOSITORY, hex, sha256};
+use sha1::{Digest, Sha1};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 #[derive(Clone, Debug)]
 pub struct Request {

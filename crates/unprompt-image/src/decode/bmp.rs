@@ -1,13 +1,9 @@
 //! BMP, through the `image` crate.
 
-use std::io::Cursor;
-
-use image::codecs::bmp::BmpDecoder;
-use image::error::ImageError as DecoderError;
-use image::{ColorType, ImageDecoder};
-
 use super::{Decoded, Samples, zeroed};
 use crate::{Format, ImageError, Limits, Result};
+use image::{ColorType, ImageDecoder, codecs::bmp::BmpDecoder, error::ImageError as DecoderError};
+use std::io::Cursor;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     // The decoder has a limit of its own, which it reports as damage; ours comes first.

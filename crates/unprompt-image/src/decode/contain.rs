@@ -1,10 +1,11 @@
 //! Keeps a decoder's panic inside the decode call.
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
-
 use crate::{Format, ImageError, ImageErrorKind, Result};
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Once,
+};
 
 thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };

@@ -1,11 +1,9 @@
 //! GIF, first frame, through the `gif` crate.
 
-use std::num::NonZeroU64;
-
-use ::gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
-
 use super::{Decoded, Samples, zeroed};
 use crate::{Format, ImageError, Limits, Result};
+use ::gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
+use std::num::NonZeroU64;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     let mut options = DecodeOptions::new();

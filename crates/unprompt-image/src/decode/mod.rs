@@ -9,13 +9,9 @@ mod png;
 mod tiff;
 mod webp;
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-use serde::{Deserialize, Serialize};
-
 use crate::{Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff};
+use serde::{Deserialize, Serialize};
+use std::{fs::File, io::Read, path::Path};
 
 /// How a picture is decoded to RGB.
 ///

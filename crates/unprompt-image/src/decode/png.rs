@@ -1,11 +1,9 @@
 //! PNG, through the `png` crate.
 
-use std::io::Cursor;
-
-use ::png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
-
 use super::{Decoded, Samples, grey_to_rgb, orient, zeroed};
 use crate::{Format, ImageError, Limits, Result};
+use ::png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
+use std::io::Cursor;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     let budget = usize::try_from(limits.max_buffer_bytes).unwrap_or(usize::MAX);

@@ -1,14 +1,13 @@
 //! TIFF, first page, through the `tiff` crate.
 
-use std::borrow::Cow;
-use std::io::Cursor;
-
-use ::tiff::decoder::{Decoder, DecodingResult, Limits as TiffLimits};
-use ::tiff::tags::Tag;
-use ::tiff::{ColorType, TiffError};
-
 use super::{Decoded, Samples, orient};
 use crate::{Format, ImageError, Limits, Result};
+use ::tiff::{
+    ColorType, TiffError,
+    decoder::{Decoder, DecodingResult, Limits as TiffLimits},
+    tags::Tag,
+};
+use std::{borrow::Cow, io::Cursor};
 
 type TiffReader<'a> = Decoder<Cursor<&'a [u8]>>;
 

@@ -1,11 +1,9 @@
 //! WebP, through the `image-webp` crate.
 
-use std::io::Cursor;
-
-use image_webp::WebPDecoder;
-
 use super::{Decoded, Samples, orient, zeroed};
 use crate::{Format, ImageError, Limits, Result};
+use image_webp::WebPDecoder;
+use std::io::Cursor;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(damaged)?;

@@ -1,6 +1,6 @@
 //! The geometric steps.
 
-use super::{CropRounding, ResizeTarget, Step};
+use super::steps::{CropRounding, ResizeTarget, Step};
 use crate::{Result, RgbImage, resize};
 
 pub(super) fn apply(step: Step, image: &RgbImage) -> Result<RgbImage> {

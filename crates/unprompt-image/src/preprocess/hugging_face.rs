@@ -1,10 +1,12 @@
 //! `preprocessor_config.json` of transformers.
 
-use serde_json::Value;
-
-use super::json::{Config, filter_named, height_width, invalid, side};
-use super::{CLIP_MEAN, CLIP_STD, CropRounding, HALF, Normalize, Preprocessor, ResizeTarget, Step};
+use super::{
+    json::{Config, filter_named, height_width, invalid, side},
+    preprocessor::{CLIP_MEAN, CLIP_STD, HALF, Normalize, Preprocessor},
+    steps::{CropRounding, ResizeTarget, Step},
+};
 use crate::{Alpha, Filter, Result};
+use serde_json::Value;
 
 /// The defaults of one image processor class of transformers 5.
 struct Defaults {

@@ -1,9 +1,8 @@
 //! Reading untrusted configuration objects, key by key, with errors that name the key.
 
-use serde_json::{Map, Value};
-
-use super::Normalize;
+use super::preprocessor::Normalize;
 use crate::{Filter, ImageError, ImageErrorKind, Result};
+use serde_json::{Map, Value};
 
 /// Largest side a configuration may ask for, in pixels.
 const MAX_SIDE: u64 = 16_384;

@@ -1,10 +1,12 @@
 //! `open_clip_config.json`.
 
-use serde_json::Value;
-
-use super::json::{Config, filter_named, height_width, invalid, side};
-use super::{CLIP_MEAN, CLIP_STD, CropRounding, Normalize, Preprocessor, ResizeTarget, Step};
+use super::{
+    json::{Config, filter_named, height_width, invalid, side},
+    preprocessor::{CLIP_MEAN, CLIP_STD, Normalize, Preprocessor},
+    steps::{CropRounding, ResizeTarget, Step},
+};
 use crate::{Filter, Result};
+use serde_json::Value;
 
 pub(super) fn parse(json: &str) -> Result<Preprocessor> {
     let config = Config::parse(json, "preprocess_cfg")?;

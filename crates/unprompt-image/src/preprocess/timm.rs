@@ -1,12 +1,12 @@
 //! `config.json` of timm.
 
-use serde_json::Value;
-
-use super::json::{Config, filter_named, height_width, invalid};
 use super::{
-    CropRounding, IMAGENET_MEAN, IMAGENET_STD, Normalize, Preprocessor, ResizeTarget, Step,
+    json::{Config, filter_named, height_width, invalid},
+    preprocessor::{IMAGENET_MEAN, IMAGENET_STD, Normalize, Preprocessor},
+    steps::{CropRounding, ResizeTarget, Step},
 };
 use crate::Result;
+use serde_json::Value;
 
 pub(super) fn parse(json: &str) -> Result<Preprocessor> {
     let config = Config::parse(json, "pretrained_cfg")?;

@@ -70,7 +70,7 @@ impl KnownClip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clip::config::parse_open_clip;
+    use crate::clip::open_clip;
 
     #[test]
     fn every_name_has_a_network_that_is_built() {
@@ -78,7 +78,7 @@ mod tests {
         assert!(all.len() > 50, "{}", all.len());
         for known in &all {
             let name = format!("{}/{}", known.architecture, known.tag);
-            let config = parse_open_clip(&known.config().unwrap()).unwrap();
+            let config = open_clip::parse(&known.config().unwrap()).unwrap();
             let (image, text) = (config.image.unwrap(), config.text.unwrap());
             assert_eq!(image.embedding_width, text.embedding_width, "{name}");
             assert_eq!(known_clip(&name).as_ref(), Some(known), "{name}");
@@ -90,7 +90,7 @@ mod tests {
     fn the_pipelines_clip_is_the_one_of_laion() {
         let known = known_clip("ViT-H-14/laion2b_s32b_b79k").unwrap();
         assert_eq!(known.repository, "laion/CLIP-ViT-H-14-laion2B-s32B-b79K");
-        let config = parse_open_clip(&known.config().unwrap()).unwrap();
+        let config = open_clip::parse(&known.config().unwrap()).unwrap();
         let image = config.image.unwrap();
         assert_eq!(
             (image.shape.width, image.shape.heads, image.layers),
@@ -98,10 +98,10 @@ mod tests {
         );
         assert_eq!(image.shape.inner, 5120);
         let known = known_clip("ViT-bigG-14/laion2b_s39b_b160k").unwrap();
-        let config = parse_open_clip(&known.config().unwrap()).unwrap();
+        let config = open_clip::parse(&known.config().unwrap()).unwrap();
         assert_eq!(config.image.unwrap().shape.inner, 8192);
         let known = known_clip("ViT-g-14/laion2b_s12b_b42k").unwrap();
-        let config = parse_open_clip(&known.config().unwrap()).unwrap();
+        let config = open_clip::parse(&known.config().unwrap()).unwrap();
         assert_eq!(config.image.unwrap().shape.inner, 6144);
         assert!(known_clip("ViT-L-14-quickgelu/openai").unwrap().quick_gelu);
         assert_eq!(known_clip("ViT-H-14"), None);

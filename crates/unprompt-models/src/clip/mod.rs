@@ -9,7 +9,9 @@
 mod config;
 mod image;
 mod known;
+mod open_clip;
 mod text;
+mod transformers;
 
 pub use image::{ClipImageTower, ClipImageTowerByBlocks};
 pub use known::{KnownClip, known_clip, known_clips};
@@ -20,7 +22,7 @@ use crate::{
     configuration::{read_json, read_json_optional},
     weights::Weights,
 };
-use config::{ClipConfig, ClipLayout};
+use config::{BUFFERS, ClipConfig, ClipLayout};
 use serde_json::{Map, Value};
 use std::{
     cell::RefCell,
@@ -65,14 +67,14 @@ impl ClipCheckpoint {
             });
         match open_clip {
             Some(config) if weights.is_some() || !has_transformers => {
-                let config = config::parse_open_clip(&config)
+                let config = open_clip::parse(&config)
                     .map_err(|message| ModelError::configuration(&open_clip_path, message))?;
                 let weights = weights.as_deref().unwrap_or(folder);
                 Self::new(config, open_clip_path, folder, weights, options)
             }
             _ => {
                 let config: Map<String, Value> = read_json(&transformers_path)?;
-                let config = config::parse_transformers(&config)
+                let config = transformers::parse(&config)
                     .map_err(|message| ModelError::configuration(&transformers_path, message))?;
                 Self::new(config, transformers_path, folder, folder, options)
             }
@@ -91,7 +93,7 @@ impl ClipCheckpoint {
     ) -> Result<Self> {
         let options = options.into();
         let refuse = |message: String| ModelError::configuration(weights, message);
-        let config = config::parse_open_clip(&known.config().map_err(refuse)?).map_err(refuse)?;
+        let config = open_clip::parse(&known.config().map_err(refuse)?).map_err(refuse)?;
         Self::new(config, weights.to_owned(), weights, weights, options)
     }
 
@@ -136,7 +138,12 @@ impl ClipCheckpoint {
     /// are used.
     pub fn into_image_tower_by_blocks(self) -> Result<ClipImageTowerByBlocks> {
         match self.config.image.clone() {
-            Some(config) => ClipImageTowerByBlocks::new(self, config),
+            Some(config) => ClipImageTowerByBlocks::new(
+                self.checkpoint,
+                self.compute,
+                config,
+                self.config.layout,
+            ),
             None => Err(self.refuse("the folder holds a text tower only")),
         }
     }
@@ -199,24 +206,13 @@ impl ClipCheckpoint {
         let used = RefCell::default();
         let root = Weights::new(&self.checkpoint, &used).computed(&self.compute);
         let (tower, others) = build(&root)?;
-        check_all_used(&root, others)?;
+        root.check_all_used_but(others, BUFFERS)?;
         Ok(tower)
     }
 
     fn refuse(&self, message: &str) -> ModelError {
         ModelError::configuration(&self.config_path, message)
     }
-}
-
-/// Checks that every tensor that was not read begins as the `others` do, or belongs to no tower.
-fn check_all_used(root: &Weights, others: &[&str]) -> Result<()> {
-    root.check_all_used(|name| {
-        others.iter().any(|prefix| name.starts_with(prefix))
-            || name.starts_with("logit_")
-            || name.ends_with(".position_ids")
-            || name == "attn_mask"
-            || name == "text.attn_mask"
-    })
 }
 
 /// Whether a `config.json` is of a CLIP of transformers; folders of open_clip hold timm's too.

@@ -1,6 +1,6 @@
 //! SigLIP's image tower in the layout of transformers: no class token, and pooling by attention.
 
-use super::{ImagePooling, Vit};
+use super::network::{ImagePooling, Vit};
 use crate::{
     Result,
     attention_pool::AttentionPool,

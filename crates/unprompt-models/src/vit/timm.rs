@@ -1,6 +1,6 @@
 //! The layout of timm, with or without its `config.json`.
 
-use super::{ImagePooling, Vit, read_head};
+use super::network::{ImagePooling, Vit, read_head};
 use crate::{
     ModelError, Result,
     attention_pool::AttentionPool,

@@ -1,6 +1,6 @@
 //! The layout of transformers: `ViTForImageClassification`, or `ViTModel` without a head.
 
-use super::{ImagePooling, Vit, read_head};
+use super::network::{ImagePooling, Vit, read_head};
 use crate::{
     Result,
     configuration::activation_named,

@@ -1,11 +1,12 @@
 //! What the tests of the captioners share: pictures, expected captions, broken weights.
 #![allow(dead_code)] // Each test file is a crate of its own and uses a part of this.
 
-use crate::common::{copy_folder, fixture, relative_error, tensor};
+use crate::common::{copy_folder, cosine, fixture, relative_error, tensor};
 use serde_json::Value;
+use std::path::Path;
 use unprompt_checkpoint::{Checkpoint, Pickle};
 use unprompt_models::{
-    Compute, DeviceChoice, Dtype, GenerationOptions, ImageToText, LoadOptions, ModelError,
+    Caption, Compute, DeviceChoice, Dtype, GenerationOptions, ImageToText, LoadOptions, ModelError,
 };
 
 /// The picture that the fixture's script calls `pixels(index, side)`.
@@ -42,23 +43,51 @@ pub fn options(base: &GenerationOptions, given: &Value) -> GenerationOptions {
     options
 }
 
-/// The encoder's states and the decoder's logits of each picture are the reference's.
+/// The encoder's states and the decoder's logits of `count` pictures are the reference's, which are
+/// in the file `expected`.
 #[track_caller]
 pub fn compare_states(
     name: &str,
-    expected: &Checkpoint,
-    pictures: &[Vec<f32>],
-    states: &[Vec<f32>],
-    logits: impl Fn(&[f32]) -> Vec<f32>,
+    expected: &Path,
+    model: &impl ImageToText,
+    count: usize,
+    states: impl Fn(&[Vec<f32>]) -> Vec<Vec<f32>>,
+    logits: impl Fn(&[f32], &[u32]) -> Vec<f32>,
 ) {
-    for (index, (picture, states)) in pictures.iter().zip(states).enumerate() {
-        let (_, values) = tensor(expected, &format!("states.{index}"));
-        let error = relative_error(states, &values);
+    let expected = Checkpoint::open(expected, Pickle::Deny).unwrap();
+    let ids: Vec<u32> = serde_json::from_value(self::expected(name)["ids"].clone()).unwrap();
+    let pictures = pictures(model, count);
+    for (index, (picture, states)) in pictures.iter().zip(states(&pictures)).enumerate() {
+        let (_, values) = tensor(&expected, &format!("states.{index}"));
+        let error = relative_error(&states, &values);
         assert!(error < 1e-5, "{name}: states: {error}");
-        let (_, values) = tensor(expected, &format!("logits.{index}"));
-        let error = relative_error(&logits(picture), &values);
+        let (_, values) = tensor(&expected, &format!("logits.{index}"));
+        let error = relative_error(&logits(picture, &ids), &values);
         assert!(error < 1e-5, "{name}: logits: {error}");
     }
+}
+
+/// Pictures of the model's size.
+pub fn pictures(model: &impl ImageToText, count: usize) -> Vec<Vec<f32>> {
+    let side = model.image_size().0;
+    (0..count).map(|index| picture(index, side)).collect()
+}
+
+/// Each of the captions is the one that its picture gets alone.
+#[track_caller]
+pub fn same_alone(
+    model: &impl ImageToText,
+    pictures: &[Vec<f32>],
+    prompt: Option<&str>,
+    options: &GenerationOptions,
+) -> Vec<Caption> {
+    let together = model.caption(pictures, prompt, options).unwrap();
+    assert_eq!(together.len(), pictures.len());
+    for (picture, together) in pictures.iter().zip(&together) {
+        let alone = model.caption(std::slice::from_ref(picture), prompt, options);
+        assert_eq!(alone.unwrap(), std::slice::from_ref(together));
+    }
+    together
 }
 
 /// All pictures in one batch: the same tokens, texts and scores as the reference's, one by one.
@@ -70,13 +99,10 @@ pub fn compare(
     base: &GenerationOptions,
     expected: &Value,
 ) {
-    let side = model.image_size().0;
     let options = options(base, &expected["options"]);
     let expected = expected["captions"].as_array().unwrap();
     assert!(expected.len() >= 20);
-    let pictures: Vec<Vec<f32>> = (0..expected.len())
-        .map(|index| picture(index, side))
-        .collect();
+    let pictures = pictures(model, expected.len());
     let found = model.caption(&pictures, prompt, &options).unwrap();
     assert_eq!(found.len(), expected.len());
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -95,36 +121,21 @@ pub fn compare(
 }
 
 /// A copy of a fixture in which one value of one tensor is no number.
-pub fn broken(name: &str, file: &str, tensor: &str) -> tempfile::TempDir {
+pub fn broken(name: &str, tensor: &str) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(&fixture(name), copy.path()).unwrap();
-    let path = copy.path().join(file);
+    let path = copy.path().join("model.safetensors");
+    let pickle = copy.path().join("pytorch_model.bin");
+    if pickle.exists() {
+        unprompt_checkpoint::convert_to_safetensors(&pickle, &path).unwrap();
+        std::fs::remove_file(pickle).unwrap();
+    }
     let mut bytes = std::fs::read(&path).unwrap();
-    spoil(&mut bytes, tensor);
-    std::fs::write(&path, bytes).unwrap();
-    copy
-}
-
-/// In half precision all ones are no number, whatever the sign.
-fn spoil(safetensors: &mut [u8], tensor: &str) {
-    let length = u64::from_le_bytes(safetensors[..8].try_into().unwrap()) as usize;
-    let header: Value = serde_json::from_slice(&safetensors[8..8 + length]).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let start = header[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
-    safetensors[8 + length + start..][..2].fill(0xff);
-}
-
-/// A copy of a fixture with its pickle as safetensors, in which one value is no number.
-pub fn converted_and_broken(name: &str, pickle: &str, tensor: &str) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    copy_folder(&fixture(name), copy.path()).unwrap();
-    let (pickle, path) = (
-        copy.path().join(pickle),
-        copy.path().join("model.safetensors"),
-    );
-    unprompt_checkpoint::convert_to_safetensors(&pickle, &path).unwrap();
-    std::fs::remove_file(pickle).unwrap();
-    let mut bytes = std::fs::read(&path).unwrap();
-    spoil(&mut bytes, tensor);
+    // In half precision all ones are no number, whatever the sign.
+    bytes[8 + length + start..][..2].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
     copy
 }
@@ -139,12 +150,8 @@ pub fn int8<M>(load: impl Fn(LoadOptions) -> Result<M, ModelError>) -> M {
 /// Tiny networks have few values to average the rounding over, so the bound is a loose one.
 pub fn near(found: &[Vec<f32>], exact: &[Vec<f32>]) {
     assert_ne!(found, exact, "computed in f32");
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        let pairs = a.iter().zip(b);
-        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
     for (found, exact) in found.iter().zip(exact) {
-        let cosine = dot(found, exact) / (dot(found, found) * dot(exact, exact)).sqrt();
+        let cosine = cosine(found, exact);
         assert!(cosine > 0.99, "{cosine}");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_models::ModelError;
 
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -35,12 +36,87 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
     }) / largest
 }
 
+/// Rows are the reference's up to the rounding of another order of additions.
+#[track_caller]
+pub fn assert_near(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
+    let error = relative_error(&found.concat(), &expected.concat());
+    assert!(error < 1e-5, "{what}: {error}");
+}
+
+/// An input gives the same bits alone, in the opposite order, and among `many`, more than go
+/// through the network at once.
+pub fn assert_independent<T>(
+    what: &str,
+    inputs: &[T],
+    many: usize,
+    forward: impl Fn(&[&T]) -> Result<Vec<Vec<f32>>, ModelError>,
+) -> TestResult {
+    let all: Vec<&T> = inputs.iter().collect();
+    let found = forward(&all)?;
+    for (input, output) in inputs.iter().zip(&found) {
+        let alone = forward(&[input])?;
+        assert_eq!(alone, std::slice::from_ref(output), "{what}: alone");
+    }
+    let reversed: Vec<&T> = inputs.iter().rev().collect();
+    assert!(forward(&reversed)?.iter().rev().eq(&found), "{what}");
+    for many in [
+        all.iter().copied().cycle().take(many).collect::<Vec<_>>(),
+        reversed.iter().copied().cycle().take(many).collect(),
+    ] {
+        let expected: Vec<_> = many
+            .iter()
+            .map(|input| {
+                let index = inputs.iter().position(|other| std::ptr::eq(other, *input));
+                &found[index.unwrap()]
+            })
+            .collect();
+        assert!(forward(&many)?.iter().eq(expected), "{what}: many");
+    }
+    Ok(())
+}
+
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         let pairs = a.iter().zip(b);
         pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// The reference's inputs and outputs, beside a network.
+pub fn expected(name: &str) -> PathBuf {
+    fixture(name).join("expected.safetensors")
+}
+
+/// The reference's texts. Their ids are stored as floats, so that one reader serves all.
+pub fn ids(expected: &Path) -> Vec<Vec<u32>> {
+    let whole = |text: Vec<f32>| text.into_iter().map(|id| id as u32).collect();
+    rows(expected, "ids").into_iter().map(whole).collect()
+}
+
+/// Each of `cases` names a fixture, a text of its configuration, another one in its place, and what
+/// the error says that comes of it. The configuration is open_clip's where there is one.
+pub fn assert_refused(
+    cases: &[(&str, &str, &str, &str)],
+    build: impl Fn(&Path) -> Result<(), ModelError>,
+) -> TestResult {
+    for (name, from, to, expected) in cases {
+        let open_clip = "open_clip_config.json";
+        let file = match fixture(name).join(open_clip).exists() {
+            true => open_clip,
+            false => "config.json",
+        };
+        let copy = edited(name, file, |text| {
+            assert!(text.contains(from), "{name}: {from}");
+            text.replacen(from, to, 1)
+        })?;
+        let message = match build(copy.path()) {
+            Ok(()) => panic!("{name} with {to} was accepted"),
+            Err(error) => error.to_string(),
+        };
+        assert!(message.contains(expected), "{name}, {to}: {message}");
+    }
+    Ok(())
 }
 
 /// A copy of a fixture in which one file is edited.

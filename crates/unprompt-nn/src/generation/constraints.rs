@@ -1,6 +1,9 @@
 //! What a token's score is made of before one is chosen.
 
-use super::{GenerationError, GenerationOptions, Result};
+use super::{
+    options::GenerationOptions,
+    search::{GenerationError, Result},
+};
 use crate::row_softmax::log_sum_exp;
 use pulp::{Arch, Simd, WithSimd};
 

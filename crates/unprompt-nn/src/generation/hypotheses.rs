@@ -2,8 +2,9 @@
 //! transformers.
 
 use super::{
-    Generated, GenerationOptions,
-    beam_search::{Beam, Candidate, NOTHING},
+    beam::{Beam, Candidate, NOTHING},
+    options::GenerationOptions,
+    search::Generated,
 };
 
 /// The finished sequences of one search.

@@ -1,6 +1,6 @@
 //! What can be asked of a generation.
 
-use super::{GenerationError, Result};
+use super::search::{GenerationError, Result};
 
 /// More beams than help anywhere; each costs memory.
 const MOST_BEAMS: usize = 64;

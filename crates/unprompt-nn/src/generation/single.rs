@@ -1,8 +1,9 @@
 //! One sequence at a time: greedy, or drawn.
 
 use super::{
-    Continuation, Generated, GenerationOptions, Result, Sampling, Search,
     constraints::{constrain, normaliser},
+    options::{GenerationOptions, Sampling},
+    search::{Continuation, Generated, Result, Search},
 };
 
 pub(super) struct SingleSearch<'o> {

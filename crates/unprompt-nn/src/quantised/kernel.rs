@@ -1,7 +1,7 @@
 //! Sums of products of unsigned and signed bytes, by the best instructions that the machine has.
 #![allow(unsafe_code)]
 
-use super::{GROUP, Range, TileGroups, WeightGroup};
+use super::groups::{GROUP, TileGroups, WeightGroup};
 use crate::{matmul::Product, panels::PANEL};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -115,7 +115,7 @@ impl WithSimd for Portable<'_> {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{GROUP, PANEL, Product, Range, TileGroups, WeightGroup};
+    use super::{super::groups::Range, GROUP, PANEL, Product, TileGroups, WeightGroup};
     use pulp::bytemuck::cast;
     use std::arch::x86_64::*;
 

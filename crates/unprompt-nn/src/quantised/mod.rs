@@ -1,11 +1,12 @@
 //! The product with weights of eight bits.
 //!
-//! Every [`GROUP`] consecutive inner values share a scale. Those of an output's weights are
+//! Every [`groups::GROUP`] consecutive inner values share a scale. Those of an output's weights are
 //! `scale * q`, `q` in [-127, 127]; those of a row of the input become `scale * (u - zero)`, `u` in
 //! [0, 255], with the scale and the zero point that their own smallest and largest value ask for.
 //! Inside a group `Σ (u - zero) q` is an exact integer; the groups' integers, times their two
 //! scales, are added in one chain of fused multiply-adds. Every instruction set does the same.
 
+mod groups;
 mod kernel;
 
 use crate::{
@@ -15,19 +16,15 @@ use crate::{
     prefetch::prefetch,
 };
 use candle_core::{Result, bail};
+use groups::{
+    GROUP, Range, TileGroups, WeightGroup, quantise_inputs, quantise_weights, whole_group,
+};
 use kernel::Kernel;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Rows of `x` in the largest tile.
 const TILE_ROWS: usize = 12;
-
-/// Consecutive inner values that share a scale.
-const GROUP: usize = 64;
-
-/// 1.5 * 2^23: added to a value below 2^22 in size, it leaves the value rounded to an integer, ties
-/// to even, in the lowest bits.
-const ROUND: f32 = 12_582_912.0;
 
 /// A weight of `n` output features by `k` inner values, quantised and packed.
 #[derive(Clone, Debug)]
@@ -37,25 +34,6 @@ pub(crate) struct QuantisedPanels {
     n: usize,
     k: usize,
     kernel: Kernel,
-}
-
-/// A group of inner values of a panel's outputs, where a cache line starts.
-#[derive(Clone, Debug)]
-#[repr(align(64))]
-struct WeightGroup {
-    // (GROUP / word, PANEL, word)
-    words: [i8; PANEL * GROUP],
-    scales: [f32; PANEL],
-    // of the integers of each output
-    sums: [f32; PANEL],
-}
-
-impl WeightGroup {
-    const ZERO: Self = Self {
-        words: [0; PANEL * GROUP],
-        scales: [0.0; PANEL],
-        sums: [0.0; PANEL],
-    };
 }
 
 impl QuantisedPanels {
@@ -138,84 +116,6 @@ impl WithSimd for PackWeights<'_> {
     }
 }
 
-/// With zeros beyond them.
-#[inline(always)]
-fn whole_group(values: &[f32]) -> [f32; GROUP] {
-    match values.first_chunk() {
-        Some(values) => *values,
-        None => {
-            let mut group = [0.0; GROUP];
-            group[..values.len()].copy_from_slice(values);
-            group
-        }
-    }
-}
-
-/// One output's weights: their scale, NaN if not all are finite, and the integers.
-#[inline(always)]
-fn quantise_weights(values: &[f32; GROUP]) -> (f32, [i8; GROUP]) {
-    let (low, high, not_finite) = range(values);
-    let scale = high.max(-low) / 127.0;
-    let factor = inverse(scale);
-    let integers = values.map(|value| {
-        let value = (value * factor).clamp(-127.0, 127.0);
-        (value + ROUND).to_bits() as i8
-    });
-    (scale + not_finite, integers)
-}
-
-/// One row's inputs.
-#[inline(always)]
-fn quantise_inputs(values: &[f32; GROUP]) -> (Range, [u8; GROUP]) {
-    let (low, high, not_finite) = range(values);
-    let scale = (high - low) / 255.0;
-    let factor = inverse(scale);
-    let zero = ((-low * factor).clamp(0.0, 255.0) + ROUND) - ROUND;
-    let bytes = values.map(|value| {
-        let value = value.mul_add(factor, zero).clamp(0.0, 255.0);
-        (value + ROUND).to_bits() as u8
-    });
-    let scale = scale + not_finite;
-    (Range { scale, zero }, bytes)
-}
-
-/// Zero for a scale so small that its inverse is infinite: the values are as good as zero.
-#[inline(always)]
-fn inverse(scale: f32) -> f32 {
-    let inverse = 1.0 / scale;
-    if inverse.is_finite() { inverse } else { 0.0 }
-}
-
-/// The smallest and the largest value, 0 among them, and 0 if all are finite, else NaN.
-#[inline(always)]
-fn range(values: &[f32; GROUP]) -> (f32, f32, f32) {
-    // By halves: whole vectors as long as there are some.
-    let (mut low, mut high, mut rest) = ([0.0f32; GROUP], [0.0f32; GROUP], [0.0f32; GROUP]);
-    for i in 0..GROUP {
-        low[i] = if values[i] < 0.0 { values[i] } else { 0.0 };
-        high[i] = if values[i] > 0.0 { values[i] } else { 0.0 };
-        rest[i] = values[i] * 0.0;
-    }
-    let mut half = GROUP / 2;
-    while half > 0 {
-        for i in 0..half {
-            low[i] = if low[i + half] < low[i] {
-                low[i + half]
-            } else {
-                low[i]
-            };
-            high[i] = if high[i + half] > high[i] {
-                high[i + half]
-            } else {
-                high[i]
-            };
-            rest[i] += rest[i + half];
-        }
-        half /= 2;
-    }
-    (low[0], high[0], rest[0])
-}
-
 /// The left-hand side: tiles of rows, quantised.
 struct QuantisedTiles {
     // tile by tile: (groups, rows, GROUP / word)
@@ -225,22 +125,6 @@ struct QuantisedTiles {
     m: usize,
     k: usize,
     word: usize,
-}
-
-/// What a group of a row's bytes stands for: `x = scale * (u - zero)`.
-#[derive(Clone, Copy, Default)]
-struct Range {
-    scale: f32,
-    // an integer
-    zero: f32,
-}
-
-/// One tile of them.
-#[derive(Clone, Copy)]
-struct TileGroups<'a> {
-    words: &'a [u32],
-    ranges: &'a [Range],
-    rows: usize,
 }
 
 impl QuantisedTiles {

@@ -2,10 +2,10 @@
 //! with the number of tokens forced, and the memory that a run of the program takes.
 
 use super::{
-    PICTURE,
-    peer::median,
+    comparison::median,
+    peer::{Peers, SETTLE, watched},
     row::Row,
-    towers::{Peers, SETTLE, watched},
+    subject::PICTURE,
 };
 use crate::{
     arguments::{Bench, Common},

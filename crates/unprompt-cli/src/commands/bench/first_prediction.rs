@@ -1,9 +1,10 @@
 //! From process start to the first prediction.
 
 use super::{
-    ENCODER, PICTURE,
-    peer::{answer_of_peer, largest_difference, median, output_of},
+    comparison::{largest_difference, median},
+    peer::{answer_of_peer, output_of},
     row::Row,
+    subject::{ENCODER, PICTURE},
 };
 use crate::{
     arguments::{Bench, Common},

@@ -1,7 +1,8 @@
 //! Exact search in a prompt index, beside faiss.
 
 use super::{
-    peer::{answer_of_peer, median, output_of},
+    comparison::median,
+    peer::{answer_of_peer, output_of},
     row::Row,
 };
 use crate::{

@@ -1,10 +1,9 @@
 //! CLIP Interrogator beside the package clip-interrogator, on random weights that the peer writes.
 
 use super::{
-    PICTURE,
-    peer::{answer_of_peer, output_of},
+    peer::{answer_of_peer, output_of, watched},
     row::Row,
-    towers::watched,
+    subject::PICTURE,
 };
 use crate::{
     arguments::{Bench, Common},

@@ -1,9 +1,10 @@
 //! The speed of the sentence encoder.
 
 use super::{
-    ENCODER,
-    peer::{answer_of_peer, largest_difference, least_cosine, median, output_of},
+    comparison::{largest_difference, least_cosine, median},
+    peer::{answer_of_peer, output_of},
     row::{INT8, Row},
+    subject::ENCODER,
 };
 use crate::{
     arguments::{Bench, Common},

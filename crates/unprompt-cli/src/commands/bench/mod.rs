@@ -2,35 +2,32 @@
 //! same run. Machines are noisy: what counts are the medians and the ratios.
 
 mod caption;
+mod comparison;
 mod first_prediction;
 mod index;
 mod interrogate;
 mod minilm;
 mod peer;
 mod row;
+mod subject;
 mod towers;
 
 use crate::{
     Finished,
     arguments::{Bench, BenchKind, Common, Format},
-    commands::hub,
     output::Output,
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::hub,
 };
 use anyhow::{Context, Result};
 use std::io::Write;
+use subject::ENCODER;
 use unprompt::ModelRef;
-
-const PICTURE: &[u8] = include_bytes!("../../../../../examples/pictures/rocket.jpg");
-
-/// The encoder whose speed is measured.
-const ENCODER: &str = "all-MiniLM-L6-v2";
 
 pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
-    let formats = [Format::Text, Format::Json, Format::Jsonl];
-    let mut records = RecordWriter::new(output, common.format, &formats)?;
+    let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let hub = hub(common)?;
     let progress = LoadingProgress::new(common.quiet);
     // Everything is fetched before anything is timed. Neither of these needs any of it.

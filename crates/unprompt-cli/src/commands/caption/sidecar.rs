@@ -1,7 +1,6 @@
 //! The text files that trainers read beside pictures: `cat.txt` for `cat.png`.
 
-use super::{Sidecar, one_line};
-use crate::output::Output;
+use crate::{arguments::Sidecar, output::Output, records::one_line};
 use anyhow::{Context, Result, bail};
 use std::{
     collections::HashMap,

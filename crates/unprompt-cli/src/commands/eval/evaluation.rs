@@ -9,7 +9,7 @@ use unprompt::{
     eval::{Answer, Answers, cosine, image_id},
 };
 
-/// Prompts of the truth that are embedded at once.
+/// Texts that are embedded at once.
 const TEXTS_AT_ONCE: usize = 256;
 
 /// What `eval` found, in the keys of its JSON. Cosines are from -1 to 1.
@@ -140,6 +140,8 @@ pub(super) struct Scores<'a> {
     predictor: &'a Predictor,
     baselines: &'a Baselines,
     truth: Truth,
+    /// Predictions whose texts are not embedded yet.
+    waiting: Vec<PredictionRecord>,
     images: Vec<ImageResult>,
     failed: Vec<FailureRecord>,
     /// Sum and count, member by member.
@@ -154,6 +156,7 @@ impl<'a> Scores<'a> {
             predictor,
             baselines,
             truth,
+            waiting: Vec::new(),
             images: Vec::new(),
             failed: Vec::new(),
             members: vec![(0.0, 0); predictor.preset().members.len()],
@@ -166,13 +169,31 @@ impl<'a> Scores<'a> {
         &mut self,
         result: Result<Box<PredictionRecord>, FailureRecord>,
     ) -> Result<()> {
-        let record = match result {
-            Ok(record) => record,
-            Err(failure) => {
-                self.failed.push(failure);
-                return Ok(());
-            }
-        };
+        match result {
+            Ok(record) => self.waiting.push(*record),
+            Err(failure) => self.failed.push(failure),
+        }
+        if self.waiting.len() == TEXTS_AT_ONCE {
+            self.score_waiting()?;
+        }
+        Ok(())
+    }
+
+    /// Scores the predictions that wait for their texts to be embedded together.
+    fn score_waiting(&mut self) -> Result<()> {
+        let records = std::mem::take(&mut self.waiting);
+        let texts: Vec<&str> = records
+            .iter()
+            .map(|record| record.prompt.as_str())
+            .collect();
+        let texts = self.predictor.encoder().embed(&texts)?;
+        for (record, text) in records.into_iter().zip(texts) {
+            self.score(record, &text)?;
+        }
+        Ok(())
+    }
+
+    fn score(&mut self, record: PredictionRecord, text: &[f32]) -> Result<()> {
         let id = image_id(record.path.as_ref());
         let Some((truth, true_prompt)) = self.truth.by_id.remove(&id) else {
             bail!("{}: no truth for `{id}`", record.path);
@@ -185,11 +206,10 @@ impl<'a> Scores<'a> {
         }
         self.mean_embedding += score(&self.baselines.mean_embedding);
         self.constant_prompt += score(&widened(&self.baselines.constant_embedding));
-        let text = self.predictor.encoder().embed(&[&record.prompt])?;
         self.images.push(ImageResult {
             id,
             cosine: score(&widened(&record.embedding)),
-            text_cosine: score(&widened(&text[0])),
+            text_cosine: score(&widened(text)),
             path: record.path,
             prompt: record.prompt,
             true_prompt,
@@ -200,10 +220,11 @@ impl<'a> Scores<'a> {
     }
 
     pub(super) fn finish(
-        self,
+        mut self,
         without_truth: Vec<String>,
         without_picture: Vec<String>,
     ) -> Result<Evaluation> {
+        self.score_waiting()?;
         let images = self.images;
         if images.is_empty() {
             bail!("no picture could be predicted, so there is nothing to score");

@@ -1,6 +1,6 @@
 //! An evaluation for people to read.
 
-use super::Evaluation;
+use super::evaluation::Evaluation;
 use crate::records::one_line;
 use std::io::{Result, Write};
 

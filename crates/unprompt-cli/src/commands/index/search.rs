@@ -1,17 +1,16 @@
 //! `unprompt index search`.
 
-use super::FORMATS;
 use crate::{
     Finished,
     arguments::{Common, IndexSearch as Arguments},
     commands::{
-        compute,
         embed::{self, ImageRecord},
-        hub, inputs,
+        inputs,
     },
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, TEXT_OR_JSON, one_line},
+    setup::{compute, hub},
 };
 use anyhow::Result;
 use serde::Serialize;
@@ -52,7 +51,7 @@ struct Searcher {
 
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
-    let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let found = sources(&arguments.paths)?;
     let negative = match arguments.as_published {
         true => NegativeDistance::AsPublished,
@@ -92,18 +91,10 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             .search
             .image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
     let work = |batch: &[Source]| searcher.pictures(&encoder, batch);
-    let finished = inputs::for_each(common, &found, work, |_, result| {
-        match result {
-            // A broken index is no fault of the picture: nothing more can be done.
-            Ok(record) => write(&mut records, &record?)?,
-            Err(failure) => {
-                records.write_json(&failure)?;
-            }
-        }
-        records.flush()
-    })?;
-    records.finish()?;
-    Ok(finished)
+    inputs::write_each(common, &found, work, records, |records, record| {
+        // A broken index is no fault of the picture: nothing more can be done.
+        write(records, &record?)
+    })
 }
 
 impl Searcher {
@@ -139,23 +130,26 @@ impl Searcher {
             .flatten()
             .map(|record| record.embedding.clone())
             .collect();
+        // When the batch as a whole fails, each is looked up alone, so that only the one at fault
+        // fails.
         let mut found = match self.search(Space::Clip, &queries) {
-            Ok(found) => found.into_iter(),
-            Err(error) => return vec![Ok(Err(error))],
+            Err(error) if error.is_of_the_index() => return vec![Ok(Err(error))],
+            together => together.ok().map(Vec::into_iter),
         };
-        let one = |ImageRecord { path, .. }| {
-            found
-                .next()
-                .map(|found| Ok(self.record(Query::Path(path), found)))
+        let one = |(source, embedded): (&Source, Result<ImageRecord, FailureRecord>)| {
+            let ImageRecord { path, embedding } = embedded?;
+            let found = match found.as_mut().and_then(Iterator::next) {
+                Some(found) => Ok(found),
+                None => self
+                    .search(Space::Clip, &[embedding])
+                    .map(|mut alone| alone.swap_remove(0)),
+            };
+            match found {
+                Err(error) if !error.is_of_the_index() => Err(inputs::failure(source, &error)),
+                found => Ok(found.map(|found| self.record(Query::Path(path), found))),
+            }
         };
-        let mut one = one;
-        embedded
-            .into_iter()
-            .filter_map(|embedded| match embedded {
-                Ok(record) => one(record).map(Ok),
-                Err(failure) => Some(Err(failure)),
-            })
-            .collect()
+        batch.iter().zip(embedded).map(one).collect()
     }
 
     fn record(&self, query: Query, found: Regressed) -> Record {

@@ -1,10 +1,7 @@
 //! From components to RGB.
 
-use super::damaged;
-use super::frame::Frame;
-use super::upsample::Upsampler;
-use crate::Result;
-use crate::decode::zeroed;
+use super::{damaged, frame::Frame, upsample::Upsampler};
+use crate::{Result, decode::zeroed};
 
 /// What the application markers say about colour.
 #[derive(Default)]

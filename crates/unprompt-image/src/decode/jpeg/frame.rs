@@ -1,9 +1,7 @@
 //! The frame: components and their samples.
 
-use super::damaged;
-use super::transform::inverse_dct;
-use crate::decode::zeroed;
-use crate::{Format, ImageError, Limits, Result};
+use super::{damaged, transform::inverse_dct};
+use crate::{Format, ImageError, Limits, Result, decode::zeroed};
 
 /// A picture being decoded.
 pub(super) struct Frame {

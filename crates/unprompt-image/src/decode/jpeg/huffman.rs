@@ -1,7 +1,6 @@
 //! Huffman tables.
 
-use super::bits::BitReader;
-use super::damaged;
+use super::{bits::BitReader, damaged};
 use crate::Result;
 
 /// Bits that one table look-up resolves; longer codes are rare.

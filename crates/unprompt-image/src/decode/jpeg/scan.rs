@@ -1,10 +1,13 @@
 //! Entropy decoding of one scan.
 
-use super::bits::BitReader;
-use super::frame::{Component, Frame};
-use super::huffman::HuffmanTable;
-use super::transform::ZIGZAG;
-use super::{Tables, damaged};
+use super::{
+    Tables,
+    bits::BitReader,
+    damaged,
+    frame::{Component, Frame},
+    huffman::HuffmanTable,
+    transform::ZIGZAG,
+};
 use crate::Result;
 
 /// What part of the coefficients a scan carries.

@@ -2,12 +2,13 @@
 
 use super::{ClipImageTower, PICTURES_AT_ONCE, blocks, finite};
 use crate::{
-    Result,
-    clip::{ClipCheckpoint, check_all_used, config::ImageConfig},
+    Compute, Result,
+    clip::config::{BUFFERS, ClipLayout, ImageConfig},
     transformer::Transformer,
     weights::Weights,
 };
 use std::{cell::RefCell, collections::HashSet};
+use unprompt_checkpoint::Checkpoint;
 
 /// Pictures that a block serves before it is dropped; bounds the memory of their tokens.
 const PICTURES_A_PASS: usize = 64;
@@ -16,8 +17,10 @@ const PICTURES_A_PASS: usize = 64;
 /// [`forward`](Self::forward) and dropped one by one: of a tower of 24 blocks one is in memory.
 #[derive(Debug)]
 pub struct ClipImageTowerByBlocks {
-    checkpoint: ClipCheckpoint,
+    checkpoint: Checkpoint,
+    compute: Compute,
     config: ImageConfig,
+    layout: ClipLayout,
     /// All but the blocks.
     tower: ClipImageTower,
     /// The tensors that it was made of.
@@ -27,18 +30,25 @@ pub struct ClipImageTowerByBlocks {
 }
 
 impl ClipImageTowerByBlocks {
-    pub(in crate::clip) fn new(checkpoint: ClipCheckpoint, config: ImageConfig) -> Result<Self> {
+    pub(in crate::clip) fn new(
+        checkpoint: Checkpoint,
+        compute: Compute,
+        config: ImageConfig,
+        layout: ClipLayout,
+    ) -> Result<Self> {
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint.checkpoint, &used).computed(&checkpoint.compute);
+        let root = Weights::new(&checkpoint, &used).computed(&compute);
         let around = ImageConfig {
             layers: 0,
             ..config.clone()
         };
-        let (tower, others) = ClipImageTower::new(&around, checkpoint.config.layout, &root)?;
+        let (tower, others) = ClipImageTower::new(&around, layout, &root)?;
         Ok(Self {
             used: used.take(),
             checkpoint,
+            compute,
             config,
+            layout,
             tower,
             others,
         })
@@ -63,10 +73,9 @@ impl ClipImageTowerByBlocks {
     }
 
     fn pass<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Vec<Vec<f32>>> {
-        let checkpoint = &self.checkpoint;
         let used = RefCell::new(self.used.clone());
-        let root = Weights::new(&checkpoint.checkpoint, &used).computed(&checkpoint.compute);
-        let (blocks, names) = blocks(checkpoint.config.layout, &root);
+        let root = Weights::new(&self.checkpoint, &used).computed(&self.compute);
+        let (blocks, names) = blocks(self.layout, &root);
         let mut batches = Vec::new();
         for pictures in pictures.chunks(PICTURES_AT_ONCE) {
             let lengths = vec![self.tower.tokens(); pictures.len()];
@@ -81,7 +90,7 @@ impl ClipImageTowerByBlocks {
             }
         }
         let last = last.map(block).transpose()?;
-        check_all_used(&root, self.others)?;
+        root.check_all_used_but(self.others, BUFFERS)?;
         let mut outputs = Vec::with_capacity(pictures.len());
         // The tower around the blocks has none.
         let last = last.as_ref().unwrap_or(&self.tower.transformer);

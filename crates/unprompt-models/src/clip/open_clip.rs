@@ -1,6 +1,6 @@
 //! `open_clip_config.json`.
 
-use super::{
+use super::config::{
     ClipConfig, ClipLayout, ImageConfig, ImagePooling, Projection, TextConfig, TextPooling,
 };
 use crate::tower_config::{Parsed, block_shape, check_context, image_and_patch};
@@ -159,7 +159,7 @@ fn refuse_others(part: &str, others: &Map<String, Value>, refused: &[&str]) -> P
 }
 
 /// Reads `open_clip_config.json`, or a `model_cfg` by itself.
-pub(in crate::clip) fn parse(config: &Map<String, Value>) -> Parsed<ClipConfig> {
+pub(super) fn parse(config: &Map<String, Value>) -> Parsed<ClipConfig> {
     let model = config.get("model_cfg").and_then(Value::as_object);
     let model = model.unwrap_or(config);
     for key in ["multimodal_cfg", "audio_cfg"] {

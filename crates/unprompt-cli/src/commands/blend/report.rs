@@ -1,8 +1,28 @@
-//! A fit for people to read.
+//! A fit as JSON and for people to read.
 
-use super::Report;
 use crate::records::one_line;
+use serde::Serialize;
 use std::io::{Result, Write};
+use unprompt::{
+    ConfidenceFeature,
+    eval::{CalibrationFit, Fit},
+};
+
+/// A fit with its calibration, as JSON shows it.
+#[derive(Serialize)]
+pub(super) struct Report {
+    #[serde(flatten)]
+    pub(super) fit: Fit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) calibration: Option<FittedCalibration>,
+}
+
+#[derive(Serialize)]
+pub(super) struct FittedCalibration {
+    pub(super) feature: ConfidenceFeature,
+    #[serde(flatten)]
+    pub(super) map: CalibrationFit,
+}
 
 pub(super) fn write(out: &mut dyn Write, report: &Report) -> Result<()> {
     let fit = &report.fit;

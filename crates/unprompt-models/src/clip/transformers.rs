@@ -1,6 +1,6 @@
 //! `config.json` of transformers.
 
-use super::{
+use super::config::{
     ClipConfig, ClipLayout, ImageConfig, ImagePooling, Projection, TextConfig, TextPooling,
 };
 use crate::{
@@ -34,7 +34,7 @@ struct TransformersTower {
 }
 
 /// Reads a `config.json` of transformers: of a `CLIPModel`, or of one tower with projection.
-pub(in crate::clip) fn parse(config: &Map<String, Value>) -> Parsed<ClipConfig> {
+pub(super) fn parse(config: &Map<String, Value>) -> Parsed<ClipConfig> {
     let model_type = config.get("model_type").and_then(Value::as_str);
     let layout = ClipLayout::Transformers;
     let whole = Value::Object(config.clone());

@@ -1,56 +1,14 @@
 //! How each mode makes a prompt of one picture.
 
 use crate::{
-    Behaviour, InterrogateError, Interrogator, Result,
+    Behaviour, InterrogateError, Interrogator, Mode, RankedLabel, Result,
     budget::joined,
     chain::{ChainOptions, chain},
-    interrogator::RankedLabel,
     labels::{ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, NEGATIVE, TRENDINGS},
     ranking::{End, top},
 };
 use serde::Serialize;
 use std::time::Instant;
-
-/// Which prompt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// The caption, then the first medium, artist, site and movement, and some flavors.
-    Classic,
-    /// The caption, then the first labels of all tables.
-    Fast,
-    /// The caption, then labels one by one, each the one that helps most.
-    Best,
-    /// Labels that lead away from the picture, one by one.
-    Negative,
-    /// The caption, the first medium and movement and three flavors: the variant of the paper.
-    Competition,
-    /// No prompt: the first labels of each table.
-    Analyze,
-}
-
-impl Mode {
-    /// Whether a prompt of this mode begins with a caption.
-    pub fn takes_caption(self) -> bool {
-        !matches!(self, Self::Negative | Self::Analyze)
-    }
-
-    /// Whether a prompt of this mode is looked for step by step, which takes far longer than all
-    /// else.
-    pub fn grows_a_chain(self) -> bool {
-        matches!(self, Self::Best | Self::Negative)
-    }
-
-    /// Whether the labels of a table are ranked.
-    pub fn ranks(self, table: &str) -> bool {
-        match self {
-            Self::Classic => [ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, TRENDINGS].contains(&table),
-            Self::Competition => [FLAVORS, MEDIUMS, MOVEMENTS].contains(&table),
-            Self::Fast | Self::Best => table != NEGATIVE,
-            Self::Negative => table == FLAVORS,
-            Self::Analyze => true,
-        }
-    }
-}
 
 /// What a phrase of a prompt is worth.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -71,8 +29,8 @@ pub(crate) struct Found {
     pub(crate) complete: bool,
 }
 
-/// One picture, ranked.
-pub(crate) struct Picture<'a> {
+/// One picture with its cosine to every label.
+pub(crate) struct RankedPicture<'a> {
     pub(crate) interrogator: &'a Interrogator,
     /// Unit vector.
     pub(crate) vector: &'a [f32],
@@ -81,7 +39,7 @@ pub(crate) struct Picture<'a> {
     pub(crate) similarities: Vec<&'a [f32]>,
 }
 
-impl Picture<'_> {
+impl RankedPicture<'_> {
     /// The prompt of a mode.
     pub(crate) fn found(&self, mode: Mode, started: Instant) -> Result<Found> {
         let flavors = self.interrogator.options.max_flavors;

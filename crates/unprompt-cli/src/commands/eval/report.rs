@@ -6,10 +6,8 @@
 mod histogram;
 mod thumbnail;
 
-use crate::{
-    commands::eval::{BaselineScore, Evaluation, ImageResult},
-    records::one_line,
-};
+use super::evaluation::{BaselineScore, Evaluation, ImageResult};
+use crate::records::one_line;
 use anyhow::{Context, Result};
 use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -20,7 +18,7 @@ use std::path::Path;
 use unprompt::{MemberSpec, ModelReceipt, Preset, image::Limits};
 
 /// The page's only style.
-const STYLE: &str = include_str!("../templates/report.css");
+const STYLE: &str = include_str!("../../../templates/report.css");
 /// Best pictures shown, and worst.
 const SHOWN: usize = 12;
 /// Characters of a prompt or a name that are shown.
