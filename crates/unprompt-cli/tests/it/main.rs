@@ -24,3 +24,4 @@ mod preset_refusals;
 mod presets;
 mod score;
 mod tokenize;
+mod train;
