@@ -3,8 +3,11 @@
 mod blend;
 mod caption;
 mod eval;
+mod files;
+mod formats;
 mod index;
 mod interrogate;
+mod metadata;
 mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
@@ -12,9 +15,10 @@ pub(crate) use caption::{Caption, LengthOf, Sidecar};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
+pub(crate) use metadata::Metadata;
 pub(crate) use train::{Solver, Train, TrainHead};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Turns an image back into its prompt.
@@ -78,6 +82,14 @@ pub(crate) struct Common {
     pub(crate) allow_pickle: bool,
 }
 
+impl Arguments {
+    /// Reads the command line of the process.
+    pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
+        let matches = formats::offer_what_is_written(Self::command()).try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Device {
     /// The fastest there is
@@ -136,7 +148,7 @@ pub(crate) enum Command {
     },
     /// The ids that a model's tokenizer makes of texts
     Tokenize(Tokenize),
-    /// The prompt stored inside each file, if any
+    /// The prompt stored inside each file, if any; --write puts one there, --strip takes it out
     Metadata(Metadata),
     /// The mean cosine similarity of predictions and truth
     Score(Score),
@@ -254,13 +266,6 @@ pub(crate) struct Tokenize {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Metadata {
-    /// Pictures, folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-}
-
-#[derive(Args, Debug)]
 pub(crate) struct Score {
     /// Predictions: a submission, a prompts.csv, or records with a `prompt` or an `embedding`
     #[arg(long, value_name = "P")]
@@ -326,7 +331,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate)
+    /// Small sizes, only to see that it works (interrogate, predict)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -343,6 +348,8 @@ pub(crate) struct Bench {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchKind {
+    /// The classifier of the default alone, and whole predictions of a folder
+    Predict,
     /// Exact search in a prompt index of random rows
     Index,
     /// ViT and CLIP at full size on random weights

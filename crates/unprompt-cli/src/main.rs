@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod destination;
 mod missing;
 mod output;
 mod progress;
@@ -12,7 +13,6 @@ mod records;
 mod setup;
 
 use arguments::Arguments;
-use clap::Parser;
 use mimalloc::MiMalloc;
 use std::{io, process::ExitCode};
 
@@ -31,7 +31,7 @@ pub(crate) enum Finished {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::from_command_line() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are answers, not failures; what cannot be parsed could not start.

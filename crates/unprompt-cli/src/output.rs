@@ -1,6 +1,6 @@
 //! Where results go, and how errors are shown.
 
-use crate::missing;
+use crate::{destination, missing};
 use anyhow::{Context, Result, bail};
 use std::{
     fs::File,
@@ -75,13 +75,12 @@ impl Output {
             }
             _ => {}
         }
-        // A link stays a link: the file it leads to is the one that changes.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let file = temporary_in(folder_of(&path))
+        destination::refuse_lost(path).with_context(|| path.display().to_string())?;
+        let file = temporary_in(folder_of(path))
             .with_context(|| format!("cannot write in the folder of {}", path.display()))?;
         Ok(Self::File {
             writer: BufWriter::new(file),
-            path,
+            path: path.to_owned(),
         })
     }
 

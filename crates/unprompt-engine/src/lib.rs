@@ -54,5 +54,5 @@ pub use record::{
     Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
     Receipt,
 };
-pub use source::{Source, sources};
+pub use source::{Source, is_picture_file, sources, sources_besides};
 pub use text::Candidate;

@@ -37,6 +37,9 @@ pub struct PredictionRecord {
     pub prompt: String,
     /// Whether the prompt was read from the file or predicted.
     pub source: PromptSource,
+    /// Why the file's metadata could not be read: a prompt may be in them, and this one is predicted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata_error: Option<String>,
     /// The prompt's place in the sentence encoder's space: 384 numbers of unit length.
     pub embedding: Vec<f32>,
     /// What each member of the preset gave; empty for a prompt that was read.

@@ -1,5 +1,9 @@
 //! Where pictures come from: files, folders and standard input.
 
+mod picture_file;
+
+pub use picture_file::is_picture_file;
+
 use crate::error::{EngineError, InputError, Result};
 use std::{
     collections::HashSet,
@@ -8,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use unprompt_image::Limits;
+use unprompt_metadata::video_tags;
 use walkdir::WalkDir;
 
 /// One picture to be read.
@@ -30,7 +35,8 @@ impl Source {
         }
     }
 
-    /// Reads the encoded picture, at most one byte more than the limit allows.
+    /// Reads the encoded picture, at most one byte more than the limit allows. Of a video, which is no
+    /// picture but may carry a prompt, only the tags are read, however long it is.
     ///
     /// # Errors
     /// When it cannot be read or is longer than the limit.
@@ -44,7 +50,18 @@ impl Source {
             Ok(bytes)
         };
         let bytes: io::Result<Vec<u8>> = match self {
-            Self::File(path) => File::open(path).and_then(|mut file| read(&mut file)),
+            Self::File(path) => File::open(path).and_then(|mut file| {
+                // A pipe that is given by name cannot be read twice.
+                let is_file = file.metadata()?.is_file();
+                match is_file
+                    .then(|| video_tags(&mut file))
+                    .transpose()?
+                    .flatten()
+                {
+                    Some(tags) => Ok(tags),
+                    None => read(&mut file),
+                }
+            }),
             Self::Stdin => read(&mut io::stdin().lock()),
             Self::Unreadable(_, message) => return Err(InputError::Walk(message.clone())),
         };
@@ -55,14 +72,36 @@ impl Source {
 }
 
 /// The pictures that `paths` name, in order: a file is itself, `-` is standard input, a folder is
-/// every file below it sorted by path, whatever its extension. Names that start with a dot are
-/// left out of folders, but not where they are given. So is a `.txt` beside another file of the same
-/// name, `cat.txt` beside `cat.png`: the caption that trainers keep there. In a folder, what is neither file nor folder
-/// (a named pipe would be waited for without end) is unreadable; given by name it is read.
+/// every picture below it sorted by path. What is given by name is always taken; left out of folders
+/// are names that start with a dot, and what is plainly no picture: a file that is neither named like
+/// one nor begins like one, and is text or a table (captions beside pictures, results of an earlier
+/// run). A `.txt` with the name of another file of its folder is left out whatever is in it. In a
+/// folder, what is neither file nor folder (a named pipe would be waited for without end) is
+/// unreadable; given by name it is read.
 ///
 /// # Errors
-/// When a path does not exist, a folder holds no file, or `-` is given twice.
+/// When a path does not exist, a folder holds no picture, or `-` is given twice.
 pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
+    sources_besides(paths, &[])
+}
+
+/// As [`sources`], without the files that the caller is about to write: what an earlier run of the
+/// same command left in a folder is no input of this one.
+///
+/// # Errors
+/// As [`sources`].
+pub fn sources_besides(paths: &[PathBuf], results: &[&Path]) -> Result<Vec<Source>> {
+    let results: Vec<PathBuf> = results
+        .iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
+    let is_result = |source: &Source| {
+        !results.is_empty()
+            && source
+                .path()
+                .canonicalize()
+                .is_ok_and(|path| results.contains(&path))
+    };
     let mut sources = Vec::new();
     for path in paths {
         let refuse = |message: &str| {
@@ -78,9 +117,10 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
             sources.push(Source::Stdin);
         } else if path.is_dir() {
             let before = sources.len();
-            sources.extend(without_sidecars(walk(path)));
+            let found = walk(path).filter(|source| !is_result(source));
+            sources.extend(without_sidecars(found));
             if sources.len() == before {
-                return refuse("no files in this folder");
+                return refuse("no pictures in this folder");
             }
         } else if path.exists() {
             sources.push(Source::File(path.clone()));
@@ -100,7 +140,10 @@ fn walk(folder: &Path) -> impl Iterator<Item = Source> {
         .filter_entry(move |entry| entry.depth() == 0 || !hidden(entry.file_name()))
         .filter_map(|entry| match entry {
             Ok(entry) if entry.file_type().is_dir() => None,
-            Ok(entry) if entry.file_type().is_file() => Some(Source::File(entry.into_path())),
+            Ok(entry) if entry.file_type().is_file() => {
+                let path = entry.into_path();
+                (!picture_file::is_plainly_none(&path)).then_some(Source::File(path))
+            }
             Ok(entry) => {
                 let message = "neither a file nor a folder".to_owned();
                 Some(Source::Unreadable(entry.into_path(), message))
@@ -153,7 +196,7 @@ mod tests {
             .iter()
             .map(|source| source.path().strip_prefix(root).unwrap())
             .collect();
-        let expected = ["a.txt", "b/1.png", "b/2.png", "c.png", ".dot.png"];
+        let expected = ["b/1.png", "b/2.png", "c.png", ".dot.png"];
         assert_eq!(names, expected.map(Path::new));
         Ok(())
     }
@@ -174,12 +217,16 @@ mod tests {
         ] {
             std::fs::write(root.join(name), "")?;
         }
+        // A picture by what is in it.
+        for name in ["e.txt", "a.txt"] {
+            std::fs::write(root.join(name), b"\xff\xd8\xff\xe0")?;
+        }
         let found = sources(&[root.to_owned(), root.join("a.txt")]).unwrap();
         let names: Vec<&Path> = found
             .iter()
             .map(|source| source.path().strip_prefix(root).unwrap())
             .collect();
-        let expected = ["a.png", "b/a.txt", "b/c.jpg", "d.png", "d.png.txt", "a.txt"];
+        let expected = ["a.png", "b/c.jpg", "d.png", "e.txt", "a.txt"];
         assert_eq!(names, expected.map(Path::new));
         Ok(())
     }
@@ -195,6 +242,26 @@ mod tests {
         ] {
             assert!(sources(&paths).is_err(), "{paths:?}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_run_writes_is_no_input_of_the_next() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path();
+        std::fs::write(root.join("a.png"), "")?;
+        std::fs::write(root.join("b.data"), [0; 9])?;
+        let names = |results: &[&Path]| -> Vec<PathBuf> {
+            let found = sources_besides(&[root.to_owned()], results).unwrap();
+            found
+                .iter()
+                .map(|source| source.path().to_owned())
+                .collect()
+        };
+        assert_eq!(names(&[]), [root.join("a.png"), root.join("b.data")]);
+        let result = root.join(".").join("b.data");
+        assert_eq!(names(&[&result]), [root.join("a.png")]);
+        assert_eq!(names(&[Path::new("missing")]).len(), 2);
         Ok(())
     }
 

@@ -24,7 +24,8 @@ impl Answers {
     ///
     /// - a submission: CSV with the header `imgId_eId,val`, 384 rows an image, in any order;
     /// - a table of prompts: CSV with a column `prompt` and one of `imgId`, `id` (the id as it is),
-    ///   `file` or `path` (the id is the file's stem); other columns are ignored;
+    ///   `file`, `path`, `image` or `filename` (the id is the file's stem), in any case of letters;
+    ///   other columns are ignored;
     /// - JSON records, one a line or all in one array: `id`, `imgId` or `path`, and `embedding` or
     ///   `prompt` (the embedding counts where both are there), as `predict` writes them.
     ///

@@ -64,7 +64,7 @@ pub enum Problem {
     /// The first line is no header that is known.
     #[error(
         "the header is `{found}`; expected `imgId_eId,val`, or columns `prompt` and one of \
-         `imgId`, `id`, `file` or `path`"
+         `imgId`, `id`, `file`, `path`, `image` or `filename`"
     )]
     Header {
         /// The header, shortened.

@@ -1,4 +1,4 @@
-//! The table of prompts: CSV with the columns `imgId,prompt` and its relatives.
+//! The table of prompts: CSV with the columns `imgId,prompt` and its relatives, in any case of letters.
 
 use crate::{
     answers::{Answer, Answers, image_id},
@@ -6,6 +6,12 @@ use crate::{
     error::{Error, Problem},
 };
 use std::{io::BufRead, path::Path};
+
+/// Columns that hold ids, the first that is there counting.
+const IDS: [&str; 2] = ["imgId", "id"];
+/// Columns that hold files, whose stems are the ids: `image` is that of clip-interrogator,
+/// `filename` that of its extension for the web UI.
+const PATHS: [&str; 4] = ["file", "path", "image", "filename"];
 
 /// Where a table keeps its ids and prompts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,10 +24,12 @@ pub(crate) struct Columns {
 
 /// The columns of a table of prompts, or `None` if the header is another's.
 pub(crate) fn columns(header: &Row) -> Option<Columns> {
-    let find = |name: &[u8]| header.fields().position(|field| field.trim_ascii() == name);
-    let prompt = find(b"prompt")?;
-    let plain = find(b"imgId").or_else(|| find(b"id"));
-    let id = plain.or_else(|| find(b"file")).or_else(|| find(b"path"))?;
+    let is_name =
+        |field: &[u8], name: &str| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+    let find = |name: &&str| header.fields().position(|field| is_name(field, name));
+    let prompt = find(&"prompt")?;
+    let plain = IDS.iter().find_map(find);
+    let id = plain.or_else(|| PATHS.iter().find_map(find))?;
     Some(Columns {
         id,
         id_is_path: plain.is_none(),

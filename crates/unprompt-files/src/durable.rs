@@ -90,6 +90,36 @@ pub fn write_by<T>(
     Ok(result)
 }
 
+/// Replaces the content of a file that is there, all or nothing. It keeps its permissions and, where
+/// this process may give files away, its owner.
+///
+/// # Errors
+/// As [`write`]; and when the path is a link or no file, which are never written through, or when
+/// nobody may write it.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let refuse = |kind, message: &str| Err(io::Error::new(kind, message));
+    let before = fs::symlink_metadata(path)?;
+    if !before.is_file() {
+        return refuse(io::ErrorKind::InvalidInput, "a link, or no file");
+    }
+    if before.permissions().readonly() {
+        return refuse(io::ErrorKind::PermissionDenied, "the file is read-only");
+    }
+    let mut file = temporary_in(folder_of(path))?;
+    file.write_all(content)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, fchown};
+        let ours = file.as_file().metadata()?;
+        if (ours.uid(), ours.gid()) != (before.uid(), before.gid()) {
+            // Few may; the content is what counts.
+            let _ = fchown(file.as_file(), Some(before.uid()), Some(before.gid()));
+        }
+    }
+    file.as_file().set_permissions(before.permissions())?;
+    promote(file, path)
+}
+
 /// Makes a rename or a removal in a folder durable. A file system that cannot sync a folder has
 /// done it all the same, so a failure here is not one.
 pub fn sync_folder(folder: &Path) {
@@ -161,6 +191,28 @@ mod tests {
         fs::write(&usual, b"").unwrap();
         let mode = |path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&usual));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_permissions_and_no_link_is_followed() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&path, b"old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        symlink(&path, &link).unwrap();
+        assert!(replace(&link, b"x").is_err());
+        assert!(replace(folder.path(), b"x").is_err());
+        assert!(replace(&folder.path().join("missing"), b"x").is_err());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(replace(&path, b"x").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod durable;
 mod lock;
 
 pub use durable::{
-    TEMPORARY_PREFIX, folder_of, promote, rename, sync_folder, temporary_in, write, write_by,
+    TEMPORARY_PREFIX, folder_of, promote, rename, replace, sync_folder, temporary_in, write,
+    write_by,
 };
 pub use lock::Lock;

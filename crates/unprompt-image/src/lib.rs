@@ -37,6 +37,7 @@ mod decode;
 mod error;
 mod format;
 mod limits;
+mod other_format;
 mod picture;
 mod preprocess;
 mod resize;
@@ -45,6 +46,7 @@ pub use decode::{Alpha, DecodeOptions, Orientation, decode, decode_file, decode_
 pub use error::{ImageError, ImageErrorKind, Result};
 pub use format::{Format, sniff};
 pub use limits::Limits;
+pub use other_format::{OtherFormat, sniff_other};
 pub use picture::{RgbImage, RgbaImage};
 pub use preprocess::{
     CLIP_MEAN, CLIP_STD, CropRounding, HALF, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize,

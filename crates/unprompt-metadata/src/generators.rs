@@ -7,5 +7,7 @@ pub(crate) mod easy_diffusion;
 pub(crate) mod fooocus;
 pub(crate) mod invokeai;
 pub(crate) mod midjourney;
+pub(crate) mod mochi_diffusion;
 pub(crate) mod novelai;
+pub(crate) mod plain;
 pub(crate) mod swarmui;

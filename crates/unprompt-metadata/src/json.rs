@@ -2,31 +2,142 @@
 
 use std::borrow::Cow;
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::Settings;
-use crate::limits::MAX_JSON_BYTES;
+use crate::limits::{
+    MAX_JSON_BYTES, MAX_JSON_MEMBERS, MAX_JSON_OBJECTS, MAX_JSON_VALUES, MAX_JSON_WORD_BYTES,
+};
+
+/// Why a text is not read as a JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It does not look like one.
+    NotAnObject,
+    /// It starts like one and is damaged or nested deeper than 128 levels.
+    Malformed,
+    /// It starts like one and is longer than is read.
+    TooLarge,
+}
+
+/// Parses a JSON object; `None` for anything else.
+pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
+    parse(text).ok()
+}
 
 /// Parses a JSON object. Python's `json.dumps` writes `NaN` and `Infinity` (ComfyUI's `is_changed`
-/// is the usual place); both are read as null. `None` for anything else, nesting deeper than 128
-/// levels and texts over the limit included.
-pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
-    let text = text.trim();
-    if !text.starts_with('{') || text.len() > MAX_JSON_BYTES {
-        return None;
+/// is the usual place); both are read as null. Of a text over the limit, long strings without a blank
+/// are emptied first: they are pictures that a graph carries.
+pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, Refusal> {
+    let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}');
+    if !text.starts_with('{') {
+        return Err(Refusal::NotAnObject);
     }
-    let parsed = serde_json::from_str(text).or_else(|error| match without_non_numbers(text) {
+    let text = if text.len() > MAX_JSON_BYTES {
+        without_long_words(text)
+    } else {
+        Cow::Borrowed(text)
+    };
+    if text.len() > MAX_JSON_BYTES || has_too_many_values(&text) {
+        return Err(match looks_like_object(&text) {
+            true if is_too_deep(&text) => Refusal::Malformed,
+            true => Refusal::TooLarge,
+            false => Refusal::NotAnObject,
+        });
+    }
+    let parsed = serde_json::from_str(&text).or_else(|error| match without_non_numbers(&text) {
         Cow::Borrowed(_) => Err(error),
         Cow::Owned(text) => serde_json::from_str(&text),
     });
-    match parsed {
-        Ok(Value::Object(map)) => Some(map),
-        _ => None,
+    parsed.map_err(|_| {
+        // A whole object with something after it is no object: a prompt may start so.
+        let mut values = serde_json::Deserializer::from_str(&text).into_iter::<IgnoredAny>();
+        if looks_like_object(&text) && !matches!(values.next(), Some(Ok(_))) {
+            Refusal::Malformed
+        } else {
+            Refusal::NotAnObject
+        }
+    })
+}
+
+/// Whether a text would take too much memory as values, by the marks between them. Marks inside
+/// strings count too, of which no prompt has so many.
+fn has_too_many_values(text: &str) -> bool {
+    let count = |mark: u8| text.bytes().filter(|&byte| byte == mark).count();
+    let objects = count(b'{');
+    objects > MAX_JSON_OBJECTS
+        || count(b':') > MAX_JSON_MEMBERS
+        || objects + count(b'[') + count(b',') > MAX_JSON_VALUES
+}
+
+/// Whether brackets are nested deeper than the parser follows.
+fn is_too_deep(text: &str) -> bool {
+    const MAX_DEPTH: usize = 128;
+    let mut depth = 0_usize;
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '{', '[', '}', ']']) {
+        let length = match rest.as_bytes()[at] {
+            b'"' => string_end(&rest[at..]),
+            b'{' | b'[' if depth == MAX_DEPTH => return true,
+            b'{' | b'[' => {
+                depth += 1;
+                1
+            }
+            _ => {
+                depth = depth.saturating_sub(1);
+                1
+            }
+        };
+        rest = &rest[at + length..];
     }
+    false
+}
+
+/// Whether a text starts as only a JSON object does, with a quoted name and a colon. Prompts may
+/// start with a brace too: `{red|blue} house`.
+fn looks_like_object(text: &str) -> bool {
+    let Some(text) = text.strip_prefix('{').map(str::trim_start) else {
+        return false;
+    };
+    text.starts_with('"')
+        && text
+            .get(string_end(text)..)
+            .is_some_and(|rest| rest.trim_start().starts_with(':'))
+}
+
+/// Whether a long string is data in letters (base64 and its like): no blank, small and capital letters.
+fn is_encoded(string: &str) -> bool {
+    !string.contains(char::is_whitespace)
+        && string.contains(|letter: char| letter.is_ascii_uppercase())
+        && string.contains(|letter: char| letter.is_ascii_lowercase())
+}
+
+/// Empties strings that are far longer than any word and have no white space.
+fn without_long_words(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(quote) = text[at..].find('"') {
+        let start = at + quote;
+        let length = string_end(&text[start..]);
+        let string = &text[start..start + length];
+        if length > MAX_JSON_WORD_BYTES && is_encoded(string) {
+            out.push_str(&text[copied..start]);
+            out.push_str("\"\"");
+            copied = start + length;
+        }
+        at = start + length;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
 }
 
 /// Replaces Python's non-finite numbers outside strings.
-fn without_non_numbers(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_non_numbers(text: &str) -> Cow<'_, str> {
     if !text.contains("NaN") && !text.contains("Infinity") {
         return Cow::Borrowed(text);
     }
@@ -121,6 +232,42 @@ mod tests {
             Value::Object(map),
             serde_json::json!({"is_changed": [null], "a": null, "b": "NaN \" Infinity", "c": -1})
         );
+    }
+
+    #[test]
+    fn pictures_inside_a_large_object_are_left_out() {
+        let picture = "iVBORw0KGgo".repeat(MAX_JSON_BYTES / 11);
+        let text = format!("{{\"a\":\"{picture}\",\"b\":\"x \\\" y\",\"c\":[\"{picture}\"]}}");
+        let map = object(&text).unwrap();
+        assert_eq!(
+            Value::Object(map),
+            serde_json::json!({"a": "", "b": "x \" y", "c": [""]})
+        );
+        let words = "many words ".repeat(MAX_JSON_BYTES / 11 + 1);
+        assert_eq!(
+            parse(&format!("{{\"a\":\"{words}\"}}")),
+            Err(Refusal::TooLarge)
+        );
+        let values = format!("{{\"a\":[{}0]}}", "0,".repeat(MAX_JSON_VALUES));
+        assert_eq!(parse(&values), Err(Refusal::TooLarge));
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_from_what_is_a_broken_one() {
+        for text in [
+            "",
+            "a cat",
+            "{red|blue} house",
+            "{\"a\"|\"b\"}",
+            "[1]",
+            "{}x",
+            "{\"a\":1} and more",
+        ] {
+            assert_eq!(parse(text), Err(Refusal::NotAnObject), "{text}");
+        }
+        for text in ["{\"a\": 1", "{ \"a\" : }"] {
+            assert_eq!(parse(text), Err(Refusal::Malformed), "{text}");
+        }
     }
 
     #[test]

@@ -10,15 +10,42 @@ pub(crate) const MAX_TOTAL_TEXT_BYTES: usize = 16 << 20;
 /// Most separate texts kept from one file.
 pub(crate) const MAX_TEXTS: usize = 256;
 
-/// Longest text that is parsed as JSON; a parsed value takes up to 16 times its text.
+/// Longest text that is parsed as JSON, pictures inside it left out.
 pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
 
-/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that fan out
-/// exponentially.
+/// Most values in a text that is parsed as JSON, by its commas and opening brackets. A value takes 32
+/// bytes.
+pub(crate) const MAX_JSON_VALUES: usize = 600_000;
+/// Most members of objects, by the colons. One takes a hundred bytes beside its value.
+pub(crate) const MAX_JSON_MEMBERS: usize = 260_000;
+/// Most objects. One takes two hundred bytes beside its members.
+pub(crate) const MAX_JSON_OBJECTS: usize = 130_000;
+
+/// A string inside JSON that is longer than this and has no white space is a picture, not a prompt.
+pub(crate) const MAX_JSON_WORD_BYTES: usize = 16 << 10;
+
+/// Longest settings line that is taken apart, and most settings kept.
+pub(crate) const MAX_SETTINGS_BYTES: usize = 512 << 10;
+/// See [`MAX_SETTINGS_BYTES`].
+pub(crate) const MAX_SETTINGS: usize = 512;
+
+/// Most comments, and most texts under keys that nobody knows, that are searched for a record.
+pub(crate) const MAX_FREE_TEXTS: usize = 64;
+
+/// Most memory that the values of one ComfyUI graph may take; embedded pictures are not among them.
+pub(crate) const MAX_GRAPH_BYTES: usize = 40 << 20;
+
+/// Most nodes of a ComfyUI graph that is searched, subgraphs put in their places.
+pub(crate) const MAX_GRAPH_NODES: usize = 20_000;
+
+/// How deep subgraphs may lie in each other.
+pub(crate) const MAX_SUBGRAPH_DEPTH: usize = 32;
+
+/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that are wide.
 pub(crate) const MAX_GRAPH_STEPS: usize = 200_000;
 
 /// Most bytes of text copied during that search.
-pub(crate) const MAX_GRAPH_TEXT_BYTES: usize = 32 << 20;
+pub(crate) const MAX_GRAPH_TEXT_BYTES: usize = 8 << 20;
 
 /// Longest chain of ComfyUI nodes that is followed; bounds the stack.
 pub(crate) const MAX_GRAPH_DEPTH: usize = 96;
@@ -29,5 +56,8 @@ pub(crate) const MAX_PROMPT_BYTES: usize = 1 << 20;
 /// How deep JSON inside JSON strings is unpacked (a NovelAI record in a stealth payload needs 2).
 pub(crate) const MAX_NESTED_RECORDS: usize = 3;
 
-/// Longest file that `read_file` loads.
+/// Most metadata items of a HEIF file that are looked at, and most keys of an MP4 file.
+pub(crate) const MAX_ITEMS: usize = 256;
+
+/// Longest file that `read_file` loads; of a video, all boxes but those of the frames together.
 pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;

@@ -33,6 +33,12 @@ pub enum Generator {
     DrawThings,
     /// Midjourney.
     Midjourney,
+    /// RuinedFooocus.
+    RuinedFooocus,
+    /// Mochi Diffusion.
+    MochiDiffusion,
+    /// This program, which wrote a prompt that was predicted or given.
+    Unprompt,
 }
 
 impl Generator {
@@ -48,6 +54,9 @@ impl Generator {
             Generator::EasyDiffusion => "easydiffusion",
             Generator::DrawThings => "drawthings",
             Generator::Midjourney => "midjourney",
+            Generator::RuinedFooocus => "ruinedfooocus",
+            Generator::MochiDiffusion => "mochidiffusion",
+            Generator::Unprompt => "unprompt",
         }
     }
 }
@@ -61,8 +70,9 @@ impl std::fmt::Display for Generator {
 /// The prompt that a file carries, as its generator wrote it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Whose record it is.
-    pub generator: Generator,
+    /// Whose record it is; `None` when nothing in it says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub generator: Option<Generator>,
     /// The positive prompt; empty when the record has settings but no prompt, see
     /// [`Metadata::has_prompt`].
     pub prompt: String,
@@ -81,14 +91,14 @@ impl Metadata {
     }
 
     pub(crate) fn new(
-        generator: Generator,
+        generator: impl Into<Option<Generator>>,
         prompt: impl Into<String>,
         negative_prompt: Option<String>,
         settings: Settings,
     ) -> Self {
         let negative_prompt = negative_prompt.filter(|text| !text.trim().is_empty());
         Self {
-            generator,
+            generator: generator.into(),
             prompt: prompt.into(),
             negative_prompt,
             settings,
@@ -112,6 +122,9 @@ mod tests {
             Generator::EasyDiffusion,
             Generator::DrawThings,
             Generator::Midjourney,
+            Generator::RuinedFooocus,
+            Generator::MochiDiffusion,
+            Generator::Unprompt,
         ] {
             assert_eq!(
                 serde_json::to_value(generator).unwrap(),

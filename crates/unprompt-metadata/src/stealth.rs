@@ -60,9 +60,19 @@ pub(crate) fn read_encoded(
     if format == Format::Png && !png_may_have_mark(bytes) {
         return Ok(None);
     }
-    match decode_rgba(bytes, &Limits::default()) {
+    match decode_rgba(bytes, &limits(bytes.len())) {
         Ok(image) => read_pixels(image.width, image.height, &image.pixels),
         Err(_) => Ok(None),
+    }
+}
+
+/// Allows pictures as large as a file of this length holds without being all of one colour, so that a
+/// small file cannot cost much work.
+fn limits(encoded_bytes: usize) -> Limits {
+    const ALWAYS_ALLOWED: u64 = 4 << 20;
+    Limits {
+        max_pixels: ALWAYS_ALLOWED + encoded_bytes as u64,
+        ..Limits::default()
     }
 }
 

@@ -1,78 +1,161 @@
 //! Bytes to text, in the character sets that writers of image metadata use.
 
-use encoding_rs::ISO_2022_JP;
+use encoding_rs::{ISO_2022_JP, WINDOWS_1252};
 
 /// UTF-8 where the bytes are valid UTF-8, otherwise Latin-1.
 ///
 /// PNG's `tEXt` and `zTXt` are Latin-1 by their specification, but many writers put UTF-8 there.
-/// Latin-1 text that happens to be valid UTF-8 beyond ASCII is so rare that the guess is safe.
+/// Latin-1 text that happens to be valid UTF-8 beyond ASCII is so rare that the guess is safe. The
+/// codes that Latin-1 has no letters for are read as Windows does, which has quotes and dashes there.
 pub(crate) fn utf8_or_latin1(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+        Err(_) => WINDOWS_1252
+            .decode_without_bom_handling(bytes)
+            .0
+            .into_owned(),
     }
 }
 
-/// An EXIF text value: trailing NULs are padding.
+/// Text of which nobody says how it is encoded: UTF-16 by its byte order mark, or by the NULs that
+/// it has in place of every other letter; otherwise as [`utf8_or_latin1`].
+pub(crate) fn unstated(bytes: &[u8]) -> String {
+    let text = trim_nul(bytes);
+    match (text, half_empty(text)) {
+        ([0xfe, 0xff, ..] | [0xff, 0xfe, ..], _) | (_, true) => utf16(bytes),
+        _ => utf8_or_latin1(text),
+    }
+}
+
+/// Whether the bytes are 16-bit units of mostly ASCII text: NULs in a good part of the even or of
+/// the odd places, and hardly any in the others.
+fn half_empty(bytes: &[u8]) -> bool {
+    let pairs = bytes.len() / 2;
+    if pairs < 2 {
+        return false;
+    }
+    let empty = |at: usize| {
+        bytes
+            .iter()
+            .skip(at)
+            .step_by(2)
+            .filter(|&&b| b == 0)
+            .count()
+    };
+    let (even, odd) = (empty(0), empty(1));
+    even.max(odd) * 4 > pairs && even.min(odd) * 16 < pairs
+}
+
+/// An EXIF text value: NULs around it are padding.
 pub(crate) fn exif_ascii(bytes: &[u8]) -> String {
-    utf8_or_latin1(trim_nul(bytes))
+    unstated(bytes)
+}
+
+/// An EXIF value of Windows (`XPComment` and its like): UTF-16, little endian in all likelihood.
+pub(crate) fn exif_utf16(bytes: &[u8]) -> String {
+    utf16_or_utf8(bytes)
 }
 
 /// An EXIF UserComment: eight bytes that name the character set, then the text. Writers that leave
-/// the eight bytes out are read as plain text. `None` when the text cannot be decoded.
-pub(crate) fn user_comment(bytes: &[u8]) -> Option<String> {
+/// the eight bytes out are read as plain text, and where the name is wrong, what is there is read.
+pub(crate) fn user_comment(bytes: &[u8]) -> String {
     let Some((charset, text)) = bytes.split_at_checked(8) else {
-        return Some(exif_ascii(bytes));
+        return exif_ascii(bytes);
     };
-    match charset {
-        b"UNICODE\0" => utf16(text),
+    match charset.to_ascii_uppercase().as_slice() {
+        b"UNICODE\0" => utf16_or_utf8(text),
         b"JIS\0\0\0\0\0" => {
             let text = trim_nul(text);
-            ISO_2022_JP
-                .decode_without_bom_handling_and_without_replacement(text)
-                .map(|text| text.into_owned())
+            let is_escaped = text.contains(&0x1b);
+            if is_escaped || text.is_ascii() {
+                ISO_2022_JP.decode_without_bom_handling(text).0.into_owned()
+            } else {
+                unstated(text)
+            }
         }
-        b"ASCII\0\0\0" | b"\0\0\0\0\0\0\0\0" => Some(exif_ascii(text)),
-        _ => Some(exif_ascii(bytes)),
+        b"ASCII\0\0\0" | b"UTF-8\0\0\0" | b"UTF8\0\0\0\0" | b"\0\0\0\0\0\0\0\0" => exif_ascii(text),
+        _ => exif_ascii(bytes),
     }
 }
 
-/// UTF-16 of unstated byte order.
+/// UTF-16, unless it is UTF-8 without a single NUL or other control character: some writers
+/// announce one and write the other.
+fn utf16_or_utf8(bytes: &[u8]) -> String {
+    let text = trim_nul(bytes);
+    let is_marked = matches!(text, [0xfe, 0xff, ..] | [0xff, 0xfe, ..]);
+    match std::str::from_utf8(text) {
+        Ok(text) if !is_marked && !text.contains(is_odd_control) => text.to_owned(),
+        _ => utf16(bytes),
+    }
+}
+
+fn is_odd_control(letter: char) -> bool {
+    letter.is_control() && !matches!(letter, '\n' | '\r' | '\t')
+}
+
+/// UTF-16 of unstated byte order. Halves of surrogate pairs are replaced: half an emoji at the end of
+/// a text that a site has cut is no reason to lose the rest.
 ///
 /// The EXIF standard leaves the order open. piexif, which most generators use, writes big endian
-/// whatever the order of the TIFF header; others follow the header. Generators' records are mostly
-/// ASCII, so the order in which more units are ASCII is the right one; a tie goes to piexif's.
-fn utf16(bytes: &[u8]) -> Option<String> {
-    let units = |of: fn([u8; 2]) -> u16, bytes: &[u8]| -> Vec<u16> {
-        bytes
-            .chunks_exact(2)
-            .map(|pair| of([pair[0], pair[1]]))
-            .collect()
+/// whatever the order of the TIFF header; others follow the header. The order that gives more of
+/// what people write is the right one; a tie goes to piexif's.
+fn utf16(bytes: &[u8]) -> String {
+    let (is_big, bytes) = match bytes {
+        [0xfe, 0xff, rest @ ..] => (true, rest),
+        [0xff, 0xfe, rest @ ..] => (false, rest),
+        _ => {
+            let sum = |unit: fn([u8; 2]) -> u16| -> i64 {
+                let pairs = bytes.as_chunks::<2>().0;
+                pairs.iter().map(|&pair| likelihood(unit(pair))).sum()
+            };
+            (sum(u16::from_be_bytes) >= sum(u16::from_le_bytes), bytes)
+        }
     };
-    let ascii = |index: usize| {
-        bytes
-            .chunks_exact(2)
-            .filter(|pair| pair[index] == 0 && pair[1 - index] != 0)
-            .count()
-    };
-    let units = match bytes {
-        [0xfe, 0xff, rest @ ..] => units(u16::from_be_bytes, rest),
-        [0xff, 0xfe, rest @ ..] => units(u16::from_le_bytes, rest),
-        _ => match (ascii(0), ascii(1)) {
-            // Some writers announce UTF-16 and write UTF-8.
-            (0, 0) if std::str::from_utf8(trim_nul(bytes)).is_ok() => {
-                return Some(exif_ascii(bytes));
-            }
-            (big, little) if big >= little => units(u16::from_be_bytes, bytes),
-            _ => units(u16::from_le_bytes, bytes),
-        },
-    };
-    let text = String::from_utf16(&units).ok()?;
-    Some(text.trim_end_matches('\0').to_owned())
+    let units = bytes.as_chunks::<2>().0.iter().map(|&pair| {
+        if is_big {
+            u16::from_be_bytes(pair)
+        } else {
+            u16::from_le_bytes(pair)
+        }
+    });
+    let text: String = char::decode_utf16(units)
+        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect();
+    without_padding(&text).to_owned()
+}
+
+/// How much a unit of UTF-16 looks like text.
+fn likelihood(unit: u16) -> i64 {
+    match unit {
+        0 => 0,
+        0x09..=0x0d | 0x20..=0x7e => 4,
+        // Latin, Greek, Cyrillic, Hebrew, Arabic; punctuation; kana; CJK; Hangul; full width.
+        0xa0..=0x06ff
+        | 0x2010..=0x2030
+        | 0x3000..=0x30ff
+        | 0x4e00..=0x9fff
+        | 0xac00..=0xd7a3
+        | 0xff00..=0xffef => 1,
+        // Surrogates say nothing by themselves.
+        0xd800..=0xdfff => 0,
+        // Control characters, private use and noncharacters.
+        0x01..=0x08
+        | 0x0e..=0x1f
+        | 0x7f..=0x9f
+        | 0xe000..=0xf8ff
+        | 0xfdd0..=0xfdef
+        | 0xfffe..=0xffff => -2,
+        _ => 0,
+    }
+}
+
+/// Without the NULs and byte order marks before and after a text.
+pub(crate) fn without_padding(text: &str) -> &str {
+    text.trim_matches(['\0', '\u{feff}'])
 }
 
 fn trim_nul(mut bytes: &[u8]) -> &[u8] {
-    while let [rest @ .., 0] = bytes {
+    while let [rest @ .., 0] | [0, rest @ ..] = bytes {
         bytes = rest;
     }
     bytes
@@ -82,7 +165,7 @@ fn trim_nul(mut bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn comment(charset: &[u8; 8], text: impl IntoIterator<Item = u8>) -> Option<String> {
+    fn comment(charset: &[u8; 8], text: impl IntoIterator<Item = u8>) -> String {
         user_comment(&charset.iter().copied().chain(text).collect::<Vec<_>>())
     }
 
@@ -99,26 +182,17 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let text = "猫, Steps: 20 😀";
-        assert_eq!(comment(b"UNICODE\0", be(text)).as_deref(), Some(text));
-        assert_eq!(comment(b"UNICODE\0", le(text)).as_deref(), Some(text));
+        assert_eq!(comment(b"UNICODE\0", be(text)), text);
+        assert_eq!(comment(b"UNICODE\0", le(text)), text);
         let marked = [vec![0xff, 0xfe], le("猫")].concat();
-        assert_eq!(comment(b"UNICODE\0", marked).as_deref(), Some("猫"));
-        assert_eq!(comment(b"UNICODE\0", be("猫犬")).as_deref(), Some("猫犬"));
-        assert_eq!(comment(b"UNICODE\0", *b"plain").as_deref(), Some("plain"));
-        assert_eq!(comment(b"UNICODE\0", [0xd8, 0, 0, b'a']), None);
-        assert_eq!(
-            comment(b"ASCII\0\0\0", *b"a cat\0\0").as_deref(),
-            Some("a cat")
-        );
-        assert_eq!(comment(&[0; 8], *b"caf\xe9").as_deref(), Some("café"));
-        assert_eq!(
-            comment(b"JIS\0\0\0\0\0", *b"\x1b$BG-\x1b(B cat").as_deref(),
-            Some("猫 cat")
-        );
-        assert_eq!(
-            user_comment(b"a cat on a mat").as_deref(),
-            Some("a cat on a mat")
-        );
-        assert_eq!(user_comment(b"cat").as_deref(), Some("cat"));
+        assert_eq!(comment(b"UNICODE\0", marked), "猫");
+        assert_eq!(comment(b"UNICODE\0", be("猫犬")), "猫犬");
+        assert_eq!(comment(b"UNICODE\0", *b"plain"), "plain");
+        assert_eq!(comment(b"UNICODE\0", [0xd8, 0, 0, b'a']), "\u{fffd}a");
+        assert_eq!(comment(b"ASCII\0\0\0", *b"a cat\0\0"), "a cat");
+        assert_eq!(comment(&[0; 8], *b"caf\xe9"), "café");
+        assert_eq!(comment(b"JIS\0\0\0\0\0", *b"\x1b$BG-\x1b(B cat"), "猫 cat");
+        assert_eq!(user_comment(b"a cat on a mat"), "a cat on a mat");
+        assert_eq!(user_comment(b"cat"), "cat");
     }
 }

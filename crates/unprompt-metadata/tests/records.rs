@@ -7,16 +7,16 @@ use unprompt_metadata::{Metadata, MetadataErrorKind, read, read_file, read_text}
 
 fn fixtures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let files = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut pictures: Vec<PathBuf> = files
+    let mut pictures: Vec<PathBuf> = [folder.join("as-found"), folder]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
         .filter(|path| {
             let extension = path
                 .extension()
                 .and_then(|e| e.to_str())
                 .unwrap_or_default();
-            ["png", "jpg", "webp", "gif", "tiff", "bmp"].contains(&extension)
+            path.is_file() && !["json", "md", "py"].contains(&extension)
         })
         .collect();
     pictures.sort();
@@ -34,7 +34,7 @@ fn every_picture_gives_its_record() {
     let mut wrong = Vec::new();
     let pictures = fixtures();
     assert!(
-        pictures.len() >= 50,
+        pictures.len() >= 150,
         "only {} fixtures found",
         pictures.len()
     );

@@ -12,6 +12,10 @@ use std::{cell::RefCell, path::Path};
 use unprompt_checkpoint::{Checkpoint, Pickle};
 use unprompt_nn::{Activation, InvertedBottleneck, Linear, PooledPointwise, StemConv2d};
 
+/// Pictures that go through the network together: more would win nothing, and the first feature maps
+/// of one take 1.6 MB.
+const MOST_TOGETHER: usize = 8;
+
 /// The architecture. The published checkpoint has no configuration file, so the defaults are
 /// EfficientNet-Lite0; a `config.json` beside the weights overrides them.
 #[derive(Clone, Debug, Deserialize)]
@@ -199,11 +203,15 @@ impl EfficientNetLite {
         height: usize,
         width: usize,
     ) -> Result<Vec<Vec<f32>>> {
-        let mut x = self.stem.forward(pictures, (height, width))?;
-        for block in &self.blocks {
-            x = block.forward(&x)?;
+        let mut features = Vec::with_capacity(pictures.len());
+        for pictures in pictures.chunks(MOST_TOGETHER) {
+            let mut x = self.stem.forward(pictures, (height, width))?;
+            for block in &self.blocks {
+                x = block.forward(&x)?;
+            }
+            features.extend(self.head.forward(&x)?);
         }
-        finite(self.head.forward(&x)?)
+        finite(features)
     }
 
     /// The logits of pictures whose features these are.

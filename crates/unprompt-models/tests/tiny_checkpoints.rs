@@ -94,6 +94,45 @@ fn efficientnet_lite_equals_the_reference_at_odd_sizes() -> TestResult {
 }
 
 #[test]
+fn features_are_the_references_and_change_no_bit_with_batch_or_threads() -> TestResult {
+    let folder = fixture("tiny-efficientnet-lite");
+    let model = EfficientNetLite::load(&folder, Pickle::Deny)?;
+    let expected = Checkpoint::open(folder.join("expected.safetensors"), Pickle::Deny)?;
+    let (shape, planes) = tensor(&expected, "33x47.input");
+    let (height, width) = (shape[2], shape[3]);
+    let picture: Vec<f32> = (0..height * width)
+        .flat_map(|i| [0, 1, 2].map(|channel| planes[channel * height * width + i]))
+        .collect();
+    let darker = |by: f32| picture.iter().map(|x| x - by).collect::<Vec<f32>>();
+    let pictures: Vec<Vec<f32>> = (0..11).map(|i| darker(i as f32 * 0.1)).collect();
+
+    let features = model.features(&pictures, height, width)?;
+    assert!(features.iter().all(|row| row.len() == model.width()));
+    let error = relative_error(&features[0], &tensor(&expected, "33x47.pooled").1);
+    assert!(error < 1e-5, "{error}");
+    let logits = model.logits_of(&features)?;
+    for (picture, (features, logits)) in pictures.iter().zip(features.iter().zip(&logits)) {
+        let alone = model.features(&[picture], height, width)?;
+        assert_eq!(&alone[0], features);
+        assert_eq!(&model.logits(picture.clone(), height, width)?, logits);
+    }
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()?;
+        let found = pool.install(|| model.features(&pictures, height, width))?;
+        assert!(found == features, "{threads} threads");
+    }
+
+    let none: [Vec<f32>; 0] = [];
+    assert!(model.features(&none, height, width)?.is_empty());
+    assert!(model.logits_of(&[])?.is_empty());
+    let ragged = [vec![0.0; model.width() + 1], vec![0.0; model.width() - 1]];
+    assert!(model.logits_of(&ragged).is_err());
+    Ok(())
+}
+
+#[test]
 fn an_empty_picture_or_one_that_is_no_number_is_an_error() -> TestResult {
     let model = EfficientNetLite::load(&fixture("tiny-efficientnet-lite"), Pickle::Deny)?;
     assert!(model.logits(vec![0.0; 11], 2, 2).is_err());

@@ -1,7 +1,6 @@
 //! Element-wise non-linearities, in a form that compilers turn into vector code.
 
 use candle_core::{Result, Tensor};
-use pulp::{Arch, Simd, WithSimd};
 
 /// What is applied to each output of a [`crate::Linear`] or a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +20,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies the function in place.
-    pub(crate) fn apply(self, arch: Arch, values: &mut [f32]) {
-        arch.dispatch(Apply(self, values));
-    }
-
-    /// The same, compiled into the instruction set of the caller.
+    /// Applies the function in place, compiled into the instruction set of the caller.
     #[inline(always)]
     pub(crate) fn apply_inlined(self, values: &mut [f32]) {
         // A loop, not `for_each`: a closure may stay a function of its own, without the caller's
@@ -59,17 +53,6 @@ impl Activation {
             // x * sigmoid(a x) = x / (1 + exp(-a x))
             Self::QuickGelu => x / ((x * -QUICK_GELU_SLOPE)?.exp()? + 1.0)?,
         }
-    }
-}
-
-struct Apply<'a>(Activation, &'a mut [f32]);
-
-impl WithSimd for Apply<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        self.0.apply_inlined(self.1);
     }
 }
 
@@ -152,6 +135,18 @@ pub(crate) fn exp(x: f32) -> f32 {
 mod tests {
     use super::*;
     use candle_core::Device;
+    use pulp::{Arch, Simd, WithSimd};
+
+    struct Apply<'a>(Activation, &'a mut [f32]);
+
+    impl WithSimd for Apply<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            self.0.apply_inlined(self.1);
+        }
+    }
 
     #[test]
     fn every_activation_equals_candle() -> Result<()> {
@@ -169,7 +164,7 @@ mod tests {
                 .composed(&Tensor::new(inputs.as_slice(), &Device::Cpu)?)?
                 .to_vec1::<f32>()?;
             let mut found = inputs.clone();
-            activation.apply(Arch::new(), &mut found);
+            Arch::new().dispatch(Apply(activation, &mut found));
             for ((x, e), f) in inputs.iter().zip(expected).zip(found) {
                 let tolerance = 1e-6 * e.abs().max(1.0);
                 assert!(
@@ -190,7 +185,7 @@ mod tests {
             Activation::QuickGelu,
         ] {
             let mut values = [f32::NAN];
-            activation.apply(Arch::new(), &mut values);
+            Arch::new().dispatch(Apply(activation, &mut values));
             assert!(values[0].is_nan(), "{activation:?}");
         }
     }

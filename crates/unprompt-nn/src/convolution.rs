@@ -33,7 +33,6 @@ pub(crate) struct Axis {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     pub(crate) pad_before: usize,
-    pub(crate) pad_after: usize,
 }
 
 impl Axis {
@@ -43,26 +42,19 @@ impl Axis {
             Padding::Same => size.div_ceil(stride),
             Padding::Zeros(pad) => (size + 2 * pad + stride).saturating_sub(kernel) / stride,
         };
-        if let Padding::Zeros(pad) = padding {
-            return Self {
-                size,
-                outputs,
-                kernel,
-                stride,
-                pad_before: pad,
-                pad_after: pad,
-            };
-        }
-        let needed = outputs.saturating_sub(1) * stride + kernel;
-        let pad = needed.saturating_sub(size);
-        let pad_before = pad / 2;
+        let pad_before = match padding {
+            Padding::Zeros(pad) => pad,
+            Padding::None | Padding::Same => {
+                let needed = outputs.saturating_sub(1) * stride + kernel;
+                needed.saturating_sub(size) / 2
+            }
+        };
         Self {
             size,
             outputs,
             kernel,
             stride,
             pad_before,
-            pad_after: pad - pad_before,
         }
     }
 
@@ -97,10 +89,14 @@ fn axes(
 /// `x` for candle's own convolution: channels first, padded.
 #[cfg(test)]
 pub(crate) fn channels_first(x: &Tensor, rows: Axis, columns: Axis) -> Result<Tensor> {
+    let after = |axis: Axis| {
+        let needed = axis.outputs.saturating_sub(1) * axis.stride + axis.kernel;
+        needed.saturating_sub(axis.pad_before + axis.size)
+    };
     x.permute((0, 3, 1, 2))?
         .contiguous()?
-        .pad_with_zeros(2, rows.pad_before, rows.pad_after)?
-        .pad_with_zeros(3, columns.pad_before, columns.pad_after)
+        .pad_with_zeros(2, rows.pad_before, after(rows))?
+        .pad_with_zeros(3, columns.pad_before, after(columns))
 }
 
 /// A dense convolution: each patch is gathered and multiplied by the weights as one matrix product.

@@ -7,8 +7,8 @@
 //!
 //! Invariant: every output element of a product is one chain of fused multiply-adds in the order of
 //! the inner dimension, or with int8 weights one such chain over exact integers, whatever the
-//! instruction set, the batch, the position in it and the number of threads. The same input therefore
-//! gives the same bits alone, in a batch and on any machine.
+//! instruction set, the batch, the position in it and the number of threads; over feature maps the
+//! chain starts with the bias. The same input therefore gives the same bits alone, in a batch and on any machine.
 //!
 //! Invariant: what needs `unsafe` is in `quantised/kernel.rs`, which calls the byte instructions
 //! that it has found on the machine, in `prefetch.rs`, a hint, and in `output.rs`, which counts what

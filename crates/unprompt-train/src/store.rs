@@ -20,10 +20,13 @@ pub struct VectorStore {
     path: PathBuf,
     file: File,
     width: usize,
-    vectors: HashMap<[u8; 32], Vec<f32>>,
+    vectors: Vectors,
     // Held as long as the file is written to.
     _lock: Lock,
 }
+
+/// By key.
+type Vectors = HashMap<[u8; 32], Vec<f32>>;
 
 /// Bytes of a record's check sum.
 const CHECK: usize = 8;
@@ -47,7 +50,7 @@ impl VectorStore {
             .write(true)
             .open(&path)
             .map_err(|error| TrainError::io("open", &path, error))?;
-        let read = |file: &mut File| -> io::Result<HashMap<_, _>> {
+        let read = |file: &mut File| -> io::Result<Vectors> {
             let (vectors, whole) = read(file, width)?;
             file.set_len(whole)?;
             io::Seek::seek(file, io::SeekFrom::End(0))?;
@@ -105,7 +108,7 @@ impl VectorStore {
 }
 
 /// The whole records at the beginning of a file, and how many bytes they take.
-fn read(file: &mut File, width: usize) -> io::Result<(HashMap<[u8; 32], Vec<f32>>, u64)> {
+fn read(file: &mut File, width: usize) -> io::Result<(Vectors, u64)> {
     let length = 32 + width * 4 + CHECK;
     let mut reader = BufReader::new(file);
     let mut record = vec![0; length];

@@ -28,8 +28,9 @@ pub use unprompt_engine::{
     EngineError, Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder, InputError, Label,
     LabelChoice, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep, Outcome,
     PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset, PromptSource,
-    Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
-    load_sentence_encoder, missing_models, model_reference, search_texts, sources, token_counter,
+    Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset, is_picture_file,
+    load_sentence_encoder, missing_models, model_reference, search_texts, sources, sources_besides,
+    token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
@@ -65,7 +66,7 @@ pub mod interrogate {
     pub use unprompt_interrogate::*;
 }
 
-/// Reading the prompt that a picture carries.
+/// Reading the prompt that a picture carries, writing one, and taking it out.
 pub mod metadata {
     pub use unprompt_metadata::*;
 }

@@ -9,7 +9,7 @@ use crate::{
     missing,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, TEXT_OR_JSON, one_line},
+    records::{RecordWriter, TEXT_OR_JSON, escaped},
     setup::{compute, hub},
 };
 use anyhow::{Context, Result};
@@ -21,7 +21,6 @@ use unprompt::{
     CaptionOptions, Captioner, FailureRecord, InputError, Source,
     image::{Limits, RgbImage, decode},
     models::{Caption, LengthPenalty, Sampling},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -38,7 +37,7 @@ enum Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
@@ -64,12 +63,12 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| caption(&captioner, batch, &options, sidecars.as_ref());
     let mut skipped = 0;
-    let finished = inputs::write_each(common, &found, work, records, |records, record| {
+    let finished = inputs::write_each(common, &found, work, records, |records, path, record| {
         skipped += usize::from(matches!(record, Record::Skipped { .. }));
-        if !records.write_json(&record)?
+        if !records.write_json_of(path, &record)?
             && let Record::Caption { path, caption, .. } = &record
         {
-            let caption = one_line(caption);
+            let (path, caption) = (escaped(path), escaped(caption));
             if single {
                 writeln!(records.raw(), "{caption}")?;
             } else {

@@ -6,7 +6,7 @@ use crate::{
     commands::inputs,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, TEXT_OR_JSON},
+    records::{RecordWriter, TEXT_OR_JSON, escaped},
     setup::{compute, hub},
 };
 use anyhow::Result;
@@ -16,7 +16,6 @@ use std::io::Write;
 use unprompt::{
     Classifier, InputError, Label, Source,
     image::{Limits, decode},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -26,7 +25,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let progress = LoadingProgress::new(common.quiet);
@@ -48,16 +47,16 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
         };
         batch.par_iter().map(one).collect()
     };
-    inputs::write_each(common, &sources, work, records, |records, record| {
-        if !records.write_json(&record)? {
+    inputs::write_each(common, &sources, work, records, |records, path, record| {
+        if !records.write_json_of(path, &record)? {
             for Label {
                 label, probability, ..
             } in &record.labels
             {
                 if !single {
-                    write!(records.raw(), "{}\t", record.path)?;
+                    write!(records.raw(), "{}\t", escaped(&record.path))?;
                 }
-                writeln!(records.raw(), "{probability:.4}\t{label}")?;
+                writeln!(records.raw(), "{probability:.4}\t{}", escaped(label))?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::{
     commands::inputs,
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::{RecordWriter, TEXT_OR_JSON},
+    records::{RecordWriter, TEXT_OR_JSON, escaped},
     setup::{compute, hub},
 };
 use anyhow::{Context, Result};
@@ -20,7 +20,6 @@ use std::{
 use unprompt::{
     FailureRecord, ImageEncoder, InputError, Source, TextEncoder, Views,
     image::{Limits, RgbImage, decode},
-    sources,
 };
 
 pub(crate) fn run(common: &Common, what: &Embed) -> Result<Finished> {
@@ -91,7 +90,7 @@ pub(super) struct ImageRecord {
 }
 
 fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Result<Finished> {
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let progress = LoadingProgress::new(common.quiet);
     let (_, encoder) = ImageEncoder::load(
         &hub(common)?,
@@ -105,13 +104,13 @@ fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Res
     };
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| embed(&encoder, batch, views, arguments.raw);
-    inputs::write_each(common, &found, work, records, |records, record| {
-        if !records.write_json(&record)? {
+    inputs::write_each(common, &found, work, records, |records, path, record| {
+        if !records.write_json_of(path, &record)? {
             let numbers = numbers(&record.embedding);
             if single {
                 writeln!(records.raw(), "{numbers}")?;
             } else {
-                writeln!(records.raw(), "{}\t{numbers}", record.path)?;
+                writeln!(records.raw(), "{}\t{numbers}", escaped(&record.path))?;
             }
         }
         Ok(())

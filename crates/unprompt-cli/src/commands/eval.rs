@@ -23,13 +23,18 @@ use std::{
 use unprompt::{
     Baselines, PredictOptions, Predictor, Preset, Source,
     eval::{Answers, image_id},
-    sources,
+    sources_besides,
 };
 
 pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     let preset = Preset::load(&arguments.preset)?;
     let truth = Answers::open(&arguments.truth)?;
-    let pairs = pair(sources(&arguments.paths)?, &truth, &arguments.truth)?;
+    let results = [common.out.as_deref(), arguments.report.as_deref()];
+    let found = sources_besides(
+        &arguments.paths,
+        &results.into_iter().flatten().collect::<Vec<_>>(),
+    )?;
+    let pairs = pair(found, &truth, &arguments.truth)?;
     if !common.quiet {
         pairs.complain();
     }

@@ -12,11 +12,19 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
-use unprompt::{FailureRecord, PredictOptions, PredictionRecord, Predictor, Source};
+use unprompt::{
+    FailureRecord, PredictOptions, PredictionRecord, Predictor, Source, sources_besides,
+};
 
 /// Whether only one file was asked for, so that text output needs no file names.
 pub(crate) fn is_single(paths: &[PathBuf]) -> bool {
     matches!(paths, [path] if !path.is_dir())
+}
+
+/// The pictures that paths name, without the file that the command writes.
+pub(crate) fn pictures(common: &Common, paths: &[PathBuf]) -> Result<Vec<Source>> {
+    let out: Vec<&Path> = common.out.as_deref().into_iter().collect();
+    Ok(sources_besides(paths, &out)?)
 }
 
 /// Calls `work` on each batch of `sources`, and `write` on each result in order.
@@ -96,13 +104,13 @@ pub(crate) fn write_each<R>(
     sources: &[Source],
     work: impl Fn(&[Source]) -> Vec<Result<R, FailureRecord>>,
     mut records: RecordWriter,
-    mut write: impl FnMut(&mut RecordWriter, R) -> Result<()>,
+    mut write: impl FnMut(&mut RecordWriter, &Path, R) -> Result<()>,
 ) -> Result<Finished> {
-    let finished = for_each(common, sources, work, |_, result| {
+    let finished = for_each(common, sources, work, |path, result| {
         match result {
-            Ok(record) => write(&mut records, record)?,
+            Ok(record) => write(&mut records, path, record)?,
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()

@@ -7,7 +7,7 @@ use crate::{
     missing,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, escaped},
     setup::{compute, hub},
 };
 use anyhow::Result;
@@ -22,7 +22,7 @@ use unprompt::{
         Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, RankedLabel,
         TokenBudget,
     },
-    sources, token_counter,
+    token_counter,
 };
 
 const FORMATS: [Format; 4] = [Format::Text, Format::Json, Format::Jsonl, Format::Csv];
@@ -48,7 +48,7 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
     let hub = hub(common)?;
@@ -89,12 +89,12 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
         captioner,
     };
     let work = |batch: &[Source]| interrogate(&models, batch, arguments);
-    inputs::write_each(common, &sources, work, records, |records, record| {
+    inputs::write_each(common, &sources, work, records, |records, path, record| {
         if records.format() == Format::Csv {
             let prompt = record.prompt.as_deref().unwrap_or_default();
             return records.write_row(&[&record.path, prompt]);
         }
-        if !records.write_json(&record)? {
+        if !records.write_json_of(path, &record)? {
             write_text(records, &record, single)?;
         }
         Ok(())
@@ -275,14 +275,14 @@ fn write_text(records: &mut RecordWriter, record: &Record, single: bool) -> Resu
     let path = if single {
         String::new()
     } else {
-        format!("{}\t", one_line(&record.path))
+        format!("{}\t", escaped(&record.path))
     };
     if let Some(prompt) = &record.prompt {
-        writeln!(out, "{path}{}", one_line(prompt))?;
+        writeln!(out, "{path}{}", escaped(prompt))?;
     }
     for (table, labels) in record.tables.iter().flatten() {
         for RankedLabel { label, similarity } in labels {
-            writeln!(out, "{path}{table}\t{similarity:.4}\t{}", one_line(label))?;
+            writeln!(out, "{path}{table}\t{similarity:.4}\t{}", escaped(label))?;
         }
     }
     for Contribution {
@@ -290,7 +290,7 @@ fn write_text(records: &mut RecordWriter, record: &Record, single: bool) -> Resu
         contribution,
     } in record.explain.iter().flatten()
     {
-        writeln!(out, "{path}{contribution:+.4}\t{}", one_line(phrase))?;
+        writeln!(out, "{path}{contribution:+.4}\t{}", escaped(phrase))?;
     }
     Ok(())
 }

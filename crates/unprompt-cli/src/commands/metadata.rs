@@ -1,11 +1,14 @@
 //! `unprompt metadata`: the prompt stored inside each file, if any.
 
+mod prompts;
+mod write;
+
 use crate::{
     Finished,
     arguments::{Common, Metadata as Arguments},
     commands::inputs,
     output::Output,
-    records::{RecordWriter, TEXT_OR_JSON},
+    records::{RecordWriter, TEXT_OR_JSON, escaped},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -15,7 +18,6 @@ use unprompt::{
     FailureRecord, Source,
     image::Limits,
     metadata::{Metadata, read},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -27,14 +29,17 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
-    let sources = sources(&arguments.paths)?;
+    if arguments.strip || arguments.write.is_some() || arguments.from.is_some() {
+        return write::run(common, arguments);
+    }
+    let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let single = inputs::is_single(&arguments.paths);
 
     let work = |batch: &[Source]| batch.par_iter().map(record).collect();
-    inputs::write_each(common, &sources, work, records, |records, record| {
-        if !records.write_json(&record)? {
+    inputs::write_each(common, &sources, work, records, |records, path, record| {
+        if !records.write_json_of(path, &record)? {
             write_text(records.raw(), &record, single)?;
         }
         Ok(())
@@ -56,21 +61,23 @@ fn record(source: &Source) -> Result<Record, FailureRecord> {
 
 fn write_text(output: &mut impl Write, record: &Record, single: bool) -> Result<()> {
     if !single {
-        writeln!(output, "== {}", record.path)?;
+        writeln!(output, "== {}", escaped(&record.path))?;
     }
     match &record.metadata {
         None => writeln!(output, "no prompt in this file")?,
         Some(found) => {
-            writeln!(output, "{}", found.prompt)?;
+            writeln!(output, "{}", escaped(&found.prompt))?;
             if let Some(negative) = &found.negative_prompt {
-                writeln!(output, "Negative prompt: {negative}")?;
+                writeln!(output, "Negative prompt: {}", escaped(negative))?;
             }
-            writeln!(output, "Generator: {}", found.generator)?;
+            if let Some(generator) = found.generator {
+                writeln!(output, "Generator: {generator}")?;
+            }
             for (name, value) in &found.settings {
-                match value.as_str() {
-                    Some(text) => writeln!(output, "{name}: {text}")?,
-                    None => writeln!(output, "{name}: {value}")?,
-                }
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                writeln!(output, "{}: {}", escaped(name), escaped(&text))?;
             }
         }
     }

@@ -21,6 +21,7 @@ mod train;
 use crate::{
     Finished,
     arguments::{Arguments, Command},
+    destination,
     setup::prepare,
 };
 use anyhow::Result;
@@ -31,6 +32,7 @@ use anyhow::Result;
 /// them would first have to wake a thread.
 pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
     prepare(&arguments.common)?;
+    destination::check(arguments)?;
     rayon::scope(|_| dispatch(arguments))
 }
 

@@ -7,7 +7,7 @@ use crate::{
     missing::better_preset,
     output::{Output, complain},
     progress::LoadingProgress,
-    records::{RecordWriter, one_line},
+    records::{RecordWriter, escaped, escaped_lines, one_line},
     setup::{compute, hub},
 };
 use anyhow::Result;
@@ -19,7 +19,6 @@ use std::{
 use unprompt::{
     PredictOptions, PredictionRecord, Predictor, Preset, Source,
     eval::{SubmissionWriter, image_id},
-    sources,
 };
 
 const DEFAULT_PRESET: &str = "lite";
@@ -33,7 +32,7 @@ const FORMATS: [Format; 5] = [
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     let preset = Preset::load(arguments.preset.as_deref().unwrap_or(DEFAULT_PRESET))?;
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     if common.format == Format::Submission {
         check_ids(&found)?;
     }
@@ -59,7 +58,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
         _ => {
             let records = RecordWriter::new(output, common.format, &FORMATS)?;
             let single = inputs::is_single(&arguments.paths);
-            write_records(single, records, work)
+            write_records(common, single, records, work)
         }
     }
 }
@@ -68,6 +67,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
 type Take<'a> = &'a mut dyn FnMut(&Path, Prediction) -> Result<()>;
 
 fn write_records(
+    common: &Common,
     single: bool,
     mut records: RecordWriter,
     work: impl FnOnce(Take<'_>) -> Result<Finished>,
@@ -75,20 +75,21 @@ fn write_records(
     if records.format() == Format::Csv {
         records.write_row(&["path", "prompt"])?;
     }
-    let finished = work(&mut |_, result| {
+    let finished = work(&mut |path, result| {
         match result {
             Ok(record) => {
-                if !records.write_json(&record)? {
+                note_metadata(common, &record);
+                if !records.write_json_of(path, &record)? {
                     let PredictionRecord { path, prompt, .. } = &*record;
                     match records.format() {
                         Format::Csv => records.write_row(&[path, prompt])?,
-                        _ if single => writeln!(records.raw(), "{prompt}")?,
-                        _ => writeln!(records.raw(), "{path}\t{}", one_line(prompt))?,
+                        _ if single => writeln!(records.raw(), "{}", escaped_lines(prompt))?,
+                        _ => writeln!(records.raw(), "{}\t{}", escaped(path), escaped(prompt))?,
                     }
                 }
             }
             Err(failure) => {
-                records.write_json(&failure)?;
+                records.write_json_of(path, &failure)?;
             }
         }
         records.flush()
@@ -109,12 +110,26 @@ fn submission(
     let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
     let finished = work(&mut |path, result| {
         if let Ok(record) = result {
+            note_metadata(common, &record);
             writer.write(&image_id(path), &record.embedding)?;
         }
         Ok(())
     })?;
     writer.finish()?.finish()?;
     Ok(finished)
+}
+
+/// Says that the prompt is a guess because the one in the file cannot be read.
+fn note_metadata(common: &Common, record: &PredictionRecord) {
+    if let Some(error) = &record.metadata_error
+        && !common.quiet
+    {
+        let line = format!(
+            "{}: predicted, for its metadata cannot be read: {error}",
+            record.path
+        );
+        complain(&one_line(&line));
+    }
 }
 
 /// Two pictures of one id cannot stand in one submission; better to say so before the work.

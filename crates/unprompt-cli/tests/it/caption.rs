@@ -158,7 +158,8 @@ fn a_broken_picture_costs_its_own_record() {
     let blip = model("tiny-blip");
     let run = place.run(&["caption", "in", "--model", &blip, "--format", "jsonl"]);
     let (stdout, stderr) = run.failures();
-    assert_eq!(stderr.len(), 2, "{stderr:?}");
+    // The table is plainly no picture.
+    assert_eq!(stderr.len(), 1, "{stderr:?}");
     let records = json_lines(stdout);
     let described: Vec<&Value> = records
         .iter()
@@ -169,7 +170,7 @@ fn a_broken_picture_costs_its_own_record() {
         .map(|r| r["caption"].as_str().unwrap())
         .collect();
     assert_eq!(found, captions);
-    assert_eq!(records.len(), 5);
+    assert_eq!(records.len(), 4);
     for record in records.iter().filter(|r| r.get("caption").is_none()) {
         assert_eq!(keys(record), ["error", "path"]);
     }
@@ -247,6 +248,33 @@ fn a_sidecar_that_cannot_be_is_one_failure() {
         fs::read(place.path("in/astronaut.txt")).unwrap(),
         b"\xff\xfe\xfa"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sidecar_is_no_way_out_of_the_folder() {
+    use std::os::unix::fs::symlink;
+    let (place, captions) = place();
+    let blip = model("tiny-blip");
+    place.write("elsewhere.txt", "precious");
+    symlink("../elsewhere.txt", place.path("in/cat.txt")).unwrap();
+    let pipe = place.path("in/rocket.txt");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for mode in ["overwrite", "append", "prepend"] {
+        let arguments = ["caption", "in/astronaut.jpg", "in/cat.png", "in/rocket.jpg"];
+        let run = place.run(&[&arguments[..], &["--model", &blip, "--sidecar", mode]].concat());
+        let (stdout, stderr) = run.failures();
+        assert_eq!(stdout, format!("in/astronaut.jpg\t{}\n", captions[0]));
+        assert_eq!(stderr.len(), 2, "{stderr:?}");
+        assert!(
+            stderr
+                .iter()
+                .all(|line| line.contains("a link, or no file")),
+            "{stderr:?}"
+        );
+        assert_eq!(place.read("elsewhere.txt"), "precious");
+    }
 }
 
 #[test]

@@ -174,7 +174,8 @@ fn broken_files_in_a_folder_cost_their_own_records_and_no_other() {
     for name in ["cat.png", "rocket.jpg", "coffee.webp"] {
         place.copy(example(name).as_ref(), &format!("in/{name}"));
     }
-    place.write("in/a.txt", "no picture");
+    place.write("in/a.dat", [0, 1, 2, 3]);
+    place.write("in/a.txt", "plainly no picture");
     place.write("in/huge.png", huge_png());
     let cat = std::fs::read(example("cat.png")).unwrap();
     place.write("in/sub/cut.png", &cat[..cat.len() / 2]);
@@ -183,7 +184,7 @@ fn broken_files_in_a_folder_cost_their_own_records_and_no_other() {
     let clip = model("tiny-clip");
     let arguments = ["embed", "image", "in", "--model", &clip];
     let order = [
-        ("in/a.txt", false),
+        ("in/a.dat", false),
         ("in/cat.png", true),
         ("in/coffee.webp", true),
         ("in/huge.png", false),

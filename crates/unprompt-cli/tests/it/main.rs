@@ -17,6 +17,7 @@ mod index;
 mod interrogate;
 mod knn;
 mod metadata;
+mod metadata_write;
 mod models;
 mod output;
 mod predict;

@@ -34,10 +34,8 @@ fn one_picture_is_shown_as_people_read_it() {
     place.copy(&fixture("a1111-text.png").0, "cat.png");
     place.copy(&fixture("none.png").0, "none.png");
     let shown = "\
-a cat, (sitting:1.2) on \"Steps: 5\" sign,
-Negative space, masterpiece
-Negative prompt: ugly, blurry,
-low quality: yes
+a cat, (sitting:1.2) on \"Steps: 5\" sign,\\nNegative space, masterpiece
+Negative prompt: ugly, blurry,\\nlow quality: yes
 Generator: a1111
 Steps: 20
 Sampler: DPM++ 2M Karras
@@ -87,7 +85,9 @@ fn broken_files_of_a_folder_cost_only_their_own_record() {
     place.copy(&good, "in/a/good.png");
     place.write("in/a/cut.png", &bytes[..bytes.len() - 20]);
     place.write("in/empty.png", "");
+    // Plainly no picture: not looked at, unless it is named.
     place.write("in/notes.txt", "no picture\n");
+    place.write("in/b/results.jsonl", "{}\n");
     place.copy(&good, "in/z-no-extension");
     place.write("in/.hidden/bad.png", "");
 
@@ -99,14 +99,12 @@ fn broken_files_of_a_folder_cost_only_their_own_record() {
         json!({"path": "in/a/cut.png", "error": cut}),
         record("in/a/good.png", &found),
         json!({"path": "in/empty.png", "error": unknown}),
-        json!({"path": "in/notes.txt", "error": unknown}),
         record("in/z-no-extension", &found),
     ];
     assert_eq!(json_lines(stdout), expected);
     let failed = [
         format!("unprompt: in/a/cut.png: {cut}"),
         format!("unprompt: in/empty.png: {unknown}"),
-        format!("unprompt: in/notes.txt: {unknown}"),
     ];
     assert_eq!(stderr, failed);
 
@@ -169,7 +167,7 @@ fn paths_that_name_nothing_stop_the_run() {
     std::fs::create_dir(place.path("hollow")).unwrap();
     let missing = "unprompt: missing.png: no such file or folder\n";
     assert_eq!(place.run(&["metadata", "missing.png"]).refusal(), missing);
-    let hollow = "unprompt: hollow: no files in this folder\n";
+    let hollow = "unprompt: hollow: no pictures in this folder\n";
     assert_eq!(place.run(&["metadata", "hollow"]).refusal(), hollow);
     let twice = "unprompt: -: standard input can be read only once\n";
     assert_eq!(place.run(&["metadata", "-", "-"]).refusal(), twice);

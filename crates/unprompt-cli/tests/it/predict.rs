@@ -38,7 +38,7 @@ fn paths_are_looked_at_before_any_model() {
     let expected = "unprompt: missing.png: no such file or folder\n";
     assert_eq!(run.refusal(), expected);
     let run = place.run(&["predict", "hollow"]);
-    let expected = "unprompt: hollow: no files in this folder\n";
+    let expected = "unprompt: hollow: no pictures in this folder\n";
     assert_eq!(run.refusal(), expected);
 }
 

@@ -29,7 +29,8 @@ fn bad_files(weights: &Weights) {
     place.write("in/c/cut.png", &cat[..cat.len() / 2]);
     place.write("in/c/fine", &cat);
     place.write("in/d-cut.jpg", &rocket[..200]);
-    place.write("in/notes.txt", "no picture\n");
+    place.write("in/notes.bin", [0, 1, 2, 3]);
+    place.write("in/notes.txt", "plainly no picture\n");
     place.write("in/zeros.png", [0; 4096]);
 
     let not_a_picture = "not a picture; PNG, JPEG, WebP, GIF, BMP and TIFF are read";
@@ -45,7 +46,7 @@ fn bad_files(weights: &Weights) {
         ("cat.png", None),
         ("coffee.webp", None),
         ("d-cut.jpg", Some("JPEG")),
-        ("notes.txt", Some(not_a_picture)),
+        ("notes.bin", Some(not_a_picture)),
         ("photographer.png", None),
         ("rocket.jpg", None),
         ("zeros.png", Some(not_a_picture)),

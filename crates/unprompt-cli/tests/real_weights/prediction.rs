@@ -14,6 +14,10 @@ pub const TESTS: &[Test] = &[
     ("predict::int8_is_near_and_says_so", int8),
     ("predict::five_formats_tell_the_same", formats),
     ("predict::a_prompt_in_the_file_is_no_prediction", metadata),
+    (
+        "predict::metadata_that_cannot_be_read_are_told",
+        damaged_metadata,
+    ),
     ("predict::a_preset_of_ones_own", own_preset),
     ("predict::a_complete_preset_is_offered", offer),
     (
@@ -282,9 +286,48 @@ fn metadata(weights: &Weights) {
     let run = place.run(&["predict", "carries.png", "--offline"]);
     assert_eq!(run.output(), format!("{CARRIED}\n"));
     let run = place.run(&["predict", "carries.png", "in/cat.png", "--offline"]);
-    let line = format!("carries.png\t{}", CARRIED.replace('\n', " "));
+    let line = format!("carries.png\t{}", CARRIED.replace('\n', "\\n"));
     assert_eq!(run.output().lines().next(), Some(line.as_str()));
     assert_eq!(run.stdout.lines().count(), 2);
+}
+
+fn damaged_metadata(weights: &Weights) {
+    let place = place(weights);
+    let path = workspace("crates/unprompt-metadata/tests/fixtures/a1111-text.png");
+    let mut picture = std::fs::read(path).unwrap();
+    let word = b"masterpiece";
+    let at = picture
+        .windows(word.len())
+        .position(|window| window == word);
+    picture[at.unwrap()] = b'M';
+    place.write("damaged.png", picture);
+    for format in ["jsonl", "text", "csv", "submission"] {
+        let arguments = [
+            "predict",
+            "damaged.png",
+            "in",
+            "--offline",
+            "--format",
+            format,
+        ];
+        let run = place.run(&arguments);
+        assert_eq!(run.code, 0, "{run:?}");
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "{run:?}");
+        let begin = "unprompt: damaged.png: predicted, for its metadata cannot be read: ";
+        assert!(lines[0].starts_with(begin), "{run:?}");
+    }
+    let found = predict(&place, &["damaged.png", "in/cat.png"]);
+    assert_eq!(found[0]["source"], "predicted");
+    assert!(
+        found[0]["metadata_error"]
+            .as_str()
+            .unwrap()
+            .contains("checksum")
+    );
+    assert!(!keys(&found[1]).contains(&"metadata_error"));
+    let run = place.run(&["predict", "damaged.png", "--offline", "--no-metadata"]);
+    run.output();
 }
 
 fn own_preset(weights: &Weights) {

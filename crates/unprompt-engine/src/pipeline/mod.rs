@@ -84,6 +84,8 @@ struct Picture {
     elapsed_ms: f64,
     /// The prompt in the file.
     prompt: Option<String>,
+    /// Why the file's metadata cannot be read.
+    metadata_error: Option<String>,
     inputs: Inputs,
     encoded: Encoded,
     /// Each member's own text.
@@ -240,9 +242,18 @@ impl Predictor {
             let start = Instant::now();
             let bytes = source.read(&options.limits)?;
             let mut picture = Picture::default();
-            match metadata_prompt(&bytes, options) {
-                Some(prompt) => picture.prompt = Some(prompt),
-                None => picture.inputs = self.networks.prepare(&bytes, options.limits)?,
+            if options.metadata {
+                match unprompt_metadata::read(&bytes) {
+                    Ok(found) => {
+                        let found = found.filter(unprompt_metadata::Metadata::has_prompt);
+                        picture.prompt = found.map(|found| found.prompt);
+                    }
+                    // The picture itself is still there to be looked at.
+                    Err(error) => picture.metadata_error = Some(error.to_string()),
+                }
+            }
+            if picture.prompt.is_none() {
+                picture.inputs = self.networks.prepare(&bytes, options.limits)?;
             }
             picture.elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
             Ok(picture)
@@ -382,6 +393,7 @@ impl Predictor {
             path,
             prompt: String::new(),
             source: PromptSource::Metadata,
+            metadata_error: picture.metadata_error.clone(),
             embedding: Vec::new(),
             members: Vec::new(),
             evidence: Vec::new(),
@@ -502,16 +514,6 @@ fn candidate(text: &str, embeddings: &Embeddings) -> Option<Candidate> {
         text: text.to_owned(),
         embedding: embeddings.get(text)?.clone(),
     })
-}
-
-/// The prompt that the file carries. A record that is damaged, or has no prompt, is as good as
-/// none: the picture itself is still there to be looked at.
-fn metadata_prompt(bytes: &[u8], options: &PredictOptions) -> Option<String> {
-    if !options.metadata {
-        return None;
-    }
-    let metadata = unprompt_metadata::read(bytes).ok()??;
-    metadata.has_prompt().then_some(metadata.prompt)
 }
 
 /// The phrases that a text consists of, between commas; none where it is one phrase.

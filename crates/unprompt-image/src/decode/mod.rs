@@ -9,7 +9,9 @@ mod png;
 mod tiff;
 mod webp;
 
-use crate::{Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff};
+use crate::{
+    Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff, sniff_other,
+};
 use serde::{Deserialize, Serialize};
 use std::{fs::File, io::Read, path::Path};
 
@@ -148,17 +150,7 @@ pub fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<RgbaImage> {
 
 fn decode_samples(bytes: &[u8], limits: &Limits) -> Result<(Format, Decoded)> {
     limits.check_encoded(bytes.len())?;
-    let Some(format) = sniff(bytes) else {
-        let what = if bytes.is_empty() {
-            "an empty file"
-        } else {
-            "not a picture"
-        };
-        return Err(ImageError::new(
-            ImageErrorKind::UnknownFormat,
-            format!("{what}; PNG, JPEG, WebP, GIF, BMP and TIFF are read"),
-        ));
-    };
+    let format = sniff(bytes).ok_or_else(|| unknown_format(bytes))?;
     let decoder = match format {
         Format::Png => png::decode,
         Format::Jpeg => jpeg::decode,
@@ -169,6 +161,19 @@ fn decode_samples(bytes: &[u8], limits: &Limits) -> Result<(Format, Decoded)> {
     };
     let decoded = contain::contain_panics(format, || decoder(bytes, limits))?;
     Ok((format, decoded))
+}
+
+/// Says what a file is that is of no format read here.
+fn unknown_format(bytes: &[u8]) -> ImageError {
+    let what = match sniff_other(bytes) {
+        Some(format) => format!("{format}, which is not read; {}", format.next_step()),
+        None if bytes.is_empty() => "an empty file".to_owned(),
+        None => "not a picture".to_owned(),
+    };
+    ImageError::new(
+        ImageErrorKind::UnknownFormat,
+        format!("{what}; PNG, JPEG, WebP, GIF, BMP and TIFF are read"),
+    )
 }
 
 /// RGBA to RGB in place, so that the peak is one buffer.

@@ -6,7 +6,44 @@ use super::{Decoded, Samples};
 /// 1 (as stored) when absent or damaged.
 pub(super) fn from_exif(exif: &[u8]) -> u8 {
     let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
-    image::metadata::Orientation::from_exif_chunk(exif).map_or(1, |found| found.to_exif())
+    match stored(exif) {
+        Some(orientation @ 1..=8) => orientation as u8,
+        _ => 1,
+    }
+}
+
+/// The entry of the first directory: one value of 16 bits.
+fn stored(tiff: &[u8]) -> Option<u16> {
+    const ORIENTATION: u16 = 0x112;
+    const SHORT: u16 = 3;
+    let is_little = match tiff.first_chunk()? {
+        b"II*\0" => true,
+        b"MM\0*" => false,
+        _ => return None,
+    };
+    let half = |at: usize| {
+        let bytes = *tiff.get(at..)?.first_chunk()?;
+        Some(match is_little {
+            true => u16::from_le_bytes(bytes),
+            false => u16::from_be_bytes(bytes),
+        })
+    };
+    let word = |at: usize| {
+        let halves = [half(at)?, half(at + 2)?].map(u32::from);
+        Some(match is_little {
+            true => halves[0] | halves[1] << 16,
+            false => halves[1] | halves[0] << 16,
+        })
+    };
+    let directory = word(4)? as usize;
+    for index in 0..usize::from(half(directory)?) {
+        let entry = directory + 2 + 12 * index;
+        let kind = (half(entry)?, half(entry + 2)?, word(entry + 4)?);
+        if kind == (ORIENTATION, SHORT, 1) {
+            return half(entry + 8);
+        }
+    }
+    None
 }
 
 /// Turns the picture upright; `orientation` is the EXIF value, 1 to 8, anything else is upright.

@@ -6,17 +6,30 @@
 
 use crate::MetadataError;
 use crate::carried::Carried;
-use crate::text::{exif_ascii, user_comment};
+use crate::text::{exif_ascii, exif_utf16, user_comment};
 
-const ASCII: u16 = 2;
+use super::{iptc, xmp_packet};
+
 const BYTE: u16 = 1;
+const ASCII: u16 = 2;
+const LONG: u16 = 4;
 const UNDEFINED: u16 = 7;
+/// Of EXIF 3.0.
+const UTF_8: u16 = 129;
 
 const IMAGE_DESCRIPTION: u16 = 0x010e;
 const SOFTWARE: u16 = 0x0131;
 const EXIF_DIRECTORY: u16 = 0x8769;
 const MAKER_NOTE: u16 = 0x927c;
 const USER_COMMENT: u16 = 0x9286;
+const XMP: u16 = 0x02bc;
+const IPTC: u16 = 0x83bb;
+const PHOTOSHOP: u16 = 0x8649;
+const ARTIST: u16 = 0x013b;
+const COPYRIGHT: u16 = 0x8298;
+
+/// XPTitle, XPComment, XPAuthor, XPKeywords and XPSubject, which Windows shows: UTF-16.
+const XP_TAGS: std::ops::RangeInclusive<u16> = 0x9c9b..=0x9c9f;
 
 /// ComfyUI savers put `prompt:{json}` into Model and `name:{json}` of each further record into the
 /// tags below it, counting down from Make.
@@ -26,6 +39,12 @@ const COMFYUI_TAGS: std::ops::RangeInclusive<u16> = 0x0100..=0x0110;
 pub(crate) const SOFTWARE_KEY: &str = "exif:Software";
 /// Key under which the EXIF tag MakerNote is kept.
 pub(crate) const MAKER_NOTE_KEY: &str = "exif:MakerNote";
+
+/// Whether an EXIF block starts here, with or without the mark before it.
+pub(super) fn has_header(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"Exif\0\0").unwrap_or(bytes);
+    Block::new(bytes).is_some()
+}
 
 /// Gathers the texts of an EXIF block, from the byte order mark on.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
@@ -115,12 +134,35 @@ fn read_directory(
         if tag == EXIF_DIRECTORY {
             *pointer = block.u32(entry + 8);
         }
-        let wanted =
-            matches!(tag, SOFTWARE | MAKER_NOTE | USER_COMMENT) || COMFYUI_TAGS.contains(&tag);
-        if !wanted || !matches!(kind, ASCII | BYTE | UNDEFINED) {
+        let wanted = match tag {
+            IPTC => matches!(kind, BYTE | UNDEFINED | LONG),
+            SOFTWARE | MAKER_NOTE | USER_COMMENT | XMP | PHOTOSHOP | ARTIST | COPYRIGHT => {
+                matches!(kind, ASCII | BYTE | UNDEFINED | UTF_8)
+            }
+            _ if XP_TAGS.contains(&tag) || COMFYUI_TAGS.contains(&tag) => {
+                matches!(kind, ASCII | BYTE | UNDEFINED | UTF_8)
+            }
+            _ => false,
+        };
+        if !wanted {
             continue;
         }
+        let length = if kind == LONG {
+            length.saturating_mul(4)
+        } else {
+            length
+        };
         match block.value(entry, length) {
+            Some(value) if tag == XMP => xmp_packet(value, carried),
+            Some(value) if matches!(tag, IPTC | PHOTOSHOP) => {
+                if !carried.may_search(value.len()) {
+                    continue;
+                }
+                match tag {
+                    IPTC => iptc::read(value, carried),
+                    _ => iptc::read_resources(value, carried),
+                }
+            }
             Some(value) if carried.admit("an EXIF value", value.len()) => {
                 keep(tag, kind, value, carried);
             }
@@ -131,26 +173,32 @@ fn read_directory(
 }
 
 fn keep(tag: u16, kind: u16, value: &[u8], carried: &mut Carried) {
-    match tag {
-        SOFTWARE => carried.push_keyed(SOFTWARE_KEY, exif_ascii(value)),
-        MAKER_NOTE => carried.push_keyed(MAKER_NOTE_KEY, exif_ascii(value)),
+    let text = match tag {
         // Pillow writes a plain text value where a caller sets this tag to a string.
-        USER_COMMENT if kind == ASCII => carried.push_comment(exif_ascii(value)),
-        USER_COMMENT => match user_comment(value) {
-            Some(text) => carried.push_comment(text),
-            None => carried.note(MetadataError::malformed(
-                "the EXIF UserComment is not in the character set that it names",
-            )),
-        },
-        _ => {
-            let text = exif_ascii(value);
-            match text.split_once(':') {
-                Some((name, json)) if json.trim_start().starts_with('{') => {
-                    carried.push_keyed(name.to_lowercase(), json);
-                }
-                _ if tag == IMAGE_DESCRIPTION => carried.push_comment(text),
-                _ => {}
+        USER_COMMENT if kind != ASCII => user_comment(value),
+        _ if XP_TAGS.contains(&tag) => exif_utf16(value),
+        _ => exif_ascii(value),
+    };
+    match tag {
+        SOFTWARE => carried.push_keyed(SOFTWARE_KEY, text),
+        MAKER_NOTE => carried.push_keyed(MAKER_NOTE_KEY, text),
+        _ => match named_json(&text) {
+            Some((name, json)) => carried.push_keyed(name.to_lowercase(), json),
+            None if tag == IMAGE_DESCRIPTION || tag == USER_COMMENT || XP_TAGS.contains(&tag) => {
+                carried.push_comment(text);
             }
-        }
+            None => carried.push_keyed(format!("exif:{tag:#06x}"), text),
+        },
     }
+}
+
+/// Takes `name:{json}` apart.
+fn named_json(text: &str) -> Option<(&str, &str)> {
+    let (name, json) = text.split_once(':')?;
+    let is_name = !name.is_empty()
+        && name.len() <= 32
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_- ".contains(&byte));
+    (is_name && json.trim_start().starts_with('{')).then(|| (name.trim(), json))
 }

@@ -1,12 +1,16 @@
-//! GIF comment extensions (GIF89a specification, section 24).
+//! GIF comment extensions (GIF89a specification, section 24), and XMP in an application extension.
 
 use crate::MetadataError;
 use crate::carried::Carried;
-use crate::text::utf8_or_latin1;
+use crate::text;
 
 const HEADER_AND_SCREEN_LENGTH: usize = 13;
 const EXTENSION: u8 = 0x21;
 const COMMENT: u8 = 0xfe;
+const APPLICATION: u8 = 0xff;
+/// The packet is no row of sub-blocks; bytes after it lead every reader of sub-blocks to the end.
+const XMP_TRAILER_LENGTH: usize = 258;
+const XMP_APPLICATION: &[u8] = b"\x0bXMP DataXMP";
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
@@ -37,11 +41,19 @@ fn blocks(bytes: &[u8], carried: &mut Carried) -> Option<()> {
                         }
                     })?;
                     if carried.admit("a GIF comment", text.len()) {
-                        carried.push_comment(utf8_or_latin1(&text));
+                        carried.push_comment(text::unstated(&text));
                     }
                     after
                 } else {
-                    sub_blocks(after, |_| {})?
+                    let rest = sub_blocks(after, |_| {})?;
+                    let block = &after[..after.len() - rest.len()];
+                    if label == APPLICATION
+                        && let Some(packet) = block.strip_prefix(XMP_APPLICATION)
+                    {
+                        let end = packet.len().saturating_sub(XMP_TRAILER_LENGTH);
+                        super::xmp_packet(&packet[..end], carried);
+                    }
+                    rest
                 }
             }
             IMAGE => {

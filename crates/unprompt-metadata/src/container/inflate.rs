@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::read::{GzDecoder, ZlibDecoder};
 
 /// What came out of a compressed text.
@@ -14,7 +15,7 @@ pub(crate) enum Inflated {
     Corrupt,
 }
 
-/// Decompresses a zlib stream of at most `limit` bytes.
+/// Decompresses a zlib stream of at most `limit` bytes. Its checksum is verified.
 pub(super) fn inflate(bytes: &[u8], limit: usize) -> Inflated {
     read_to_limit(ZlibDecoder::new(bytes), limit)
 }
@@ -30,5 +31,44 @@ fn read_to_limit(decoder: impl Read, limit: usize) -> Inflated {
         Ok(length) if length > limit => Inflated::TooLong,
         Ok(_) => Inflated::Text(text),
         Err(_) => Inflated::Corrupt,
+    }
+}
+
+/// Decompresses a Brotli stream of at most `limit` bytes.
+///
+/// Only windows of RFC 7932 are accepted, of at most 16 MiB: the header of a "large window" stream
+/// makes the decoder allocate up to 1 GiB.
+pub(super) fn unbrotli(bytes: &[u8], limit: usize) -> Inflated {
+    let mut state = BrotliState::new_strict(
+        StandardAlloc::default(),
+        StandardAlloc::default(),
+        StandardAlloc::default(),
+    );
+    let mut text = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    let (mut available_in, mut input_at) = (bytes.len(), 0);
+    loop {
+        let (mut available_out, mut output_at, mut total) = (buffer.len(), 0, 0);
+        let result = BrotliDecompressStream(
+            &mut available_in,
+            &mut input_at,
+            bytes,
+            &mut available_out,
+            &mut output_at,
+            &mut buffer,
+            &mut total,
+            &mut state,
+        );
+        if text.len() + output_at > limit {
+            return Inflated::TooLong;
+        }
+        text.extend_from_slice(&buffer[..output_at]);
+        match result {
+            BrotliResult::ResultSuccess => return Inflated::Text(text),
+            BrotliResult::NeedsMoreOutput => {}
+            BrotliResult::NeedsMoreInput | BrotliResult::ResultFailure => {
+                return Inflated::Corrupt;
+            }
+        }
     }
 }

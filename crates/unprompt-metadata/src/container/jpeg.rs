@@ -1,21 +1,27 @@
-//! JPEG segments before the first scan: EXIF and XMP in APP1, and comments.
+//! JPEG segments before the first scan: EXIF and XMP in APP1, IPTC in APP13, and comments.
 
-use super::exif;
+use super::{exif, iptc, xmp_packet};
 use crate::MetadataError;
 use crate::carried::Carried;
-use crate::text::utf8_or_latin1;
+use crate::text;
 
-const APP1: u8 = 0xe1;
-const COMMENT: u8 = 0xfe;
-const START_OF_SCAN: u8 = 0xda;
-const END_OF_IMAGE: u8 = 0xd9;
-const EXIF_HEADER: &[u8] = b"Exif\0\0";
-const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+pub(crate) const APP1: u8 = 0xe1;
+const APP13: u8 = 0xed;
+pub(crate) const COMMENT: u8 = 0xfe;
+pub(crate) const START_OF_SCAN: u8 = 0xda;
+pub(crate) const END_OF_IMAGE: u8 = 0xd9;
+pub(crate) const EXIF_HEADER: &[u8] = b"Exif\0\0";
+pub(crate) const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+const EXTENDED_XMP_HEADER: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
+/// A digest of the whole, its length, and where this part belongs.
+const EXTENDED_XMP_FIELDS: usize = 32 + 4 + 4;
+const PHOTOSHOP_HEADER: &[u8] = b"Photoshop 3.0\0";
 
 /// Gathers the segments. A block of EXIF longer than a segment's 64 KiB goes on in the next one, as
 /// Pillow writes and reads it.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
     let mut exif = Vec::new();
+    let mut extended_xmp = Vec::new();
     let mut rest = bytes.get(2..).unwrap_or_default();
     loop {
         match next_segment(rest) {
@@ -29,13 +35,21 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
                         }
                     }
                     (APP1, data) if data.starts_with(XMP_HEADER) => {
-                        let packet = &data[XMP_HEADER.len()..];
-                        if carried.admit("an XMP packet", packet.len()) {
-                            carried.push_xmp(utf8_or_latin1(packet));
+                        xmp_packet(&data[XMP_HEADER.len()..], carried);
+                    }
+                    // The parts of a packet beyond 64 KiB; everybody writes them in order.
+                    (APP1, data) if data.starts_with(EXTENDED_XMP_HEADER) => {
+                        let part = data.get(EXTENDED_XMP_HEADER.len() + EXTENDED_XMP_FIELDS..);
+                        let part = part.unwrap_or_default();
+                        if extended_xmp.len() + part.len() <= carried.allowance() {
+                            extended_xmp.extend_from_slice(part);
                         }
                     }
+                    (APP13, data) if data.starts_with(PHOTOSHOP_HEADER) => {
+                        iptc::read_resources(&data[PHOTOSHOP_HEADER.len()..], carried);
+                    }
                     (COMMENT, data) if carried.admit("a JPEG comment", data.len()) => {
-                        carried.push_comment(utf8_or_latin1(data));
+                        carried.push_comment(text::unstated(data));
                     }
                     _ => {}
                 }
@@ -49,6 +63,9 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
             }
         }
     }
+    if !extended_xmp.is_empty() {
+        xmp_packet(&extended_xmp, carried);
+    }
     if !exif.is_empty() {
         exif::read(&exif, carried);
     }
@@ -56,7 +73,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
 
 /// Splits off the next marker segment: its marker, data and what follows. A scan or the end of the
 /// image comes with empty data.
-fn next_segment(mut bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn next_segment(mut bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     loop {
         let start = bytes.iter().position(|&byte| byte == 0xff)?;
         bytes = &bytes[start + 1..];

@@ -3,8 +3,8 @@
 
 use flate2::Crc;
 
-use super::exif;
 use super::inflate::{Inflated, inflate};
+use super::{exif, raw_profile};
 use crate::MetadataError;
 use crate::carried::Carried;
 use crate::limits::MAX_TEXT_BYTES;
@@ -15,8 +15,10 @@ const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
 /// Gathers the text chunks before and after the pixels.
 ///
-/// A chunk whose checksum is wrong is left out: a flipped bit would make a prompt that nobody wrote
-/// and that would still be presented as exact. (Pillow refuses such a file whole.)
+/// A chunk whose checksum is wrong counts only as far as its texts prove themselves whole: a flipped
+/// bit would make a prompt that nobody wrote and that would still be presented as exact. JSON that
+/// parses to its end is such a proof (there are programs that compute the checksum of a text wrongly),
+/// and so is a compressed stream with its own checksum.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
     let mut rest = bytes.get(SIGNATURE_LENGTH..).unwrap_or_default();
     loop {
@@ -38,7 +40,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
             actual.update(data);
             if actual.sum() == crc {
                 read_chunk(&kind, data, carried);
-            } else {
+            } else if !read_unproven(&kind, data, carried) {
                 carried.note(MetadataError::malformed(format_args!(
                     "a PNG {} chunk has a wrong checksum, the text in it cannot be trusted",
                     String::from_utf8_lossy(&kind)
@@ -66,15 +68,15 @@ pub(super) fn keeps_low_bits(bytes: &[u8]) -> bool {
     }
 }
 
-struct Chunk<'a> {
-    kind: [u8; 4],
-    data: &'a [u8],
-    crc: u32,
+pub(crate) struct Chunk<'a> {
+    pub kind: [u8; 4],
+    pub data: &'a [u8],
+    pub crc: u32,
     /// What follows the chunk.
-    after: &'a [u8],
+    pub after: &'a [u8],
 }
 
-fn next_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
+pub(crate) fn next_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (kind, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
@@ -88,7 +90,7 @@ fn next_chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
     })
 }
 
-fn read_chunk(kind: &[u8; 4], data: &[u8], carried: &mut Carried) {
+pub(crate) fn read_chunk(kind: &[u8; 4], data: &[u8], carried: &mut Carried) {
     if kind == b"eXIf" {
         exif::read(data, carried);
         return;
@@ -105,14 +107,23 @@ fn read_chunk(kind: &[u8; 4], data: &[u8], carried: &mut Carried) {
         b"zTXt" => body
             .split_first()
             .and_then(|(_method, stream)| inflated(&keyword, stream, carried))
-            .map(|text| utf8_or_latin1(&text)),
+            .map(|text| {
+                carried.prove();
+                utf8_or_latin1(&text)
+            }),
         _ => international(&keyword, body, carried),
     };
     match text {
         Some(text) if keyword == XMP_KEYWORD => carried.push_xmp(text),
+        Some(text) if raw_profile::read(&keyword, &text, carried) => {}
         Some(text) => carried.push_keyed(keyword, text),
         None => {} // refused or damaged, and noted
     }
+}
+
+/// Reads a chunk with a wrong checksum; false when nothing in it proved itself whole.
+fn read_unproven(kind: &[u8; 4], data: &[u8], carried: &mut Carried) -> bool {
+    carried.only_proven(|carried| read_chunk(kind, data, carried))
 }
 
 /// `iTXt`: compression flag and method, language, translated keyword, then UTF-8.
@@ -135,13 +146,11 @@ fn international(keyword: &str, body: &[u8], carried: &mut Carried) -> Option<St
     } else {
         inflated(keyword, text, carried)?
     };
-    let text = String::from_utf8(text);
-    if text.is_err() {
-        carried.note(MetadataError::malformed(format_args!(
-            "PNG text `{keyword}` is not UTF-8"
-        )));
+    if compressed != 0 {
+        carried.prove();
     }
-    text.ok()
+    // UTF-8 by the specification; some writers put Latin-1 here.
+    Some(utf8_or_latin1(&text))
 }
 
 fn inflated(keyword: &str, stream: &[u8], carried: &mut Carried) -> Option<Vec<u8>> {

@@ -1,11 +1,10 @@
 //! WebP chunks: `EXIF` and `XMP ` of the extended file format.
 
-use super::exif;
+use super::{exif, xmp_packet};
 use crate::MetadataError;
 use crate::carried::Carried;
-use crate::text::utf8_or_latin1;
 
-const RIFF_HEADER_LENGTH: usize = 12;
+pub(crate) const RIFF_HEADER_LENGTH: usize = 12;
 
 /// Gathers the metadata chunks, also those that a careless writer appended without correcting the
 /// length in the RIFF header. What follows that length and is no chunk is no damage.
@@ -22,9 +21,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
         };
         match &kind {
             b"EXIF" => exif::read(data.strip_prefix(b"Exif\0\0").unwrap_or(data), carried),
-            b"XMP " if carried.admit("an XMP packet", data.len()) => {
-                carried.push_xmp(utf8_or_latin1(data));
-            }
+            b"XMP " => xmp_packet(data, carried),
             _ => {}
         }
         rest = after;
@@ -44,7 +41,7 @@ pub(super) fn keeps_low_bits(bytes: &[u8]) -> bool {
 }
 
 /// Splits off one chunk: its type and data, and what follows the padding to an even length.
-fn next_chunk(bytes: &[u8]) -> Option<([u8; 4], &[u8], &[u8])> {
+pub(crate) fn next_chunk(bytes: &[u8]) -> Option<([u8; 4], &[u8], &[u8])> {
     let (kind, rest) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;

@@ -2,32 +2,48 @@
 //! Fooocus' `a1111` scheme and many ComfyUI savers.
 //!
 //! The grammar is `parse_generation_parameters` of the web UI's `modules/infotext_utils.py`: lines
-//! of prompt; from a line that starts with `Negative prompt:` on, lines of negative prompt; and,
-//! when the last line has at least three `Key: value` pairs, settings. Values with commas, colons
-//! or newlines are JSON strings. Three things differ, all of them in the settings: unquoted JSON is
-//! read whole (Civitai writes lists of resources so), values get types, and defaults that the file
-//! does not state are not added.
+//! of prompt; from a line that starts with `Negative prompt:` on, lines of negative prompt; and a
+//! line of settings, `Key: value` pairs. Values with commas, colons or newlines are JSON strings.
+//! What people have differs from it, and is read as its writers meant it:
+//!
+//! - The settings line is the last that starts with `Steps: ` and a number. Lines after it
+//!   (templates of extensions, remarks of old versions) belong to the settings.
+//! - Without such a line, the last line is one of settings if it has at least three pairs and among
+//!   them what no prompt has: a numeric seed, a size, or both a sampler and a model. A prompt made of
+//!   `Key: value` pairs stays a prompt.
+//! - Sites and editors flatten line breaks; then the two marks count inside a line too.
+//!
+//! Unquoted JSON is read whole (Civitai writes lists of resources so), values get types, and
+//! defaults that the file does not state are not added.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use serde_json::Value;
 
-use crate::{Generator, Metadata, Settings, json};
+use crate::limits::{MAX_SETTINGS, MAX_SETTINGS_BYTES};
+use crate::{Generator, Metadata, Settings};
+use settings::{ParsedSettings, parse_settings};
+
+mod settings;
 
 const NEGATIVE: &str = "Negative prompt:";
 const FEWEST_SETTINGS: usize = 3;
-/// Unquoted JSON is tried this often, since a failed try may have read the rest of the line.
-const MOST_JSON_VALUES: usize = 64;
+/// Places that look like a settings line are tried this often.
+const MOST_TRIES: usize = 8;
 
-/// `Key: ` of the settings line.
-static KEY: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\s*(\w[\w \-/]+):\s*").expect("a constant pattern"));
-/// A JSON string that is a whole value.
-static QUOTED: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"^"(?:\\.|[^\\"])+"(?:,|$)"#).expect("a constant pattern"));
-static SIZE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^([0-9]+)x([0-9]+)$").expect("a constant pattern"));
+static STEPS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^Steps:\s*[0-9]+\s*(?:,|$)").expect("a constant pattern"));
+/// The mark of the negative prompt inside a line, with the blanks before it.
+static NEGATIVE_INSIDE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:^|[\s.,;|])Negative [Pp]rompt:").expect("a constant pattern"));
+/// The mark of the settings inside a line.
+static STEPS_INSIDE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?:^|[\s.,;|])(Steps:\s*[0-9]+\s*,)").expect("a constant pattern")
+});
+/// A line after the settings that has a name.
+static NAMED_LINE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^([A-Z][\w \-/]{0,40}):\s*(.*)$").expect("a constant pattern"));
 
 /// An infotext taken apart.
 #[derive(Debug, Default, PartialEq)]
@@ -38,38 +54,40 @@ pub(crate) struct Infotext {
 }
 
 impl Infotext {
-    /// Reads any text: one without the two markers is all prompt.
+    /// Reads any text: one without marks is all prompt.
     pub(crate) fn parse(text: &str) -> Self {
+        let text = with_line_breaks(text);
         let text = text.trim();
-        let (mut body, last_line) = text.rsplit_once('\n').unwrap_or(("", text));
-        let mut settings = parse_settings(last_line);
-        if settings.pairs < FEWEST_SETTINGS {
-            (body, settings) = (text, ParsedSettings::default());
-        }
-        let mut prompt = String::new();
-        let mut negative_prompt: Option<String> = None;
-        for line in body.split('\n') {
-            let mut line = line.trim();
-            if let Some(rest) = line.strip_prefix(NEGATIVE) {
-                line = rest.trim();
-                negative_prompt.get_or_insert_default();
-            }
-            let part = negative_prompt.as_mut().unwrap_or(&mut prompt);
-            if !part.is_empty() {
-                part.push('\n');
-            }
-            part.push_str(line);
-        }
-        Self {
+        let parts = settings_line(text)
+            .or_else(|| last_line(text))
+            .or_else(|| settings_inside(text))
+            .unwrap_or(Parts {
+                body: text,
+                settings: ParsedSettings::default(),
+                after: "",
+            });
+        let (prompt, negative_prompt) = split_body(parts.body);
+        let mut parsed = Self {
             prompt,
             negative_prompt,
-            settings: settings.values,
-        }
+            settings: parts.settings.values,
+        };
+        parsed.read_lines_after(parts.after);
+        parsed.drop_label();
+        parsed
+    }
+
+    /// Whether a text is worth taking apart in search of marks: a quick look.
+    pub(crate) fn may_have_markers(text: &str) -> bool {
+        ["Steps:", "egative ", "Seed:"]
+            .iter()
+            .any(|mark| text.contains(mark))
     }
 
     /// Whether a text that may be anything (a comment) is an infotext after all.
     pub(crate) fn has_markers(&self) -> bool {
-        self.negative_prompt.is_some() || self.settings.contains_key("Steps")
+        let has = |key| self.settings.contains_key(key);
+        self.negative_prompt.is_some() || has("Steps") || (has("Seed") && has("Sampler"))
     }
 
     pub(crate) fn into_metadata(self) -> Metadata {
@@ -80,74 +98,181 @@ impl Infotext {
             self.settings,
         )
     }
-}
 
-#[derive(Default)]
-struct ParsedSettings {
-    /// Pairs in the line; more than `values` when a key repeats.
-    pairs: usize,
-    values: Settings,
-}
-
-fn parse_settings(line: &str) -> ParsedSettings {
-    let mut parsed = ParsedSettings::default();
-    let mut at = 0;
-    let mut json_values = MOST_JSON_VALUES;
-    while let Some(found) = KEY.captures_at(line, at) {
-        let (Some(whole), Some(key)) = (found.get(0), found.get(1)) else {
-            break;
-        };
-        let (value, length) = parse_value(key.as_str(), &line[whole.end()..], &mut json_values);
-        at = whole.end() + length;
-        parsed.pairs += 1;
-        match value {
-            Setting::Value(value) => {
-                parsed.values.insert(key.as_str().to_owned(), value);
+    /// Adds what stands below the settings line: more settings, or texts by name, of one line or of
+    /// several. The web UI calls what has no name comments.
+    fn read_lines_after(&mut self, lines: &str) {
+        let lines = &lines[..lines.floor_char_boundary(MAX_SETTINGS_BYTES)];
+        let mut open = "Comments".to_owned();
+        for line in lines.lines().map(str::trim).take(MAX_SETTINGS) {
+            if line.is_empty() {
+                continue;
             }
-            Setting::Size(width, height) => {
-                parsed.values.insert(format!("{}-1", key.as_str()), width);
-                parsed.values.insert(format!("{}-2", key.as_str()), height);
+            if self.negative_prompt.is_none()
+                && let Some(negative) = after_negative_mark(line)
+            {
+                self.negative_prompt = Some(negative.to_owned());
+                continue;
             }
-        }
-    }
-    parsed
-}
-
-enum Setting {
-    Value(Value),
-    /// `WxH`, kept under `Key-1` and `Key-2` as the web UI does.
-    Size(Value, Value),
-}
-
-/// Reads a value at the start of `text`; also gives its length with the comma after it.
-fn parse_value(key: &str, text: &str, json_values: &mut usize) -> (Setting, usize) {
-    if let Some(quoted) = QUOTED.find(text) {
-        let raw = quoted.as_str().trim_end_matches(',');
-        let value = serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned());
-        return (Setting::Value(value.into()), quoted.end());
-    }
-    if *json_values > 0 && text.starts_with(['{', '[']) {
-        *json_values -= 1;
-        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-        if let Some(Ok(value)) = values.next() {
-            let end = values.byte_offset();
-            let after = text[end..].trim_start();
-            if after.is_empty() || after.starts_with(',') {
-                let comma = usize::from(!after.is_empty());
-                return (Setting::Value(value), text.len() - after.len() + comma);
+            let pairs = parse_settings(line);
+            if pairs.is_evident() {
+                for (key, value) in pairs.values {
+                    self.settings.entry(key).or_insert(value);
+                }
+                continue;
+            }
+            match NAMED_LINE.captures(line) {
+                Some(named) if !self.settings.contains_key(&named[1]) => {
+                    named[1].clone_into(&mut open);
+                    self.settings.insert(open.clone(), named[2].into());
+                }
+                _ => match self.settings.get_mut(&open) {
+                    Some(serde_json::Value::String(text)) => {
+                        text.push('\n');
+                        text.push_str(line);
+                    }
+                    _ => {
+                        self.settings.insert(open.clone(), line.into());
+                    }
+                },
             }
         }
     }
-    let end = text.find(',').unwrap_or(text.len());
-    let raw = &text[..end];
-    let length = (end + 1).min(text.len());
-    // The empty JSON string, which the pattern leaves out.
-    let raw = if raw == "\"\"" { "" } else { raw };
-    let setting = match SIZE.captures(raw) {
-        Some(size) => Setting::Size(json::typed(key, &size[1]), json::typed(key, &size[2])),
-        None => Setting::Value(json::typed(key, raw)),
+
+    /// Some writers put a label before the prompt too. Without the other labels it is the user's.
+    fn drop_label(&mut self) {
+        if self.negative_prompt.is_none() && self.settings.is_empty() {
+            return;
+        }
+        for label in ["Positive prompt:", "Prompt:"] {
+            if let Some(start) = self.prompt.get(..label.len())
+                && start.eq_ignore_ascii_case(label)
+            {
+                self.prompt = self.prompt[label.len()..].trim_start().to_owned();
+                return;
+            }
+        }
+    }
+}
+
+/// A text by its parts.
+struct Parts<'a> {
+    body: &'a str,
+    settings: ParsedSettings,
+    after: &'a str,
+}
+
+/// One kind of line break. Where there is none at all, the marks tell whether breaks were written out
+/// (`\n`, `<br>`).
+fn with_line_breaks(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    if text.contains(['\r', '\u{2028}', '\u{2029}']) {
+        let single = text.replace("\r\n", "\n");
+        text = Cow::Owned(single.replace(['\r', '\u{2028}', '\u{2029}'], "\n"));
+    }
+    if !text.trim().contains('\n') {
+        for written in ["\\r\\n", "\\n", "<br />", "<br/>", "<br>"] {
+            let before = |mark: &str| text.contains(&format!("{written}{mark}"));
+            if before(NEGATIVE) || before("Steps: ") {
+                text = Cow::Owned(text.replace(written, "\n"));
+                break;
+            }
+        }
+    }
+    text
+}
+
+/// Splits at the last line that starts with `Steps: ` and is one of settings.
+fn settings_line(text: &str) -> Option<Parts<'_>> {
+    let starts_line = |&(at, _): &(usize, &str)| {
+        let line = text[..at].trim_end_matches([' ', '\t']);
+        line.is_empty() || line.ends_with('\n')
     };
-    (setting, length)
+    text.rmatch_indices("Steps:")
+        .filter(starts_line)
+        .take(MOST_TRIES)
+        .find_map(|(at, _)| {
+            let (line, after) = split_line(&text[at..]);
+            if !STEPS.is_match(line) {
+                return None;
+            }
+            let settings = parse_settings(line);
+            let is_one = settings.pairs >= FEWEST_SETTINGS || settings.is_all_evident();
+            is_one.then(|| Parts {
+                body: text[..at].trim_end(),
+                settings,
+                after,
+            })
+        })
+}
+
+/// Splits at a last line of settings that does not start with `Steps:`.
+fn last_line(text: &str) -> Option<Parts<'_>> {
+    let (body, line) = text.rsplit_once('\n').unwrap_or(("", text));
+    let settings = parse_settings(line);
+    let starts_inside = STEPS_INSIDE.is_match(line) || NEGATIVE_INSIDE.is_match(line);
+    let is_one = settings.pairs >= FEWEST_SETTINGS && settings.is_evident();
+    (is_one && !starts_inside).then_some(Parts {
+        body,
+        settings,
+        after: "",
+    })
+}
+
+/// Splits a line in which `Steps: ` and a number are followed by more settings.
+fn settings_inside(text: &str) -> Option<Parts<'_>> {
+    STEPS_INSIDE
+        .captures_iter(text)
+        .take(MOST_TRIES)
+        .find_map(|found| {
+            let at = found.get(1)?.start();
+            let (line, after) = split_line(&text[at..]);
+            let settings = parse_settings(line);
+            (settings.pairs >= FEWEST_SETTINGS).then(|| Parts {
+                body: text[..at].trim_end(),
+                settings,
+                after,
+            })
+        })
+}
+
+fn split_line(text: &str) -> (&str, &str) {
+    let (line, after) = text.split_once('\n').unwrap_or((text, ""));
+    (line.trim(), after)
+}
+
+/// What follows the mark of the negative prompt at the start of a line.
+fn after_negative_mark(line: &str) -> Option<&str> {
+    let start = line.get(..NEGATIVE.len())?;
+    start
+        .eq_ignore_ascii_case(NEGATIVE)
+        .then(|| line[NEGATIVE.len()..].trim())
+}
+
+/// Splits the lines above the settings into prompt and negative prompt.
+fn split_body(body: &str) -> (String, Option<String>) {
+    let mut prompt = String::new();
+    let mut negative_prompt: Option<String> = None;
+    for line in body.split('\n') {
+        let mut line = line.trim();
+        if let Some(rest) = after_negative_mark(line) {
+            line = rest;
+            negative_prompt.get_or_insert_default();
+        }
+        let part = negative_prompt.as_mut().unwrap_or(&mut prompt);
+        if !part.is_empty() {
+            part.push('\n');
+        }
+        part.push_str(line);
+    }
+    if negative_prompt.is_none()
+        && let Some(mark) = NEGATIVE_INSIDE.find(&prompt)
+    {
+        negative_prompt = Some(prompt[mark.end()..].trim().to_owned());
+        let kept = prompt[..mark.end() - NEGATIVE.len()].trim_end().len();
+        prompt.truncate(kept);
+    }
+    (prompt, negative_prompt)
 }
 
 #[cfg(test)]

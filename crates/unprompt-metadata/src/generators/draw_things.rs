@@ -1,51 +1,18 @@
 //! Draw Things: an XMP packet with CreatorTool "Draw Things" and, as UserComment, a JSON object in
 //! which `c` is the prompt and `uc` the negative prompt.
 
-use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
-
 use crate::{Generator, Metadata, json};
 
-/// The two XMP properties that matter, whether written as elements or as attributes.
-#[derive(Default)]
-struct Properties {
-    creator_tool: String,
-    user_comment: String,
-}
-
-impl Properties {
-    fn slot(&mut self, local_name: &str) -> Option<&mut String> {
-        match local_name {
-            "CreatorTool" => Some(&mut self.creator_tool),
-            "UserComment" => Some(&mut self.user_comment),
-            _ => None,
-        }
-    }
-
-    fn take_attributes(&mut self, element: &BytesStart) -> Option<()> {
-        // Checking for repeated names would take quadratic time.
-        for attribute in element.attributes().with_checks(false) {
-            let attribute = attribute.ok()?;
-            if let Some(slot) = self.slot(attribute.key.local_name().as_ref()) {
-                *slot = quick_xml::escape::unescape(&attribute.value)
-                    .ok()?
-                    .into_owned();
-            }
-        }
-        Some(())
-    }
-}
-
-pub(crate) fn from_xmp(packet: &str) -> Option<Metadata> {
-    // Most packets are not ours and may be long: look before parsing.
-    if !packet.contains("Draw Things") {
+/// Reads the properties of an XMP packet.
+pub(crate) fn from_properties(properties: &[(String, String)]) -> Option<Metadata> {
+    let property = |wanted: &str| {
+        let mut named = properties.iter().filter(|(name, _)| name == wanted);
+        named.next_back().map(|(_, text)| text.as_str())
+    };
+    if !property("CreatorTool")?.contains("Draw Things") {
         return None;
     }
-    let properties = read_properties(packet)?;
-    if !properties.creator_tool.contains("Draw Things") {
-        return None;
-    }
-    let map = json::object(&properties.user_comment)?;
+    let map = json::object(property("UserComment")?)?;
     Some(Metadata::new(
         Generator::DrawThings,
         json::string(&map, "c")?.trim(),
@@ -54,43 +21,13 @@ pub(crate) fn from_xmp(packet: &str) -> Option<Metadata> {
     ))
 }
 
-/// Reads up to the first XML error; the document type, and with it entity definitions, is ignored.
-fn read_properties(packet: &str) -> Option<Properties> {
-    let mut properties = Properties::default();
-    let mut reader = Reader::from_str(packet);
-    let mut within: Option<String> = None;
-    loop {
-        let mut add = |text: &str| {
-            if let Some(slot) = within.as_deref().and_then(|name| properties.slot(name)) {
-                slot.push_str(text);
-            }
-        };
-        match reader.read_event().ok()? {
-            Event::Text(text) => add(&text),
-            Event::CData(text) => add(&text),
-            Event::GeneralRef(reference) => {
-                add(&quick_xml::escape::unescape(&format!("&{};", &*reference)).ok()?);
-            }
-            Event::Start(element) => {
-                properties.take_attributes(&element)?;
-                let name = element.local_name().as_ref().to_owned();
-                if properties.slot(&name).is_some() {
-                    within = Some(name);
-                }
-            }
-            Event::Empty(element) => properties.take_attributes(&element)?,
-            Event::End(element) if within.as_deref() == Some(element.local_name().as_ref()) => {
-                within = None;
-            }
-            Event::Eof => return Some(properties),
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn from_xmp(packet: &str) -> Option<Metadata> {
+        from_properties(&crate::xmp_texts::properties(packet))
+    }
 
     #[test]
     fn elements_and_attributes() {

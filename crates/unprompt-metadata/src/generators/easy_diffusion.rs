@@ -6,30 +6,28 @@ use serde_json::{Map, Value};
 use crate::carried::Carried;
 use crate::{Generator, Metadata, json};
 
-/// Names of the prompt, the negative prompt and of members that only Easy Diffusion writes.
+/// Names of the prompt, the negative prompt and of a member that only Easy Diffusion writes.
 struct Names {
     prompt: &'static str,
     negative_prompt: &'static str,
-    own: [&'static str; 2],
+    own: &'static str,
 }
 
 const NAMES: [Names; 2] = [
     Names {
         prompt: "prompt",
         negative_prompt: "negative_prompt",
-        own: ["use_stable_diffusion_model", "num_inference_steps"],
+        own: "use_stable_diffusion_model",
     },
     Names {
         prompt: "Prompt",
         negative_prompt: "Negative Prompt",
-        own: ["Stable Diffusion model", "Guidance Scale"],
+        own: "Stable Diffusion model",
     },
 ];
 
 pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
-    let names = NAMES
-        .iter()
-        .find(|names| names.own.iter().any(|key| map.contains_key(*key)))?;
+    let names = NAMES.iter().find(|names| map.contains_key(names.own))?;
     let prompt = json::string(map, names.prompt)?;
     Some(Metadata::new(
         Generator::EasyDiffusion,
@@ -42,7 +40,7 @@ pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
 pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
     let names = NAMES
         .iter()
-        .find(|names| names.own.iter().any(|key| carried.text(key).is_some()))?;
+        .find(|names| carried.text(names.own).is_some())?;
     let prompt = carried.text(names.prompt)?;
     let settings = carried
         .keyed()

@@ -39,12 +39,12 @@ pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
 /// Reads the `a1111` scheme. Its settings repeat what the user typed as `Raw prompt`, while the
 /// text above them has the styles in it; as in the other scheme, the typed prompt is the prompt and
 /// the text goes to the setting `full_prompt`.
-pub(crate) fn from_infotext(text: &str) -> Metadata {
+pub(crate) fn from_infotext(infotext: Infotext) -> Metadata {
     let Infotext {
         mut prompt,
         mut negative_prompt,
         mut settings,
-    } = Infotext::parse(text);
+    } = infotext;
     if let Some(Value::String(raw)) = settings.shift_remove("Raw prompt") {
         settings.insert(
             "full_prompt".into(),

@@ -9,6 +9,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use crate::carried::Carried;
+use crate::limits::{MAX_SETTINGS, MAX_SETTINGS_BYTES};
 use crate::{Generator, Metadata, Settings, json};
 
 static BRACKETED: LazyLock<Regex> =
@@ -23,9 +24,11 @@ pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
         .or_else(|| carried.text("Dream").and_then(dream))
 }
 
-/// Reads an object that has the members of 3.0, wherever it was stored.
+/// Reads an object that has the members of 3.0, wherever it was stored. Others write
+/// `positive_prompt` too, but not beside these.
 pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
-    map.contains_key("positive_prompt").then(|| current(map))
+    let has = |key| map.contains_key(key);
+    (has("positive_prompt") && (has("app_version") || has("generation_mode"))).then(|| current(map))
 }
 
 fn current(map: &Map<String, Value>) -> Metadata {
@@ -62,13 +65,16 @@ fn version_2(map: &Map<String, Value>) -> Option<Metadata> {
 /// `"prompt" -s 50 -S 42 -W 512 -H 512 -C 7.5 -A k_lms`
 fn dream(line: &str) -> Option<Metadata> {
     let line = line.trim();
+    if line.len() > MAX_SETTINGS_BYTES {
+        return None;
+    }
     let (text, switches) = match line.strip_prefix('"') {
         Some(rest) => rest.rsplit_once('"')?,
         None => line.split_at(line.find(" -").unwrap_or(line.len())),
     };
     let (prompt, negative_prompt) = split_brackets(text);
     let mut settings = Settings::new();
-    let mut words = switches.split_whitespace().peekable();
+    let mut words = switches.split_whitespace().take(MAX_SETTINGS).peekable();
     while let Some(word) = words.next() {
         let Some(name) = word.strip_prefix('-') else {
             continue;
@@ -99,6 +105,9 @@ fn dream(line: &str) -> Option<Metadata> {
 
 /// Takes the bracketed parts out as the negative prompt.
 fn split_brackets(text: &str) -> (String, Option<String>) {
+    if text.len() > MAX_SETTINGS_BYTES {
+        return (text.to_owned(), None);
+    }
     let negative: Vec<&str> = BRACKETED
         .captures_iter(text)
         .filter_map(|found| Some(found.get(1)?.as_str()))

@@ -1,11 +1,15 @@
 //! Midjourney: PNG text `Description`, the prompt as it was sent with its `--parameters`, then
 //! `Job ID: ` and a UUID.
 
+use crate::limits::MAX_SETTINGS_BYTES;
 use crate::{Generator, Metadata, Settings, json};
 
 const JOB: &str = "Job ID:";
 
 pub(crate) fn from_description(text: &str) -> Option<Metadata> {
+    if text.len() > MAX_SETTINGS_BYTES {
+        return None;
+    }
     let (command, job) = text.rsplit_once(JOB)?;
     let job = job.trim();
     let is_uuid = job.len() == 36 && job.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');

@@ -209,10 +209,13 @@ impl WithSimd for Filter<'_> {
                         }
                     }
                     None => {
+                        let across = band.axes.columns.size;
                         for (block, plane) in planes.iter_mut().enumerate().take(blocks) {
-                            let start = (panel * BLOCKS + block) * pixels.stride + pixels.first;
-                            for index in done..needed {
-                                plane[positions[index]] = pixels.planes[start + index];
+                            let x = (panel * BLOCKS + block) * pixels.stride + pixels.first;
+                            for index in (done..needed).step_by(across) {
+                                let (from, to) = (x + index, positions[index]);
+                                plane[to..to + across]
+                                    .copy_from_slice(&pixels.planes[from..from + across]);
                             }
                         }
                         done = done.max(needed);

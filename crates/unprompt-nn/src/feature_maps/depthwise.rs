@@ -72,8 +72,8 @@ impl Depthwise {
             (5, 1) => self.groups::<S, 5, 1>(simd, block, x, width, out),
             (5, 2) => self.groups::<S, 5, 2>(simd, block, x, width, out),
             _ => {
-                for column in 0..out.len() {
-                    self.single(simd, block, x, width, column, &mut out[column]);
+                for (column, out) in out.iter_mut().enumerate() {
+                    self.single(simd, block, x, width, column, out);
                 }
             }
         }

@@ -213,12 +213,9 @@ impl Tile<'_> {
     ) {
         // Loops, no closures, and nothing but the products in the inner one: see `matmul.rs`.
         let (bias, _) = S::as_simd_f32s(self.bias);
-        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        for r in 0..ROWS {
-            for v in 0..VECTORS {
-                sums[r][v] = bias[vector + v];
-            }
-        }
+        let mut starts = [simd.splat_f32s(0.0); VECTORS];
+        starts.copy_from_slice(&bias[vector..vector + VECTORS]);
+        let mut sums = [starts; ROWS];
         let (chunks, rest) = self.weights.as_chunks::<CHUNK>();
         let ahead = (self.next.len() * CHUNK).div_ceil(self.weights.len().max(1));
         let mut next = self.next.chunks(ahead.max(1));

@@ -242,7 +242,11 @@ fn threads_and_batch_change_no_bit() -> Result<()> {
         let pictures = pictures(9, size, channels.0);
         let alone: Vec<f32> = pictures
             .iter()
-            .map(|picture| Ok(layer.forward(&maps(&[picture.clone()]))?.channels_last()))
+            .map(|picture| {
+                Ok(layer
+                    .forward(&maps(std::slice::from_ref(picture)))?
+                    .channels_last())
+            })
             .collect::<Result<Vec<_>>>()?
             .concat();
         for threads in [1, 2, 5] {

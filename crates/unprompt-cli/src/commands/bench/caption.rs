@@ -153,7 +153,7 @@ fn peak(name: &'static str, case: &str, folder: &Path) -> Result<Vec<Row>> {
             QUESTION,
         ]),
     };
-    let (_, _, peak) = watched(command)?;
+    let peak = watched(command)?.peak_mb;
     let bound = 1.2 * weights + ROOM_MB;
     Ok(vec![
         Row::peak(name, "unprompt f32", peak),

@@ -307,6 +307,6 @@ fn peak(
         command.arg(flag).arg(folder.context("no folder")?);
     }
     command.arg("--clip").arg(model).arg(picture);
-    let (_, _, peak) = watched(command)?;
+    let peak = watched(command)?.peak_mb;
     Ok(peak)
 }

@@ -8,6 +8,7 @@ mod index;
 mod interrogate;
 mod minilm;
 mod peer;
+mod predict;
 mod row;
 mod subject;
 mod towers;
@@ -49,6 +50,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         Some(BenchKind::Interrogate) => {
             interrogate::interrogate(common, arguments, &hub, folder.path())?
         }
+        Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -39,9 +40,22 @@ pub(super) fn answer_of_peer(answer: &Value) -> Result<Value> {
 /// Threads of the engine that ran before may still be spinning.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
-/// Runs a command to its end: its answer, milliseconds, and its largest resident memory in MB (0
-/// where the system does not tell).
-pub(super) fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
+/// What a process was seen to do.
+pub(super) struct Watched {
+    /// The first line of its output.
+    pub(super) answer: Value,
+    /// Milliseconds until that line.
+    pub(super) first_ms: f64,
+    /// Milliseconds until its end.
+    pub(super) whole_ms: f64,
+    /// Milliseconds of all processors together (0 where the system does not tell).
+    pub(super) processor_ms: f64,
+    /// Its largest resident memory in MB (0 where the system does not tell).
+    pub(super) peak_mb: f64,
+}
+
+/// Runs a command to its end.
+pub(super) fn watched(mut command: Command) -> Result<Watched> {
     let start = Instant::now();
     let child = command
         .stdin(Stdio::null())
@@ -50,10 +64,10 @@ pub(super) fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
     let mut child = child
         .spawn()
         .with_context(|| format!("cannot start {command:?}"))?;
-    let status = format!("/proc/{}/status", child.id());
+    let process = PathBuf::from(format!("/proc/{}", child.id()));
     let watcher = thread::spawn(move || {
         let mut peak = 0.0f64;
-        while let Ok(text) = fs::read_to_string(&status) {
+        while let Ok(text) = fs::read_to_string(process.join("status")) {
             let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let Some(kilobytes) = line.and_then(|l| l.split_whitespace().next()?.parse().ok())
             else {
@@ -62,20 +76,38 @@ pub(super) fn watched(mut command: Command) -> Result<(Value, f64, f64)> {
             peak = peak.max(kilobytes);
             thread::sleep(Duration::from_millis(2));
         }
-        peak / 1e3
+        // It has ended, but is remembered until it is waited for.
+        let times = fs::read_to_string(process.join("stat"));
+        (peak / 1e3, times.ok().and_then(|stat| processor_ms(&stat)))
     });
     let mut answer = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut answer)?;
+    let mut stdout = child.stdout.take().map(BufReader::new);
+    if let Some(stdout) = &mut stdout {
+        stdout.read_line(&mut answer)?;
     }
-    let elapsed = start.elapsed().as_secs_f64() * 1e3;
+    let first_ms = start.elapsed().as_secs_f64() * 1e3;
+    if let Some(stdout) = &mut stdout {
+        io::copy(stdout, &mut io::sink())?;
+    }
+    let (peak_mb, processor_ms) = watcher.join().unwrap_or_default();
+    let whole_ms = start.elapsed().as_secs_f64() * 1e3;
     child.wait()?;
-    let peak = watcher.join().unwrap_or(0.0);
-    Ok((
-        serde_json::from_str(&answer).context("the program printed no JSON")?,
-        elapsed,
-        peak,
-    ))
+    Ok(Watched {
+        answer: serde_json::from_str(&answer).context("the program printed no JSON")?,
+        first_ms,
+        whole_ms,
+        processor_ms: processor_ms.unwrap_or(0.0),
+        peak_mb,
+    })
+}
+
+/// What `/proc/PID/stat` says of a process's time, its own and the system's for it.
+fn processor_ms(stat: &str) -> Option<f64> {
+    // In hundredths of a second. The name before the other fields may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((ticks + system) * 10.0)
 }
 
 /// A Python process that times its peers on demand.

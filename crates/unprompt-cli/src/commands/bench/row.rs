@@ -15,6 +15,12 @@ pub(super) struct Row {
     /// Milliseconds; the median of the runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) median_ms: Option<f64>,
+    /// Milliseconds of all processors together; the median of the runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) processor_ms: Option<f64>,
+    /// Pictures in a second of the median.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pictures_per_second: Option<f64>,
     /// Largest resident memory in MB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) peak_mb: Option<f64>,
@@ -52,6 +58,8 @@ impl Row {
             measurement,
             program,
             median_ms: Some(median_ms),
+            processor_ms: None,
+            pictures_per_second: None,
             peak_mb: None,
             ours_to_this: None,
             int8_to_f32: None,
@@ -99,6 +107,12 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     write!(output, "{measurement:<36} {program:<30}")?;
     if let Some(median) = row.median_ms {
         write!(output, " {median:>10.1} ms")?;
+    }
+    if let Some(processor) = row.processor_ms {
+        write!(output, " {processor:>10.0} ms of processors")?;
+    }
+    if let Some(rate) = row.pictures_per_second {
+        write!(output, " {rate:>8.1} pictures/s")?;
     }
     if let Some(peak) = row.peak_mb {
         write!(output, " {peak:>10.1} MB")?;

@@ -5,7 +5,7 @@ use super::{
     minilm::minilm_throughput,
     peer::{Peers, SETTLE, watched},
     row::{INT8, Row},
-    subject::PICTURE,
+    subject::{PICTURE, PICTURES},
 };
 use crate::{
     arguments::{Bench, Common},
@@ -26,14 +26,6 @@ const PHRASE_COUNT: usize = 256;
 /// The folders that the peer writes.
 const VIT: &str = "vit_base_patch16_224";
 const CLIP: &str = "ViT-L-14";
-/// Real pictures, on which int8 weights are compared with f32.
-const PICTURES: [&[u8]; 5] = [
-    PICTURE,
-    include_bytes!("../../../../../examples/pictures/astronaut.jpg"),
-    include_bytes!("../../../../../examples/pictures/cat.png"),
-    include_bytes!("../../../../../examples/pictures/coffee.webp"),
-    include_bytes!("../../../../../examples/pictures/photographer.png"),
-];
 /// Our side of one case: a forward pass, giving the rows of its output.
 type Forward = Box<dyn Fn() -> Result<Vec<Vec<f32>>>>;
 
@@ -218,7 +210,7 @@ fn int8_row<'r>(rows: &'r mut [Row], name: &str) -> Option<&'r mut Row> {
 fn least_cosine_of_pictures(hub: &Hub, model: &Path) -> Result<Option<f64>> {
     let images: Vec<RgbImage> = PICTURES
         .iter()
-        .map(|bytes| decode(bytes, &DecodeOptions::default()))
+        .map(|(_, bytes)| decode(bytes, &DecodeOptions::default()))
         .collect::<Result<_, _>>()?;
     let embed = |dtype| -> Result<Vec<Vec<f32>>> {
         let compute = Compute::new(DeviceChoice::Cpu, Some(dtype))?;
@@ -276,12 +268,12 @@ fn first_embedding(arguments: &Bench, script: &Path, folder: &Path) -> Result<Ve
     for round in 0..=arguments.runs {
         let mut answers = Vec::new();
         for (index, command) in [ours(), peer()].into_iter().enumerate() {
-            let (answer, elapsed, peak) = watched(command)?;
+            let watched = watched(command)?;
             if round > 0 {
-                times[index].push(elapsed);
+                times[index].push(watched.first_ms);
             }
-            memory[index] = memory[index].max(peak);
-            answers.push(answer);
+            memory[index] = memory[index].max(watched.peak_mb);
+            answers.push(watched.answer);
         }
         difference = largest_difference(&answers[0]["embedding"], &answers[1]["embedding"]);
     }

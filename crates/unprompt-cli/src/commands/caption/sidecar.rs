@@ -67,6 +67,10 @@ impl Sidecars {
         if path == picture {
             bail!("{} would be replaced by its own caption", path.display());
         }
+        // A pipe would be waited for, and a link leads to what is nobody's caption.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            bail!("{} is a link, or no file", path.display());
+        }
         let caption = one_line(caption);
         let before = match self.mode {
             Sidecar::Skip | Sidecar::Overwrite => String::new(),

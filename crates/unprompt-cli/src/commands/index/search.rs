@@ -9,16 +9,15 @@ use crate::{
     },
     output::Output,
     progress::{Bar, LoadingProgress},
-    records::{RecordWriter, TEXT_OR_JSON, one_line},
+    records::{RecordWriter, TEXT_OR_JSON, escaped},
     setup::{compute, hub},
 };
 use anyhow::Result;
 use serde::Serialize;
-use std::io::Write;
+use std::{io::Write, path::Path};
 use unprompt::{
     FailureRecord, ImageEncoder, Source, Views,
     index::{IndexError, IndexSearch, Match, NegativeDistance, Regressed, Regression, Space},
-    sources,
 };
 
 #[derive(Serialize)]
@@ -52,7 +51,7 @@ struct Searcher {
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
-    let found = sources(&arguments.paths)?;
+    let found = inputs::pictures(common, &arguments.paths)?;
     let negative = match arguments.as_published {
         true => NegativeDistance::AsPublished,
         false => NegativeDistance::Zero,
@@ -77,7 +76,7 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             let found = searcher.search(Space::Sentence, &encoder.embed(batch)?)?;
             for (text, found) in batch.iter().zip(found) {
                 let record = searcher.record(Query::Text(text.clone()), found);
-                write(&mut records, &record)?;
+                write(&mut records, Path::new(""), &record)?;
                 bar.advance(1);
             }
             records.flush()?;
@@ -91,9 +90,9 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             .search
             .image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
     let work = |batch: &[Source]| searcher.pictures(&encoder, batch);
-    inputs::write_each(common, &found, work, records, |records, record| {
+    inputs::write_each(common, &found, work, records, |records, path, record| {
         // A broken index is no fault of the picture: nothing more can be done.
-        write(records, &record?)
+        write(records, path, &record?)
     })
 }
 
@@ -167,17 +166,17 @@ impl Searcher {
     }
 }
 
-fn write(records: &mut RecordWriter, record: &Record) -> Result<()> {
-    if !records.write_json(record)? {
+fn write(records: &mut RecordWriter, path: &Path, record: &Record) -> Result<()> {
+    if !records.write_json_of(path, record)? {
         let (Query::Path(name) | Query::Text(name)) = &record.query;
         let output = records.raw();
-        writeln!(output, "== {}", one_line(name))?;
+        writeln!(output, "== {}", escaped(name))?;
         for found in &record.matches {
             writeln!(
                 output,
                 "{:.4}  {}",
                 found.similarity,
-                one_line(&found.prompt)
+                escaped(&found.prompt)
             )?;
         }
     }

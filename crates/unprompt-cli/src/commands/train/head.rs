@@ -3,11 +3,11 @@
 use super::rows::{Encoders, Rows, read};
 use crate::{
     Finished,
-    arguments::{Common, Format, Solver, TrainHead},
-    commands::{compute, hub},
+    arguments::{Common, Solver, TrainHead},
     output::Output,
     progress::LoadingProgress,
-    records::RecordWriter,
+    records::{RecordWriter, TEXT_OR_JSON},
+    setup::{compute, hub},
 };
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -21,8 +21,6 @@ use unprompt::{
         HeadConfig, Ridge, RidgeOptions, SourceNotice, SourceRows, VectorStore, ridge, save_head,
     },
 };
-
-const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Jsonl];
 
 /// One line of the log.
 #[derive(Serialize)]
@@ -47,7 +45,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
     let Solver::Ridge = arguments.solver;
     let specs = arguments.data.iter().map(|spec| spec.parse());
     let specs: Vec<SourceSpec> = specs.collect::<Result<_, _>>()?;
-    let mut records = RecordWriter::new(Output::open(None)?, common.format, &FORMATS)?;
+    let mut records = RecordWriter::new(Output::open(None)?, common.format, &TEXT_OR_JSON)?;
 
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);

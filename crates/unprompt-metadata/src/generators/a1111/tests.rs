@@ -1,7 +1,8 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::json;
 
 fn parse(text: &str) -> (String, Option<String>, Value) {
     let parsed = Infotext::parse(text);

@@ -1,86 +1,135 @@
 //! Nodes and links, the same for both kinds of ComfyUI JSON.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use super::classes::{self, Class};
+use super::document::Json;
 
-/// What is plugged into an input.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Input {
-    /// The output of another node.
-    Link(String),
-    /// A value set in the node itself.
-    Value(Value),
+/// One output of one node: the node's place in the graph, and the output's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Output {
+    pub node: usize,
+    pub slot: usize,
 }
 
-impl Input {
-    /// Keeps a plain value; lists and objects say nothing of the prompt and may be large.
-    pub fn value(value: &Value) -> Self {
-        match value {
-            Value::Array(_) | Value::Object(_) => Self::Value(Value::Null),
-            plain => Self::Value(plain.clone()),
+/// What reaches an input from outside its node.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Source<'a> {
+    /// Nothing is plugged in: the value set in the node counts.
+    Unlinked,
+    /// The output of another node.
+    Link(Output),
+    /// A value set elsewhere, on a primitive or on the front of a subgraph.
+    Value(&'a Json<'a>),
+    /// A link from a node that does not run: the input is empty whatever is set in the node.
+    Cut,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Input<'a> {
+    pub name: Cow<'a, str>,
+    pub source: Source<'a>,
+    /// The value set in the node itself.
+    pub value: Option<&'a Json<'a>>,
+}
+
+impl<'a> Input<'a> {
+    pub fn link(&self) -> Option<Output> {
+        match self.source {
+            Source::Link(output) => Some(output),
+            _ => None,
         }
+    }
+
+    /// The value that counts; `None` for a link.
+    pub fn plain(&self) -> Option<&'a Json<'a>> {
+        match self.source {
+            Source::Unlinked => self.value,
+            Source::Value(value) => Some(value),
+            Source::Link(_) | Source::Cut => None,
+        }
+    }
+
+    pub fn string(&self) -> Option<&'a str> {
+        self.plain().and_then(Json::as_str)
     }
 }
 
 /// A class is told by its first characters; nobody's is longer.
-const MAX_CLASS_CHARS: usize = 128;
+const MAX_CLASS_BYTES: usize = 128;
 
-#[derive(Debug, Default)]
-pub(super) struct Node {
-    pub class: String,
-    /// The class in lower case, for comparing.
-    pub class_lower: String,
-    /// Inputs ordered by the length of their names, then by name: `text_2` comes before `text_10`.
-    inputs: Vec<(String, Input)>,
+/// A node that runs.
+#[derive(Debug)]
+pub(super) struct Node<'a> {
+    /// The row of the class table, if the class is in it.
+    pub class: Option<&'static Class>,
+    /// The name of the class in lower case, for the rules about classes that are not in the table.
+    pub lower: String,
+    /// Ordered by the length of their names, then by name: `text_2` comes before `text_10`.
+    inputs: Vec<Input<'a>>,
+    /// Strings that the editor's JSON keeps without a name, in its order.
+    pub loose: Vec<&'a str>,
+    /// Names and types of the outputs, where the file has them.
+    pub outputs: Vec<(&'a str, &'a str)>,
 }
 
-impl Node {
+impl<'a> Node<'a> {
     /// Of two inputs with one name the first counts.
-    pub fn new(class: &str, mut inputs: Vec<(String, Input)>) -> Self {
-        inputs.sort_by(|(a, _), (b, _)| by_length(a, b));
-        inputs.dedup_by(|(later, _), (earlier, _)| later == earlier);
-        let class: String = class.chars().take(MAX_CLASS_CHARS).collect();
+    pub fn new(class: &str, mut inputs: Vec<Input<'a>>) -> Self {
+        inputs.sort_by(|a, b| by_length(&a.name, &b.name)); // stable
+        inputs.dedup_by(|later, earlier| later.name == earlier.name);
+        let end = class.floor_char_boundary(MAX_CLASS_BYTES);
+        let class = class.get(..end).unwrap_or_default();
         Self {
-            class_lower: class.to_lowercase(),
-            class,
+            class: classes::find(class),
+            lower: class.to_lowercase(),
             inputs,
+            loose: Vec::new(),
+            outputs: Vec::new(),
         }
     }
 
-    pub fn input(&self, name: &str) -> Option<&Input> {
+    pub fn input(&self, name: &str) -> Option<&Input<'a>> {
         let at = self
             .inputs
-            .binary_search_by(|(key, _)| by_length(key, name))
+            .binary_search_by(|input| by_length(&input.name, name))
             .ok()?;
-        self.inputs.get(at).map(|(_, input)| input)
+        self.inputs.get(at)
     }
 
-    pub fn link(&self, name: &str) -> Option<&str> {
-        match self.input(name) {
-            Some(Input::Link(node)) => Some(node),
-            _ => None,
-        }
+    pub fn link(&self, name: &str) -> Option<Output> {
+        self.input(name).and_then(Input::link)
     }
 
-    pub fn string(&self, name: &str) -> Option<&str> {
-        match self.input(name) {
-            Some(Input::Value(value)) => value.as_str(),
-            _ => None,
-        }
+    pub fn inputs(&self) -> impl Iterator<Item = &Input<'a>> {
+        self.inputs.iter()
     }
 
-    pub fn inputs(&self) -> impl Iterator<Item = (&str, &Input)> {
-        self.inputs
-            .iter()
-            .map(|(name, input)| (name.as_str(), input))
+    pub fn inputs_mut(&mut self) -> impl Iterator<Item = &mut Input<'a>> {
+        self.inputs.iter_mut()
     }
 
-    pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.inputs().filter_map(|(name, input)| match input {
-            Input::Link(node) => Some((name, node.as_str())),
-            Input::Value(_) => None,
+    pub fn has_links(&self) -> bool {
+        self.inputs.iter().any(|input| input.link().is_some())
+    }
+
+    /// The inputs of a list as the class table writes it: names between commas, a name that ends in
+    /// `*` standing for all inputs that begin so, in the order of their numbers.
+    pub fn listed<'n>(&'n self, names: &'n str) -> impl Iterator<Item = &'n Input<'a>> {
+        names.split(',').flat_map(move |name| {
+            let prefix = name.strip_suffix('*');
+            let exact = if prefix.is_some() {
+                None
+            } else {
+                self.input(name)
+            };
+            let many = prefix.into_iter().flat_map(move |prefix| {
+                self.inputs
+                    .iter()
+                    .filter(move |input| input.name.starts_with(prefix))
+            });
+            exact.into_iter().chain(many)
         })
     }
 
@@ -94,76 +143,23 @@ fn by_length(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
+/// All nodes of a file that run, in the order in which searches look at them.
 #[derive(Debug, Default)]
-pub(super) struct Graph {
-    nodes: HashMap<String, Node>,
-    /// Node ids, numbers first and in their order, so that every search has one order.
-    ids: Vec<String>,
+pub(super) struct Graph<'a> {
+    pub nodes: Vec<Node<'a>>,
 }
 
-impl Graph {
-    pub fn new(nodes: HashMap<String, Node>) -> Self {
-        let mut ids: Vec<String> = nodes.keys().cloned().collect();
-        ids.sort_by_cached_key(|id| (id.parse::<u64>().unwrap_or(u64::MAX), id.clone()));
-        Self { nodes, ids }
-    }
-
-    /// Reads the JSON that the server executes: `{id: {class_type, inputs}}`, a link being
-    /// `[id, output]`. `None` when no member is a node.
-    pub fn from_executed(map: &Map<String, Value>) -> Option<Self> {
-        let nodes: HashMap<String, Node> = map
-            .iter()
-            .filter_map(|(id, node)| {
-                let class = node.get("class_type")?.as_str()?;
-                let inputs = node.get("inputs").and_then(Value::as_object);
-                let inputs = inputs.into_iter().flatten();
-                let inputs = inputs.map(|(name, value)| (name.clone(), executed_input(value)));
-                Some((id.clone(), Node::new(class, inputs.collect())))
-            })
-            .collect();
-        (!nodes.is_empty()).then(|| Self::new(nodes))
-    }
-
-    pub fn node(&self, id: &str) -> Option<&Node> {
-        self.nodes.get(id)
-    }
-
-    pub fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
-        self.ids
-            .iter()
-            .filter_map(|id| Some((id.as_str(), self.nodes.get(id)?)))
-    }
-
-    /// Nodes from `start` back along the links, nearest first, each once. Inputs that `follow`
-    /// refuses by name are not followed.
-    pub fn upstream<'a>(
-        &'a self,
-        start: &'a str,
-        follow: impl Fn(&str) -> bool,
-    ) -> Vec<(&'a str, &'a Node)> {
-        let mut seen = HashSet::from([start]);
-        let mut found: Vec<(&str, &Node)> = self
-            .node(start)
-            .map(|node| (start, node))
-            .into_iter()
-            .collect();
-        let mut next = 0;
-        while let Some(&(_, node)) = found.get(next) {
-            next += 1;
-            for (name, id) in node.links() {
-                if follow(name) && seen.insert(id) {
-                    found.extend(self.node(id).map(|node| (id, node)));
-                }
-            }
-        }
-        found
+impl<'a> Graph<'a> {
+    pub fn node(&self, at: usize) -> Option<&Node<'a>> {
+        self.nodes.get(at)
     }
 }
 
-fn executed_input(value: &Value) -> Input {
-    match value.as_array().map(Vec::as_slice) {
-        Some([Value::String(id), Value::Number(_)]) => Input::Link(id.clone()),
-        Some([Value::Number(id), Value::Number(_)]) if id.is_u64() => Input::Link(id.to_string()),
-        _ => Input::value(value),
-    }
+/// Sorts ids as people number nodes: numbers first and in their order, then names.
+pub(super) fn by_id(a: &str, b: &str) -> Ordering {
+    let number = |id: &str| {
+        let digits = id.split(':').next().unwrap_or_default();
+        digits.parse::<u64>().unwrap_or(u64::MAX)
+    };
+    number(a).cmp(&number(b)).then_with(|| a.cmp(b))
 }

@@ -1,7 +1,7 @@
 //! Small copies of pictures, inside the page.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use image::{ExtendedColorType, codecs::jpeg::JpegEncoder};
+use jpeg_encoder::{ColorType, Encoder};
 use std::path::Path;
 use unprompt::{
     Source,
@@ -41,8 +41,9 @@ pub(super) fn thumbnail(path: &Path, limits: &Limits) -> Option<Thumbnail> {
     let (width, height) = (scaled(picture.width), scaled(picture.height));
     let small = resize(&picture, width, height, Filter::Lanczos).ok()?;
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
-        .encode(&small.pixels, width, height, ExtendedColorType::Rgb8)
+    let sides = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
+    Encoder::new(&mut jpeg, QUALITY)
+        .encode(&small.pixels, sides.0, sides.1, ColorType::Rgb)
         .ok()?;
     Some(Thumbnail {
         uri: format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg)),

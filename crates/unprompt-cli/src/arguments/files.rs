@@ -1,0 +1,138 @@
+//! Which files a command line names, to read and to write.
+
+use super::{Arguments, Blend, Command, Embed, Index, Models};
+use crate::destination::Input;
+use std::path::{Path, PathBuf};
+
+impl Arguments {
+    /// What is written, with the flag that names it.
+    pub(crate) fn writes(&self) -> Vec<(&'static str, &Path)> {
+        let mut writes = Vec::new();
+        if let Some(out) = &self.common.out {
+            writes.push(("--out", out.as_path()));
+        }
+        if let Command::Eval(eval) = &self.command
+            && let Some(report) = &eval.report
+        {
+            writes.push(("--report", report.as_path()));
+        }
+        writes
+    }
+
+    /// What is read: names of models and presets too, which may be paths.
+    pub(crate) fn reads(&self) -> Vec<Input> {
+        let mut inputs = Inputs::default();
+        match &self.command {
+            Command::Predict(predict) => {
+                inputs.pictures(&predict.paths);
+                inputs.others(&predict.preset);
+            }
+            Command::Caption(caption) => {
+                inputs.pictures(&caption.paths);
+                inputs.other(&caption.model);
+            }
+            Command::Interrogate(interrogate) => {
+                inputs.pictures(&interrogate.paths);
+                inputs.other(&interrogate.clip);
+                inputs.other(&interrogate.captioner);
+                inputs.others(&interrogate.tokenizer);
+                inputs.others(&interrogate.labels);
+                inputs.others(&interrogate.allow);
+                inputs.others(&interrogate.deny);
+            }
+            Command::Classify(classify) => {
+                inputs.pictures(&classify.paths);
+                inputs.other(&classify.model);
+            }
+            Command::Embed { what } => match what {
+                Embed::Image(embed) => {
+                    inputs.pictures(&embed.paths);
+                    inputs.other(&embed.model);
+                }
+                Embed::Text(embed) => {
+                    inputs.others(&embed.file);
+                    inputs.other(&embed.model);
+                }
+            },
+            Command::Tokenize(tokenize) => inputs.other(&tokenize.model),
+            Command::Metadata(metadata) => {
+                inputs.pictures(&metadata.paths);
+                inputs.others(&metadata.from);
+            }
+            Command::Score(score) => {
+                inputs.other(&score.pred);
+                inputs.other(&score.truth);
+                inputs.other(&score.model);
+            }
+            Command::Eval(eval) => {
+                inputs.pictures(&eval.paths);
+                inputs.other(&eval.truth);
+                inputs.other(&eval.preset);
+            }
+            Command::Blend { action } => match action {
+                Blend::Fit(fit) => {
+                    inputs.other(&fit.truth);
+                    inputs.others(&fit.preset);
+                    inputs.others(&fit.model);
+                    for member in &fit.members {
+                        inputs.other(member);
+                        // `NAME=FILE`
+                        inputs.others(&member.split_once('=').map(|(_, file)| file));
+                    }
+                }
+            },
+            Command::Index { action } => match action {
+                Index::Build(build) => {
+                    inputs.other(&build.prompts);
+                    inputs.other(&build.clip);
+                    inputs.other(&build.sentence);
+                }
+                Index::Search(search) => {
+                    inputs.other(&search.index);
+                    inputs.pictures(&search.paths);
+                    inputs.others(&search.clip);
+                    inputs.others(&search.sentence);
+                }
+                Index::Info { index, .. } | Index::Export { index } => inputs.other(index),
+            },
+            Command::Models { action } => match action {
+                Models::Import { paths } => paths.iter().for_each(|path| inputs.other(path)),
+                Models::Pull { models }
+                | Models::Verify { models }
+                | Models::Path { models }
+                | Models::Rm { models }
+                | Models::Export { models } => models.iter().for_each(|model| inputs.other(model)),
+                Models::List => {}
+            },
+            Command::Bench(bench) => inputs.others(&bench.picture),
+            Command::Doctor => {}
+        }
+        inputs.0
+    }
+}
+
+#[derive(Default)]
+struct Inputs(Vec<Input>);
+
+impl Inputs {
+    /// Pictures, or folders of them in which results may stand.
+    fn pictures(&mut self, paths: &[PathBuf]) {
+        self.0.extend(paths.iter().map(|path| Input {
+            path: path.clone(),
+            holds_results: true,
+        }));
+    }
+
+    fn other(&mut self, path: impl AsRef<Path>) {
+        self.0.push(Input {
+            path: path.as_ref().to_owned(),
+            holds_results: false,
+        });
+    }
+
+    fn others(&mut self, path: &Option<impl AsRef<Path>>) {
+        if let Some(path) = path {
+            self.other(path);
+        }
+    }
+}
