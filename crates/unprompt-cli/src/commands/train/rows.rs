@@ -98,22 +98,21 @@ fn features(
         ..
     } = encoders;
     let known = &*store;
-    let found: Vec<([u8; 32], Result<Vec<f32>, InputError>)> = samples
+    let keys: Vec<[u8; 32]> = samples
         .par_iter()
-        .map(|sample| {
-            let key = VectorStore::key(&sample.picture);
-            let features = match known.get(&key) {
-                Some(features) => Ok(features.to_vec()),
-                None => features_of(&sample.picture, tower),
-            };
-            (key, features)
+        .map(|sample| VectorStore::key(&sample.picture))
+        .collect();
+    let found: Vec<Result<Vec<f32>, InputError>> = samples
+        .par_iter()
+        .zip(&keys)
+        .map(|(sample, key)| match known.get(key) {
+            Some(features) => Ok(features.to_vec()),
+            None => features_of(&sample.picture, tower),
         })
         .collect();
-    let new = found
-        .iter()
-        .filter_map(|(key, features)| Some((*key, features.as_ref().ok()?.clone())));
-    store.put(new)?;
-    Ok(found.into_iter().map(|(_, features)| features).collect())
+    let new = keys.into_iter().zip(&found);
+    store.put(new.filter_map(|(key, features)| Some((key, features.as_ref().ok()?.clone()))))?;
+    Ok(found)
 }
 
 fn features_of(picture: &[u8], tower: &Classifier) -> Result<Vec<f32>, InputError> {
