@@ -8,6 +8,7 @@ mod formats;
 mod index;
 mod interrogate;
 mod metadata;
+mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf, Sidecar};
@@ -15,6 +16,7 @@ pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use metadata::Metadata;
+pub(crate) use train::{Solver, Train, TrainHead};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -161,6 +163,11 @@ pub(crate) enum Command {
     Index {
         #[command(subcommand)]
         action: Index,
+    },
+    /// Weights of your own, trained on captioned pictures
+    Train {
+        #[command(subcommand)]
+        what: Train,
     },
     /// List, fetch, check and move models
     Models {

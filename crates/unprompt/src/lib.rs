@@ -35,6 +35,11 @@ pub use unprompt_engine::{
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
 
+/// Captioned pictures out of the layouts that data sets are published in.
+pub mod data {
+    pub use unprompt_data::*;
+}
+
 /// Scoring predictions against the truth.
 pub mod eval {
     pub use unprompt_eval::*;
@@ -70,4 +75,9 @@ pub mod metadata {
 pub mod models {
     pub use unprompt_checkpoint::{Checkpoint, CheckpointError, Pickle};
     pub use unprompt_models::*;
+}
+
+/// Training heads between a frozen tower and the sentence encoder.
+pub mod train {
+    pub use unprompt_train::*;
 }

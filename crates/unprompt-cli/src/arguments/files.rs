@@ -1,8 +1,9 @@
 //! Which files a command line names, to read and to write.
 
-use super::{Arguments, Blend, Command, Embed, Index, Models};
+use super::{Arguments, Blend, Command, Embed, Index, Models, Train};
 use crate::destination::Input;
 use std::path::{Path, PathBuf};
+use unprompt::data::SourceSpec;
 
 impl Arguments {
     /// What is written, with the flag that names it.
@@ -54,6 +55,16 @@ impl Arguments {
                     inputs.other(&embed.model);
                 }
             },
+            Command::Train {
+                what: Train::Head(head),
+            } => {
+                for spec in head.data.iter().flat_map(|spec| spec.parse::<SourceSpec>()) {
+                    inputs.other(&spec.path);
+                    inputs.others(&spec.images);
+                }
+                inputs.other(&head.tower);
+                inputs.other(&head.encoder);
+            }
             Command::Tokenize(tokenize) => inputs.other(&tokenize.model),
             Command::Metadata(metadata) => {
                 inputs.pictures(&metadata.paths);

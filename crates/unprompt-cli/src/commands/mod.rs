@@ -16,6 +16,7 @@ mod models;
 mod predict;
 mod score;
 mod tokenize;
+mod train;
 
 use crate::{
     Finished,
@@ -49,6 +50,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Eval(eval) => eval::run(common, eval),
         Command::Blend { action } => blend::run(common, action),
         Command::Index { action } => index::run(common, action),
+        Command::Train { what } => train::run(common, what),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),
         Command::Doctor => doctor::run(common),

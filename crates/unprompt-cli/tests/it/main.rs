@@ -25,3 +25,4 @@ mod preset_refusals;
 mod presets;
 mod score;
 mod tokenize;
+mod train;

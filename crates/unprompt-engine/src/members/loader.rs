@@ -5,7 +5,7 @@ use crate::{
         captioner::{CaptionOptions, Captioner},
         classifier::Classifier,
         image_encoder::{ImageEncoder, Views},
-        networks::{CaptionOf, LabelsOf, Networks, VectorOf},
+        networks::{CaptionOf, FeaturesOf, LabelsOf, Networks, VectorOf},
         picture_interrogator::{LabelChoice, PictureInterrogator},
     },
     error::{EngineError, Result},
@@ -68,6 +68,23 @@ impl Loader<'_> {
 
     /// The `top` labels of a classifier.
     pub(crate) fn labels(&mut self, model: &str, top: usize) -> Result<LabelsOf> {
+        self.classifier(model)?;
+        Ok(self.networks.ask_labels(model, top))
+    }
+
+    /// The features of a classifier, and how many there are.
+    pub(crate) fn features(&mut self, model: &str) -> Result<(FeaturesOf, usize)> {
+        self.classifier(model)?;
+        let width = self.networks.classifiers[model].features_width();
+        let width = width.ok_or_else(|| {
+            self.failed(format!(
+                "`{model}` is no EfficientNet-Lite, whose features a head takes"
+            ))
+        })?;
+        Ok((self.networks.ask_features(model), width))
+    }
+
+    fn classifier(&mut self, model: &str) -> Result<()> {
         if !self.networks.classifiers.contains_key(model) {
             let (resolved, classifier) =
                 Classifier::load(self.hub, model, self.compute, self.progress)?;
@@ -77,7 +94,7 @@ impl Loader<'_> {
                 .classifiers
                 .insert(model.to_owned(), classifier);
         }
-        Ok(self.networks.ask_labels(model, top))
+        Ok(())
     }
 
     /// A picture's vector, and the tower that gives it.

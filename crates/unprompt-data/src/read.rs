@@ -1,0 +1,81 @@
+//! One file a layout.
+
+pub(crate) mod coco;
+pub(crate) mod csv;
+pub(crate) mod diffusiondb;
+pub(crate) mod jsonl;
+mod pictures;
+pub(crate) mod shards;
+pub(crate) mod sidecar;
+pub(crate) mod tokens;
+
+use crate::{DataError, Layout, RecordError, Sample, limits::read_at_most};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
+
+/// Records before the clean-up.
+pub(crate) type Records = Box<dyn Iterator<Item = Result<Sample, RecordError>> + Send>;
+
+/// The layout of what is there.
+pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.contains('*') && name.ends_with(".tar") {
+        return Ok(Layout::Shards);
+    }
+    let metadata = fs::metadata(path).map_err(|error| DataError::io(path, error))?;
+    if metadata.is_dir() {
+        if csv::NAMES.iter().any(|name| path.join(name).is_file()) {
+            return Ok(Layout::Csv);
+        }
+        let (mut has_tar, mut has_zip) = (false, false);
+        for entry in fs::read_dir(path).map_err(|error| DataError::io(path, error))? {
+            let path = entry.map_err(|error| DataError::io(path, error))?.path();
+            has_tar |= path.extension().is_some_and(|ending| ending == "tar");
+            has_zip |= path.extension().is_some_and(|ending| ending == "zip");
+        }
+        return Ok(match (has_tar, has_zip) {
+            (true, _) => Layout::Shards,
+            (false, true) => Layout::DiffusionDb,
+            (false, false) => Layout::Sidecar,
+        });
+    }
+    let ending = name.rsplit('.').next().unwrap_or_default();
+    match ending.to_ascii_lowercase().as_str() {
+        "csv" => Ok(Layout::Csv),
+        "tar" => Ok(Layout::Shards),
+        "zip" => Ok(Layout::DiffusionDb),
+        "jsonl" | "ndjson" => Ok(Layout::Jsonl),
+        "json" => Ok(Layout::Coco),
+        "token" => Ok(Layout::Tokens),
+        _ if name.ends_with(".token.txt") => Ok(Layout::Tokens),
+        _ => Err(DataError::list(
+            path,
+            "what it is cannot be told from its name; say it with `layout=`",
+        )),
+    }
+}
+
+/// The text of a list that has to be read whole; a mark of byte order at its beginning goes.
+fn list_text(path: &Path, most: u64) -> Result<String, DataError> {
+    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
+    let bytes = read_at_most(io::BufReader::new(file), most)
+        .map_err(|error| DataError::io(path, error))?
+        .ok_or_else(|| DataError::list(path, format!("longer than {most} bytes")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| DataError::list(path, format!("not UTF-8: {error}")))?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// The folder of a file, also of a name by itself.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
