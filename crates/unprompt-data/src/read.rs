@@ -2,6 +2,7 @@
 
 pub(crate) mod coco;
 pub(crate) mod csv;
+pub(crate) mod diffusiondb;
 pub(crate) mod jsonl;
 mod pictures;
 pub(crate) mod shards;
@@ -29,19 +30,23 @@ pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
         if csv::NAMES.iter().any(|name| path.join(name).is_file()) {
             return Ok(Layout::Csv);
         }
-        let is_tar = |found: &Path| found.extension().is_some_and(|ending| ending == "tar");
-        let entries = fs::read_dir(path).map_err(|error| DataError::io(path, error))?;
-        let has_tar = entries.flatten().any(|entry| is_tar(&entry.path()));
-        return Ok(if has_tar {
-            Layout::Shards
-        } else {
-            Layout::Sidecar
+        let (mut has_tar, mut has_zip) = (false, false);
+        for entry in fs::read_dir(path).map_err(|error| DataError::io(path, error))? {
+            let path = entry.map_err(|error| DataError::io(path, error))?.path();
+            has_tar |= path.extension().is_some_and(|ending| ending == "tar");
+            has_zip |= path.extension().is_some_and(|ending| ending == "zip");
+        }
+        return Ok(match (has_tar, has_zip) {
+            (true, _) => Layout::Shards,
+            (false, true) => Layout::DiffusionDb,
+            (false, false) => Layout::Sidecar,
         });
     }
     let ending = name.rsplit('.').next().unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {
         "csv" => Ok(Layout::Csv),
         "tar" => Ok(Layout::Shards),
+        "zip" => Ok(Layout::DiffusionDb),
         "jsonl" | "ndjson" => Ok(Layout::Jsonl),
         "json" => Ok(Layout::Coco),
         "token" => Ok(Layout::Tokens),

@@ -49,17 +49,20 @@ pub enum Layout {
     Coco,
     /// Flickr8k's and Flickr30k's token files: `PICTURE#N<tab>CAPTION`.
     Tokens,
+    /// DiffusionDB's parts: `part-000001.zip` with its pictures and its JSON, one or a folder of them.
+    DiffusionDb,
 }
 
 impl Layout {
     /// Every layout with its name.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("csv", Self::Csv),
         ("sidecar", Self::Sidecar),
         ("shards", Self::Shards),
         ("jsonl", Self::Jsonl),
         ("coco", Self::Coco),
         ("tokens", Self::Tokens),
+        ("diffusiondb", Self::DiffusionDb),
     ];
 }
 

@@ -122,6 +122,31 @@ fn lists_in_files() {
 }
 
 #[test]
+fn parts_of_diffusiondb() {
+    let limits = Limits {
+        picture: 4096,
+        ..Limits::default()
+    };
+    let (samples, errors) = read("diffusiondb", limits);
+    let expected = [
+        ("red.png", vec!["a red dot"]),
+        ("green.png", vec!["a green dot"]),
+        ("blue.png", vec!["a blue dot"]),
+    ];
+    assert_eq!(said(&samples), expected);
+    let expected = [
+        "gone.png: no picture",
+        "link.png: not a file but a link",
+        "bomb.png: longer than 4096 bytes",
+        "../blue.png: the name leads out of its folder",
+    ];
+    assert_eq!(errors[..4], expected);
+    assert!(errors[4].ends_with("part-000003.zip: no JSON file is in it"));
+    assert!(errors[5].contains("part-000004.zip: the archive is damaged"));
+    assert_eq!(errors.len(), 6);
+}
+
+#[test]
 fn hostile_members_cost_themselves() {
     let limits = Limits {
         picture: 4096,

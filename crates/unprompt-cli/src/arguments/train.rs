@@ -11,11 +11,11 @@ pub(crate) enum Train {
 #[derive(Args, Debug)]
 pub(crate) struct TrainHead {
     /// Captioned pictures: PATH[,OPTION...]; may be given several times. Options: name=N, weight=X,
-    /// most=N, layout=csv|sidecar|shards|jsonl|coco|tokens, images=DIR, strip-leads, first-sentence,
+    /// most=N, layout=csv|sidecar|shards|jsonl|coco|tokens|diffusiondb, images=DIR, strip-leads, first-sentence,
     /// words=N
     #[arg(long, required = true, value_name = "SPEC")]
     pub(crate) data: Vec<String>,
-    /// Tower: an EfficientNet-Lite, Vision Transformer, CLIP or SigLIP, a name, a hub id or a path
+    /// Tower: an EfficientNet-Lite, a name, a hub id or a path
     #[arg(long, value_name = "M", default_value = "efficientnet-lite0")]
     pub(crate) tower: String,
     /// Sentence encoder: a name, a hub id or a path

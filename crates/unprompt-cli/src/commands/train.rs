@@ -2,7 +2,6 @@
 
 mod head;
 mod rows;
-mod tower;
 
 use crate::{
     Finished,

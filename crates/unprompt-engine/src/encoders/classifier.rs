@@ -5,7 +5,7 @@ use crate::{
         located::{Kind, Located, refuse_named_without_pictures, refuse_open_clips_name},
         preprocessing::vit_preprocessor,
     },
-    error::{InputError, Result},
+    error::{EngineError, InputError, Result},
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::{
     Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Pixels, Preprocessor, RgbImage,
 };
-use unprompt_models::{Compute, Dtype, EfficientNetLite, Vit, imagenet_labels};
+use unprompt_models::{Compute, Dtype, EfficientNetLite, ModelError, Vit, imagenet_labels};
 
 /// A network over classes with names, from picture to labels.
 #[derive(Debug)]
@@ -29,6 +29,15 @@ pub struct Classifier {
 enum Network {
     EfficientNetLite(Box<EfficientNetLite>),
     Vit(Box<Vit>),
+}
+
+/// What a classifier makes of a picture.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Classified {
+    /// The most probable labels, the most probable first.
+    pub(crate) labels: Vec<Label>,
+    /// What its last layer takes; empty where [`Classifier::features_width`] has no number.
+    pub(crate) features: Vec<f32>,
 }
 
 /// One label of a picture.
@@ -63,13 +72,7 @@ impl Classifier {
         let classifier = match kind {
             Kind::EfficientNetLite => {
                 let model = EfficientNetLite::load(located.path(), located.pickle);
-                let model = located.named(model)?;
-                Self {
-                    labels: names(None, model.classes()),
-                    network: Network::EfficientNetLite(Box::new(model)),
-                    preprocessor: efficientnet_preprocessor(),
-                    dtype: Dtype::F32,
-                }
+                Self::of_efficientnet(located.named(model)?)
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
                 let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
@@ -88,6 +91,36 @@ impl Classifier {
             other => return located.refuse(other, "a classifier"),
         };
         Ok((located.resolved, classifier))
+    }
+
+    /// The classifier that the program carries.
+    ///
+    /// # Errors
+    /// When the program was built from a damaged file.
+    pub(crate) fn carried() -> Result<Self> {
+        let model = EfficientNetLite::carried(unprompt_eye::tower());
+        let model = model.map_err(|reason| EngineError::Model {
+            name: unprompt_eye::NAME.to_owned(),
+            reason,
+        })?;
+        Ok(Self::of_efficientnet(model))
+    }
+
+    fn of_efficientnet(model: EfficientNetLite) -> Self {
+        Self {
+            labels: names(None, model.classes()),
+            network: Network::EfficientNetLite(Box::new(model)),
+            preprocessor: efficientnet_preprocessor(),
+            dtype: Dtype::F32,
+        }
+    }
+
+    /// How many features its last layer takes, where they can be had: EfficientNet-Lite's.
+    pub fn features_width(&self) -> Option<usize> {
+        match &self.network {
+            Network::EfficientNetLite(model) => Some(model.width()),
+            Network::Vit(_) => None,
+        }
     }
 
     /// The numbers that the network computes in.
@@ -114,8 +147,17 @@ impl Classifier {
         image: &RgbImage,
         top: usize,
     ) -> std::result::Result<Vec<Label>, InputError> {
-        let mut labels = self.forward(&[self.prepare(image)?], top)?;
-        Ok(labels.swap_remove(0))
+        let mut found = self.forward(&[self.prepare(image)?], top)?;
+        Ok(found.swap_remove(0).labels)
+    }
+
+    /// The features of a picture, see [`features_width`](Self::features_width).
+    ///
+    /// # Errors
+    /// As [`classify`](Self::classify).
+    pub fn features(&self, image: &RgbImage) -> std::result::Result<Vec<f32>, InputError> {
+        let mut found = self.forward(&[self.prepare(image)?], 0)?;
+        Ok(found.swap_remove(0).features)
     }
 
     /// A picture as the network takes it.
@@ -134,18 +176,37 @@ impl Classifier {
         &self,
         pictures: &[Pixels],
         top: usize,
-    ) -> std::result::Result<Vec<Vec<Label>>, InputError> {
-        let logits: Vec<Vec<f32>> = match &self.network {
+    ) -> std::result::Result<Vec<Classified>, InputError> {
+        let found: Vec<(Vec<f32>, Vec<f32>)> = match &self.network {
             Network::EfficientNetLite(model) => pictures
                 .par_iter()
-                .map(|pixels| model.logits(pixels.data.clone(), pixels.height, pixels.width))
-                .collect::<std::result::Result<_, _>>()?,
+                .map(
+                    |Pixels {
+                         data,
+                         height,
+                         width,
+                         ..
+                     }| {
+                        let features = model.features(&[data], *height, *width)?;
+                        let logits = model.logits_of(&features)?;
+                        Ok(logits.into_iter().zip(features))
+                    },
+                )
+                .collect::<std::result::Result<Vec<_>, ModelError>>()?
+                .into_iter()
+                .flatten()
+                .collect(),
             Network::Vit(vit) => {
                 let pixels: Vec<_> = pictures.iter().map(|pixels| &pixels.data).collect();
-                vit.forward(&pixels)?
+                let logits = vit.forward(&pixels)?.into_iter();
+                logits.map(|logits| (logits, Vec::new())).collect()
             }
         };
-        Ok(logits.iter().map(|logits| self.top(logits, top)).collect())
+        let classified = |(logits, features): (Vec<f32>, _)| Classified {
+            labels: self.top(&logits, top),
+            features,
+        };
+        Ok(found.into_iter().map(classified).collect())
     }
 
     fn top(&self, logits: &[f32], top: usize) -> Vec<Label> {

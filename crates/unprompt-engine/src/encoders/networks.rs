@@ -6,7 +6,7 @@
 use crate::{
     encoders::{
         captioner::{CaptionOptions, Captioner},
-        classifier::{Classifier, Label},
+        classifier::{Classified, Classifier, Label},
         image_encoder::{ImageEncoder, Views},
     },
     error::InputError,
@@ -31,6 +31,10 @@ pub(crate) struct Networks {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LabelsOf(usize);
 
+/// The handle of a question for what a classifier's last layer takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FeaturesOf(LabelsOf);
+
 /// The handle of a question for a picture's vector.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VectorOf(usize);
@@ -51,7 +55,7 @@ pub(crate) struct Inputs {
 /// One picture's answers.
 #[derive(Debug, Default)]
 pub(crate) struct Encoded {
-    labels: Vec<Vec<Label>>,
+    classified: Vec<Classified>,
     vectors: Vec<Vec<f32>>,
     captions: Vec<String>,
 }
@@ -60,7 +64,12 @@ impl Encoded {
     /// The most probable labels, the most probable first: as many as the one who wants most of this
     /// classifier asked for.
     pub(crate) fn labels(&self, of: LabelsOf) -> &[Label] {
-        &self.labels[of.0]
+        &self.classified[of.0].labels
+    }
+
+    /// See [`Classifier::features`].
+    pub(crate) fn features(&self, of: FeaturesOf) -> &[f32] {
+        &self.classified[of.0.0].features
     }
 
     /// See [`ImageEncoder::embed`].
@@ -84,6 +93,11 @@ impl Networks {
             None => self.labels.push((model.to_owned(), top)),
         }
         LabelsOf(place)
+    }
+
+    /// Asks for the features of a classifier that is among the networks and has them.
+    pub(crate) fn ask_features(&mut self, model: &str) -> FeaturesOf {
+        FeaturesOf(self.ask_labels(model, 0))
     }
 
     /// Asks for the vector of a tower that is among the networks.
@@ -146,8 +160,8 @@ impl Networks {
             let found = together(&pixels, |pixels| {
                 self.classifiers[model].forward(pixels, *top)
             });
-            put(&mut answers, found, |encoded, labels| {
-                encoded.labels.push(labels)
+            put(&mut answers, found, |encoded, classified| {
+                encoded.classified.push(classified)
             });
         }
         for (place, (model, views)) in self.vectors.iter().enumerate() {

@@ -3,6 +3,7 @@
 //! To add a kind, write its file after the pattern of `prior.rs` and name it in [`KINDS`].
 
 mod captioner;
+mod head;
 mod interrogator;
 pub(crate) mod kind;
 mod knn;
@@ -18,9 +19,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use std::sync::Arc;
 
 /// Every kind, by the name that presets give it.
-const KINDS: [(&str, Parse); 8] = [
+const KINDS: [(&str, Parse); 9] = [
     ("label-text", parse::<label_text::LabelText>),
     ("label-mean", parse::<label_mean::LabelMean>),
+    ("head", parse::<head::HeadMember>),
     ("regressor", parse::<regressor::Regressor>),
     ("captioner", parse::<captioner::CaptionerMember>),
     ("interrogator", parse::<interrogator::InterrogatorMember>),

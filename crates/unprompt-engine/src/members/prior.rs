@@ -1,11 +1,12 @@
-//! The mean embedding of a list of prompts, whatever the picture.
+//! The mean embedding of lists of prompts, whatever the picture.
 
 use crate::{
     error::{InputError, Result},
     members::{
-        kind::{Member, MemberKind, MemberResult, Seen},
+        kind::{Before, Member, MemberKind, MemberResult, Seen},
         loader::Loader,
     },
+    vectors::unit,
 };
 use serde::Deserialize;
 
@@ -13,19 +14,50 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Prior {
-    /// A shipped list (`parti`) or a text file with one prompt a line.
-    prompts: String,
+    /// A list or several: a shipped one (`parti`, `eye`, `eye/parti`, `eye/licensed`, `eye/captions`),
+    /// or a text file with one prompt a line. Of several the sum of the means is taken, each and the
+    /// sum at unit length.
+    prompts: OneOrMore,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 impl MemberKind for Prior {
+    fn check(&self, _: &Before<'_>) -> std::result::Result<(), String> {
+        match &self.prompts {
+            OneOrMore::More(lists) if lists.is_empty() => Err("`prompts` names no list".into()),
+            _ => Ok(()),
+        }
+    }
+
     fn prompts(&self) -> Option<&str> {
-        Some(&self.prompts)
+        match &self.prompts {
+            OneOrMore::One(list) => Some(list),
+            OneOrMore::More(lists) => lists.first().map(String::as_str),
+        }
     }
 
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
-        Ok(Box::new(Loaded {
-            mean: loader.prompts(&self.prompts)?.mean.clone(),
-        }))
+        let mean = match &self.prompts {
+            OneOrMore::One(list) => loader.mean(list)?,
+            OneOrMore::More(lists) => {
+                let mut sum: Vec<f64> = Vec::new();
+                for list in lists {
+                    let mean = unit(&loader.mean(list)?);
+                    sum.resize(mean.len(), 0.0);
+                    sum.iter_mut()
+                        .zip(mean)
+                        .for_each(|(sum, mean)| *sum += mean);
+                }
+                unit(&sum)
+            }
+        };
+        Ok(Box::new(Loaded { mean }))
     }
 }
 

@@ -10,11 +10,13 @@ use crate::{
         loader::Loader,
     },
     record::Evidence,
-    vectors::{product, soft_max, unit},
+    text::Candidate,
+    vectors::{narrowed, product, soft_max, unit, widened},
 };
 use rayon::prelude::*;
 use serde::Deserialize;
-use std::{cmp::Ordering, sync::Arc};
+use std::sync::Arc;
+use unprompt_eye::TextList;
 
 /// The fields.
 #[derive(Debug, Deserialize)]
@@ -22,13 +24,20 @@ use std::{cmp::Ordering, sync::Arc};
 pub(crate) struct Retrieval {
     /// The name of that member, which stands before this one.
     query: String,
-    /// A shipped list (`parti`) or a text file with one prompt a line.
+    /// A shipped list (`parti`, or `eye`, the large one) or a text file with one prompt a line.
     prompts: String,
     /// What the cosines are divided by before the soft-max over all prompts.
     temperature: f64,
     /// Whether the mean embedding of the list is subtracted from each before it is compared.
     #[serde(default)]
     centred: bool,
+    /// Whether the query is brought to unit length first, so that its length says nothing.
+    #[serde(default)]
+    unit_query: bool,
+    /// Whether the mean embedding of the list is subtracted from the result: what is left is what
+    /// the query says beyond the list, and is short where it says little.
+    #[serde(default)]
+    residual: bool,
     /// How many of the nearest prompts are shown.
     #[serde(default = "five")]
     evidence: usize,
@@ -49,7 +58,8 @@ impl MemberKind for Retrieval {
             return Ok(());
         }
         Err(format!(
-            "query `{}`: no member of kind `label-mean` or `regressor` of this name stands before",
+            "query `{}`: no member of kind `label-mean`, `head` or `regressor` of this name stands \
+             before",
             self.query
         ))
     }
@@ -63,31 +73,161 @@ impl MemberKind for Retrieval {
     }
 
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
+        let query = loader.position(&self.query)?;
+        let asked = Asked {
+            query,
+            unit_query: self.unit_query,
+            residual: self.residual,
+            evidence: self.evidence,
+        };
+        if self.prompts == unprompt_eye::NAME {
+            let keys = CarriedKeys {
+                list: loader.carried_prompts()?,
+                centred: self.centred,
+                temperature: self.temperature,
+            };
+            return Ok(Box::new(LoadedCarried { asked, keys }));
+        }
         let table = loader.prompts(&self.prompts)?;
         Ok(Box::new(Loaded {
-            query: loader.position(&self.query)?,
+            asked,
             keys: Keys::new(&table, self.centred, self.temperature),
             table,
-            evidence: self.evidence,
         }))
     }
 }
 
+/// How a list is asked.
 #[derive(Debug)]
-struct Loaded {
+struct Asked {
     /// The place of the member whose embedding is the query.
     query: usize,
+    unit_query: bool,
+    residual: bool,
+    evidence: usize,
+}
+
+impl Asked {
+    fn query(&self, seen: &Seen<'_>) -> Vec<f64> {
+        let query = &seen.before[self.query].embedding;
+        match self.unit_query {
+            true => unit(query),
+            false => query.clone(),
+        }
+    }
+
+    /// The result without the list's mean, where that is asked.
+    fn result(&self, mut embedding: Vec<f64>, mean: impl Iterator<Item = f64>) -> MemberResult {
+        if self.residual {
+            embedding
+                .iter_mut()
+                .zip(mean)
+                .for_each(|(value, mean)| *value -= mean);
+        }
+        MemberResult::of_embedding(embedding)
+    }
+}
+
+#[derive(Debug)]
+struct LoadedCarried {
+    asked: Asked,
+    keys: CarriedKeys,
+}
+
+impl Member for LoadedCarried {
+    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
+        let list = self.keys.list;
+        let result = |seen: &Seen<'_>| {
+            let found = self
+                .keys
+                .search(&self.asked.query(seen), self.asked.evidence);
+            let mut result = self
+                .asked
+                .result(found.embedding, widened(list.mean()).into_iter());
+            for (index, similarity) in found.nearest {
+                let prompt = list.text(index)?;
+                result.texts.push(Candidate {
+                    text: prompt.clone(),
+                    embedding: list.embedding(index),
+                });
+                result.evidence.push(Evidence { prompt, similarity });
+            }
+            Ok(result)
+        };
+        pictures.iter().map(result).collect()
+    }
+}
+
+/// The list that the program carries, searched where it lies.
+#[derive(Debug)]
+struct CarriedKeys {
+    list: &'static TextList,
+    centred: bool,
+    temperature: f64,
+}
+
+impl CarriedKeys {
+    /// As [`Keys::search`]. Prompts whose weight is too small to change a digit of the sum are left
+    /// out of it.
+    fn search(&self, query: &[f64], evidence: usize) -> Retrieved {
+        const LEAST_WEIGHT: f64 = 1e-9;
+        let list = self.list;
+        let shift = match self.centred {
+            true => product(query, &widened(list.mean())),
+            false => 0.0,
+        };
+        let products = list.products(&narrowed(query)).into_iter().enumerate();
+        let products: Vec<f64> = products
+            .map(|(index, product)| match self.centred {
+                true => (f64::from(product) - shift) * f64::from(list.centred_scale(index)),
+                false => f64::from(product),
+            })
+            .collect();
+        let mut weights = soft_max(products.iter().copied(), self.temperature);
+        for weight in &mut weights {
+            if *weight < LEAST_WEIGHT {
+                *weight = 0.0;
+            }
+        }
+        Retrieved {
+            embedding: list.weighted_sum(&weights),
+            nearest: nearest(&products, product(query, query).sqrt(), evidence),
+        }
+    }
+}
+
+/// The places of the largest products, the largest first, ties in the order of the list, each with
+/// its cosine to a query of this length.
+fn nearest(products: &[f64], length: f64, count: usize) -> Vec<(usize, f64)> {
+    let mut nearest: Vec<(usize, f64)> = Vec::new();
+    for (index, product) in products.iter().copied().enumerate() {
+        let place = nearest.partition_point(|(_, before)| *before >= product);
+        if place < count {
+            nearest.insert(place, (index, product));
+            nearest.truncate(count);
+        }
+    }
+    let length = length.max(1e-12);
+    nearest
+        .into_iter()
+        .map(|(index, product)| (index, product / length))
+        .collect()
+}
+
+#[derive(Debug)]
+struct Loaded {
+    asked: Asked,
     keys: Keys,
     table: Arc<PhraseTable>,
-    evidence: usize,
 }
 
 impl Member for Loaded {
     fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
         let result = |seen: &Seen<'_>| {
-            let query = &seen.before[self.query].embedding;
-            let found = self.keys.search(query, &self.table, self.evidence);
-            let mut result = MemberResult::of_embedding(found.embedding);
+            let query = self.asked.query(seen);
+            let found = self.keys.search(&query, &self.table, self.asked.evidence);
+            let mean = self.table.mean.iter().copied();
+            let mut result = self.asked.result(found.embedding, mean);
             for (index, similarity) in found.nearest {
                 let candidate = self.table.candidate(index);
                 let prompt = candidate.text.clone();
@@ -142,20 +282,9 @@ impl Keys {
                 .zip(row)
                 .for_each(|(sum, value)| *sum += weight * f64::from(*value));
         }
-        let mut order: Vec<usize> = (0..products.len()).collect();
-        // The sort is stable, so ties stay in the order of the list.
-        order.sort_by(|a, b| {
-            products[*b]
-                .partial_cmp(&products[*a])
-                .unwrap_or(Ordering::Equal)
-        });
-        let length = product(query, query).sqrt().max(1e-12);
-        let nearest = order.into_iter().take(evidence);
         Retrieved {
             embedding,
-            nearest: nearest
-                .map(|index| (index, products[index] / length))
-                .collect(),
+            nearest: nearest(&products, product(query, query).sqrt(), evidence),
         }
     }
 }
@@ -203,5 +332,66 @@ mod tests {
         let found = Keys::new(&table, true, 1.0).search(&[-1.0, 2.0], &table, 1);
         assert_eq!(found.nearest[0].0, 1);
         assert!((found.nearest[0].1 - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_carried_list_is_searched_as_any_other() {
+        let rows: Vec<Vec<f32>> = (0..50)
+            .map(|index| {
+                let angle = index as f32 * 0.7;
+                let row = [angle.cos(), angle.sin(), (2.0 * angle).cos(), 0.5];
+                let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+                row.iter().map(|value| value / length).collect()
+            })
+            .collect();
+        let texts: Vec<String> = (0..50).map(|index| format!("a {index}")).collect();
+        let segment = unprompt_eye::NewSegment {
+            name: "all".into(),
+            texts: texts.clone(),
+            embeddings: rows.clone(),
+        };
+        let bytes = unprompt_eye::make_list(&[segment]).unwrap();
+        let list = TextList::open(Box::leak(bytes.into_boxed_slice())).unwrap();
+        let list: &'static TextList = Box::leak(Box::new(list));
+        let table = PhraseTable::from_rows(texts, rows);
+        for centred in [false, true] {
+            let temperature = 0.1;
+            let query = [0.3, -0.2, 0.5, 0.1];
+            let expected = Keys::new(&table, centred, temperature).search(&query, &table, 3);
+            let keys = CarriedKeys {
+                list,
+                centred,
+                temperature,
+            };
+            // Rows at unit length, so that centred ones differ from the table's by rounding alone.
+            let found = keys.search(&query, 3);
+            for (found, expected) in found.embedding.iter().zip(&expected.embedding) {
+                assert!((found - expected).abs() < 0.02, "{found} {expected}");
+            }
+            let places = |found: &Retrieved| -> Vec<usize> {
+                found.nearest.iter().map(|(place, _)| *place).collect()
+            };
+            assert_eq!(places(&found), places(&expected), "{centred}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_come_first_and_ties_in_the_order_of_the_list() {
+        let products = [0.5, 2.0, -1.0, 2.0, 1.0];
+        assert_eq!(nearest(&products, 2.0, 3), [(1, 1.0), (3, 1.0), (4, 0.5)]);
+        assert_eq!(nearest(&products, 0.0, 0), []);
+        assert_eq!(nearest(&[], 1.0, 3), []);
+    }
+
+    #[test]
+    fn a_residual_is_what_the_query_says_beyond_the_list() {
+        let asked = Asked {
+            query: 0,
+            unit_query: true,
+            residual: true,
+            evidence: 1,
+        };
+        let result = asked.result(vec![1.0, 2.0], [0.5, 2.0].into_iter());
+        assert_eq!(result.embedding, [0.5, 0.0]);
     }
 }

@@ -185,7 +185,7 @@ impl<'a> Scores<'a> {
         }
         self.mean_embedding += score(&self.baselines.mean_embedding);
         self.constant_prompt += score(&widened(&self.baselines.constant_embedding));
-        let text = self.predictor.encoder().embed(&[&record.prompt])?;
+        let text = self.predictor.encoder()?.embed(&[&record.prompt])?;
         self.images.push(ImageResult {
             id,
             cosine: score(&widened(&record.embedding)),

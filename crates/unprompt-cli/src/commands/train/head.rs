@@ -1,9 +1,6 @@
 //! `unprompt train head`: a head in closed form.
 
-use super::{
-    rows::{Encoders, Rows, read},
-    tower::Tower,
-};
+use super::rows::{Encoders, Rows, read};
 use crate::{
     Finished,
     arguments::{Common, Format, Solver, TrainHead},
@@ -16,6 +13,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::{io::Write as _, time::Instant};
 use unprompt::{
+    Classifier,
     data::SourceSpec,
     eval::cosine,
     load_sentence_encoder,
@@ -53,17 +51,28 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
 
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);
-    let (tower_model, tower) = Tower::load(&hub, &arguments.tower, &progress)?;
+    let (tower_model, tower) = Classifier::load(&hub, &arguments.tower, &compute, &progress)?;
+    let Some(inputs) = tower.features_width() else {
+        bail!(
+            "--tower {}: the features of an EfficientNet-Lite are needed",
+            arguments.tower
+        );
+    };
     let (encoder_model, encoder) =
         load_sentence_encoder(&hub, &arguments.encoder, &compute, &progress)?;
     let store = hub.environment().own_cache.join("features");
-    let (inputs, outputs) = (tower.width(), encoder.width());
+    let outputs = encoder.width();
     let tower_sha256 = tower_model.sha256()?.to_owned();
     let identity = compute.identity(&tower_sha256);
     let features = VectorStore::open(&store, &format!("pictures {identity}"), inputs)?;
     let identity = compute.identity(encoder_model.sha256()?);
     let embeddings = VectorStore::open(&store, &format!("texts {identity}"), outputs)?;
-    let mut encoders = Encoders { tower, features, encoder, embeddings };
+    let mut encoders = Encoders {
+        tower,
+        features,
+        encoder,
+        embeddings,
+    };
 
     let (mut sources, mut notices, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     for spec in &specs {
@@ -78,7 +87,9 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
         });
         sources.push(rows);
     }
-    let options = RidgeOptions { strength: arguments.strength };
+    let options = RidgeOptions {
+        strength: arguments.strength,
+    };
     let head = ridge(&sources, options)?;
     let config = HeadConfig {
         model_type: "head",
@@ -107,9 +118,18 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
         serde_json::to_writer(&mut log, &entry)?;
         writeln!(log)?;
         if !records.write_json(&entry)? {
-            let Entry { name, samples, bad, mean_cosine, .. } = entry;
+            let Entry {
+                name,
+                samples,
+                bad,
+                mean_cosine,
+                ..
+            } = entry;
             let out = records.raw();
-            writeln!(out, "{name}: {samples} pictures, {bad} left out, cosine {mean_cosine:.3}")?;
+            writeln!(
+                out,
+                "{name}: {samples} pictures, {bad} left out, cosine {mean_cosine:.3}"
+            )?;
         }
     }
     log.finish()?;
@@ -121,12 +141,19 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
 }
 
 fn mean_cosine(head: &Ridge, rows: &SourceRows) -> f64 {
-    let cosines = rows.features.iter().zip(&rows.targets).map(|(features, target)| {
-        let output = head.output(features);
-        let prediction: Vec<f64> =
-            output.iter().zip(&head.target_mean).map(|(output, mean)| output + mean).collect();
-        let target: Vec<f64> = target.iter().copied().map(f64::from).collect();
-        cosine(&prediction, &target).unwrap_or(0.0)
-    });
+    let cosines = rows
+        .features
+        .iter()
+        .zip(&rows.targets)
+        .map(|(features, target)| {
+            let output = head.output(features);
+            let prediction: Vec<f64> = output
+                .iter()
+                .zip(&head.target_mean)
+                .map(|(output, mean)| output + mean)
+                .collect();
+            let target: Vec<f64> = target.iter().copied().map(f64::from).collect();
+            cosine(&prediction, &target).unwrap_or(0.0)
+        });
     cosines.sum::<f64>() / rows.features.len().max(1) as f64
 }

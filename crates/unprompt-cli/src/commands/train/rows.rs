@@ -1,11 +1,10 @@
 //! From a source of captioned pictures to the rows that a head is trained on.
 
-use super::tower::Tower;
 use crate::{arguments::Common, output::complain, progress::Bar, records::one_line};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use unprompt::{
-    InputError, SentenceEncoder,
+    Classifier, InputError, SentenceEncoder,
     data::{Limits, Sample, Source, SourceSpec},
     image::{self, decode},
     train::{SourceRows, VectorStore},
@@ -18,7 +17,7 @@ const SHOWN: usize = 5;
 
 /// What features and embeddings are made with, and where they are kept.
 pub(super) struct Encoders {
-    pub(super) tower: Tower,
+    pub(super) tower: Classifier,
     pub(super) features: VectorStore,
     pub(super) encoder: SentenceEncoder,
     pub(super) embeddings: VectorStore,
@@ -70,7 +69,10 @@ pub(super) fn read(common: &Common, spec: &SourceSpec, encoders: &mut Encoders) 
     }
     bar.finish();
     if rows.bad > SHOWN {
-        complain(&format!("{}: {} records in all gave nothing", spec.name, rows.bad));
+        complain(&format!(
+            "{}: {} records in all gave nothing",
+            spec.name, rows.bad
+        ));
     }
     Ok(rows)
 }
@@ -90,7 +92,11 @@ fn features(
     samples: &[Sample],
     encoders: &mut Encoders,
 ) -> Result<Vec<Result<Vec<f32>, InputError>>> {
-    let Encoders { tower, features: store, .. } = encoders;
+    let Encoders {
+        tower,
+        features: store,
+        ..
+    } = encoders;
     let known = &*store;
     let found: Vec<([u8; 32], Result<Vec<f32>, InputError>)> = samples
         .par_iter()
@@ -103,13 +109,17 @@ fn features(
             (key, features)
         })
         .collect();
-    let new = found.iter().filter_map(|(key, features)| Some((*key, features.as_ref().ok()?.clone())));
+    let new = found
+        .iter()
+        .filter_map(|(key, features)| Some((*key, features.as_ref().ok()?.clone())));
     store.put(new)?;
     Ok(found.into_iter().map(|(_, features)| features).collect())
 }
 
-fn features_of(picture: &[u8], tower: &Tower) -> Result<Vec<f32>, InputError> {
-    let options = tower.preprocessor().decode_options(image::Limits::default());
+fn features_of(picture: &[u8], tower: &Classifier) -> Result<Vec<f32>, InputError> {
+    let options = tower
+        .preprocessor()
+        .decode_options(image::Limits::default());
     tower.features(&decode(picture, &options)?)
 }
 
@@ -132,7 +142,9 @@ fn targets(samples: &[Sample], encoders: &mut Encoders) -> Result<Vec<Vec<f32>>>
             let embedding = store
                 .get(&VectorStore::key(caption.as_bytes()))
                 .context("an embedding is missing from its store")?;
-            sum.iter_mut().zip(embedding).for_each(|(sum, value)| *sum += share * value);
+            sum.iter_mut()
+                .zip(embedding)
+                .for_each(|(sum, value)| *sum += share * value);
         }
         Ok(sum)
     };

@@ -1,0 +1,81 @@
+//! A linear head: from the features of a tower to what the picture says beyond the mean of all.
+
+use crate::{
+    encoders::networks::FeaturesOf,
+    error::{EngineError, InputError, Result},
+    members::{
+        kind::{Member, MemberKind, MemberResult, Seen},
+        loader::Loader,
+    },
+    record::ModelReceipt,
+    vectors::widened,
+};
+use serde::Deserialize;
+use std::path::Path;
+use unprompt_models::{Head, HeadConfig};
+
+/// The fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeadMember {
+    /// `eye`, which is part of the program, or a folder that `unprompt train head` made.
+    head: String,
+    /// The tower, where it is to be found elsewhere than the head says.
+    #[serde(default)]
+    tower: Option<String>,
+}
+
+impl MemberKind for HeadMember {
+    fn models(&self) -> Vec<&str> {
+        // A head's own folder says which tower it takes, once it is open.
+        self.tower.as_deref().into_iter().collect()
+    }
+
+    fn is_query(&self) -> bool {
+        true
+    }
+
+    fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
+        let named = |reason| EngineError::Model {
+            name: self.head.clone(),
+            reason,
+        };
+        let (head, tower) = if self.head == unprompt_eye::NAME {
+            let head = Head::carried(unprompt_eye::head()).map_err(named)?;
+            loader
+                .receipts
+                .push(ModelReceipt::carried("head/head.safetensors"));
+            (head, unprompt_eye::NAME.to_owned())
+        } else {
+            let folder = Path::new(&self.head);
+            let config = HeadConfig::load(folder).map_err(named)?;
+            loader.require_encoder(&config.encoder)?;
+            (Head::load(folder).map_err(named)?, config.tower)
+        };
+        let tower = self.tower.as_ref().unwrap_or(&tower);
+        let (features, width) = loader.features(tower)?;
+        if width != head.inputs() {
+            let inputs = head.inputs();
+            return Err(loader.failed(format!(
+                "the head takes {inputs} features, `{tower}` has {width}"
+            )));
+        }
+        Ok(Box::new(Loaded { features, head }))
+    }
+}
+
+#[derive(Debug)]
+struct Loaded {
+    features: FeaturesOf,
+    head: Head,
+}
+
+impl Member for Loaded {
+    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
+        let result = |seen: &Seen<'_>| {
+            let output = self.head.forward(seen.encoded.features(self.features))?;
+            Ok(MemberResult::of_embedding(widened(&output)))
+        };
+        pictures.iter().map(result).collect()
+    }
+}
