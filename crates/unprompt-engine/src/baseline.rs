@@ -44,11 +44,9 @@ impl Baselines {
             preset: preset.name.clone(),
             message,
         })?;
-        // The encoder is the first model of every receipt.
-        let encoder = predictor.receipt().models.first();
-        let identity = compute.identity(encoder.map_or("", |model| model.sha256.as_str()));
+        let identity = compute.identity(predictor.encoder_sha256()?);
         let cache = &hub.environment().own_cache;
-        let encoder = (predictor.encoder(), identity.as_str());
+        let encoder = (predictor.encoder()?, identity.as_str());
         let table = PhraseTable::new(LIST, prompts, encoder, cache, tables);
         let table = table.map_err(|reason| EngineError::Model {
             name: preset.encoder.clone(),

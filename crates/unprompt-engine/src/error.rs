@@ -112,6 +112,12 @@ pub enum InputError {
     /// The prompt index cannot be searched for it; one error may concern a whole batch.
     #[error(transparent)]
     Index(#[from] Arc<unprompt_index::IndexError>),
+    /// The program was built from a damaged list.
+    #[error(transparent)]
+    Carried(#[from] unprompt_eye::Damaged),
+    /// A text of it has to be embedded, and the sentence encoder cannot be had.
+    #[error("its prompt cannot be embedded: {0}")]
+    Encoder(String),
     /// A folder could not be walked to its end.
     #[error("{0}")]
     Walk(String),

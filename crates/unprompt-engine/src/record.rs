@@ -127,6 +127,18 @@ impl ModelReceipt {
     }
 }
 
+impl ModelReceipt {
+    /// Of a file that the program carries.
+    pub(crate) fn carried(file: &str) -> Self {
+        Self {
+            name: format!("{}/{file}", unprompt_eye::NAME),
+            revision: env!("CARGO_PKG_VERSION").into(),
+            sha256: unprompt_eye::sha256(file).into(),
+            dtype: Dtype::F32.name(),
+        }
+    }
+}
+
 /// The revision that receipts give for a prompt index, whose name is its folder or list.
 const PROMPT_INDEX: &str = "prompt index";
 

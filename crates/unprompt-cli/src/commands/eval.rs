@@ -55,7 +55,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         metadata: arguments.metadata && !arguments.no_metadata,
         ..PredictOptions::default()
     };
-    let truth = Truth::new(&truth, &pairs.sources, predictor.encoder())?;
+    let truth = Truth::new(&truth, &pairs.sources, predictor.encoder()?)?;
     let mut scores = Scores::new(&predictor, &baselines, truth);
     let finished =
         inputs::predict_each(common, pairs.sources, &predictor, &options, |_, result| {

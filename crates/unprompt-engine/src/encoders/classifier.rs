@@ -5,7 +5,7 @@ use crate::{
         located::{Kind, Located, refuse_named_without_pictures, refuse_open_clips_name},
         preprocessing::vit_preprocessor,
     },
-    error::{InputError, Result},
+    error::{EngineError, InputError, Result},
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -91,6 +91,19 @@ impl Classifier {
             other => return located.refuse(other, "a classifier"),
         };
         Ok((located.resolved, classifier))
+    }
+
+    /// The classifier that the program carries.
+    ///
+    /// # Errors
+    /// When the program was built from a damaged file.
+    pub(crate) fn carried() -> Result<Self> {
+        let model = EfficientNetLite::carried(unprompt_eye::tower());
+        let model = model.map_err(|reason| EngineError::Model {
+            name: unprompt_eye::NAME.to_owned(),
+            reason,
+        })?;
+        Ok(Self::of_efficientnet(model))
     }
 
     fn of_efficientnet(model: EfficientNetLite) -> Self {

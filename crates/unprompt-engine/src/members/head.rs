@@ -7,6 +7,7 @@ use crate::{
         kind::{Member, MemberKind, MemberResult, Seen},
         loader::Loader,
     },
+    record::ModelReceipt,
     vectors::widened,
 };
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use unprompt_models::{Head, HeadConfig};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadMember {
-    /// A folder that `unprompt train head` made.
+    /// `eye`, which is part of the program, or a folder that `unprompt train head` made.
     head: String,
     /// The tower, where it is to be found elsewhere than the head says.
     #[serde(default)]
@@ -39,16 +40,19 @@ impl MemberKind for HeadMember {
             name: self.head.clone(),
             reason,
         };
-        let folder = Path::new(&self.head);
-        let config = HeadConfig::load(folder).map_err(named)?;
-        if config.encoder != loader.encoder_name {
-            let (made, asked) = (config.encoder, loader.encoder_name);
-            return Err(loader.failed(format!(
-                "the head leads to the space of `{made}`, the preset's encoder is `{asked}`"
-            )));
-        }
-        let head = Head::load(folder).map_err(named)?;
-        let tower = self.tower.as_ref().unwrap_or(&config.tower);
+        let (head, tower) = if self.head == unprompt_eye::NAME {
+            let head = Head::carried(unprompt_eye::head()).map_err(named)?;
+            loader
+                .receipts
+                .push(ModelReceipt::carried("head/head.safetensors"));
+            (head, unprompt_eye::NAME.to_owned())
+        } else {
+            let folder = Path::new(&self.head);
+            let config = HeadConfig::load(folder).map_err(named)?;
+            loader.require_encoder(&config.encoder)?;
+            (Head::load(folder).map_err(named)?, config.tower)
+        };
+        let tower = self.tower.as_ref().unwrap_or(&tower);
         let (features, width) = loader.features(tower)?;
         if width != head.inputs() {
             let inputs = head.inputs();

@@ -113,14 +113,15 @@ impl MemberKind for Knn {
     }
 
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
+        let (encoder_model, encoder) = loader.encoder()?;
         let (name, index) = match (&self.index, &self.prompts, &self.clip) {
             (Some(folder), ..) => (folder.clone(), loader.index(folder)?),
             (None, Some(list), Some(clip)) => {
                 let index = ListIndex {
                     list,
                     clip,
-                    sentence_model: loader.encoder_model,
-                    sentence: loader.encoder,
+                    sentence_model: encoder_model,
+                    sentence: encoder,
                     compute: loader.compute,
                 };
                 let index = index.open(loader.hub, loader.progress, loader.tables)?;
@@ -129,7 +130,7 @@ impl MemberKind for Knn {
             _ => return Err(loader.failed("neither an index nor a list with a CLIP".into())),
         };
         let manifest = index.manifest();
-        require(&name, &manifest.sentence, loader.encoder_model, "`encoder`")?;
+        require(&name, &manifest.sentence, encoder_model, "`encoder`")?;
         let query = match &self.from {
             Some(from) => Query::Member(loader.position(from)?),
             None => {

@@ -4,6 +4,7 @@ use crate::{
     encoders::{
         captioner::{CaptionOptions, Captioner},
         classifier::Classifier,
+        deferred_encoder::DeferredEncoder,
         image_encoder::{ImageEncoder, Views},
         networks::{CaptionOf, FeaturesOf, LabelsOf, Networks, VectorOf},
         picture_interrogator::{LabelChoice, PictureInterrogator},
@@ -11,16 +12,18 @@ use crate::{
     error::{EngineError, Result},
     lists::{phrase_table::PhraseTable, prompt_list::prompt_list},
     record::ModelReceipt,
+    vectors::widened,
 };
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
+use unprompt_eye::TextList;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_index::PromptIndex;
 use unprompt_interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress};
-use unprompt_models::{Compute, SentenceEncoder};
+use unprompt_models::{Compute, Head, SentenceEncoder};
 
 /// What members are loaded from, and what has been loaded for them.
 pub(crate) struct Loader<'a> {
@@ -31,10 +34,9 @@ pub(crate) struct Loader<'a> {
     pub(crate) names: Vec<&'a str>,
     /// The place of the member that is being loaded.
     pub(crate) place: usize,
-    /// The preset's sentence encoder, its name there, and its files.
-    pub(crate) encoder: &'a SentenceEncoder,
+    /// The preset's sentence encoder, and its name there.
+    pub(crate) deferred: &'a DeferredEncoder,
     pub(crate) encoder_name: &'a str,
-    pub(crate) encoder_model: &'a ResolvedModel,
     pub(crate) compute: &'a Compute,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) tables: &'a dyn TableProgress,
@@ -48,7 +50,54 @@ pub(crate) struct Loader<'a> {
     pub(crate) receipts: Vec<ModelReceipt>,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    /// The preset's sentence encoder and its files, which are loaded by who needs them first.
+    pub(crate) fn encoder(&self) -> Result<&'a (ResolvedModel, SentenceEncoder)> {
+        self.deferred.get(self.progress)
+    }
+
+    /// What was made in the space of one encoder is of no use in that of another.
+    pub(crate) fn require_encoder(&self, made: &str) -> Result<()> {
+        let asked = self.encoder_name;
+        if made == asked {
+            return Ok(());
+        }
+        Err(self.failed(format!(
+            "made for the sentence encoder `{made}`, the preset's is `{asked}`"
+        )))
+    }
+
+    /// The list of prompts that the program carries.
+    pub(crate) fn carried_prompts(&self) -> Result<&'static TextList> {
+        self.require_encoder(unprompt_eye::ENCODER)?;
+        unprompt_eye::prompts().map_err(|error| self.failed(error.to_string()))
+    }
+
+    /// The mean embedding of a list: of one of its own, of `eye`, the list that the program carries,
+    /// or of one of its parts, `eye/PART`. `eye/captions` is what the carried head was trained on.
+    pub(crate) fn mean(&mut self, list: &str) -> Result<Vec<f64>> {
+        let Some(part) = list.strip_prefix(unprompt_eye::NAME) else {
+            return Ok(self.prompts(list)?.mean.clone());
+        };
+        let prompts = self.carried_prompts()?;
+        match part.strip_prefix('/') {
+            None if part.is_empty() => Ok(widened(prompts.mean())),
+            Some("captions") => {
+                let head =
+                    Head::carried(unprompt_eye::head()).map_err(|reason| EngineError::Model {
+                        name: unprompt_eye::NAME.to_owned(),
+                        reason,
+                    })?;
+                Ok(widened(head.target_mean()))
+            }
+            Some(part) if prompts.segment(part).is_some() => Ok(prompts
+                .segment(part)
+                .map_or(Vec::new(), |part| widened(&part.mean))),
+            // A file of one's own whose name begins alike.
+            _ => Ok(self.prompts(list)?.mean.clone()),
+        }
+    }
+
     /// Why the member cannot be loaded.
     pub(crate) fn failed(&self, message: String) -> EngineError {
         EngineError::Preset {
@@ -85,15 +134,24 @@ impl Loader<'_> {
     }
 
     fn classifier(&mut self, model: &str) -> Result<()> {
-        if !self.networks.classifiers.contains_key(model) {
+        if self.networks.classifiers.contains_key(model) {
+            return Ok(());
+        }
+        let classifier = if model == unprompt_eye::NAME {
+            let classifier = Classifier::carried()?;
+            self.receipts
+                .push(ModelReceipt::carried("tower.safetensors"));
+            classifier
+        } else {
             let (resolved, classifier) =
                 Classifier::load(self.hub, model, self.compute, self.progress)?;
             self.receipts
                 .push(ModelReceipt::new(&resolved, classifier.dtype())?);
-            self.networks
-                .classifiers
-                .insert(model.to_owned(), classifier);
-        }
+            classifier
+        };
+        self.networks
+            .classifiers
+            .insert(model.to_owned(), classifier);
         Ok(())
     }
 
@@ -162,8 +220,20 @@ impl Loader<'_> {
         if let Some(known) = self.label_tables.get(model) {
             return Ok(Arc::clone(known));
         }
-        let labels = self.networks.classifiers[model].labels().to_vec();
-        let table = self.table(model, labels)?;
+        let table = if model == unprompt_eye::NAME {
+            self.require_encoder(unprompt_eye::ENCODER)?;
+            let failed = |error: unprompt_eye::Damaged| self.failed(error.to_string());
+            let list = unprompt_eye::labels().map_err(failed)?;
+            let texts = (0..list.len()).map(|index| list.text(index));
+            let texts = texts
+                .collect::<std::result::Result<_, _>>()
+                .map_err(failed)?;
+            let rows = (0..list.len()).map(|index| list.embedding(index));
+            Arc::new(PhraseTable::from_rows(texts, rows.collect()))
+        } else {
+            let labels = self.networks.classifiers[model].labels().to_vec();
+            self.table(model, labels)?
+        };
         self.label_tables
             .insert(model.to_owned(), Arc::clone(&table));
         Ok(table)
@@ -183,9 +253,10 @@ impl Loader<'_> {
 
     fn table(&self, name: &str, texts: Vec<String>) -> Result<Arc<PhraseTable>> {
         // Embeddings that are kept are those of these weights, device and kind of numbers.
-        let identity = self.compute.identity(self.encoder_model.sha256()?);
+        let (model, encoder) = self.encoder()?;
+        let identity = self.compute.identity(model.sha256()?);
         let cache = &self.hub.environment().own_cache;
-        let encoder = (self.encoder, identity.as_str());
+        let encoder = (encoder, identity.as_str());
         match PhraseTable::new(name, texts, encoder, cache, self.tables) {
             Ok(table) => Ok(Arc::new(table)),
             Err(reason) => Err(EngineError::Model {

@@ -14,8 +14,9 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Prior {
-    /// A list or several: a shipped one (`parti`) or a text file with one prompt a line. Of several
-    /// the sum of the means is taken, each and the sum at unit length.
+    /// A list or several: a shipped one (`parti`, `eye`, `eye/parti`, `eye/licensed`, `eye/captions`),
+    /// or a text file with one prompt a line. Of several the sum of the means is taken, each and the
+    /// sum at unit length.
     prompts: OneOrMore,
 }
 
@@ -43,11 +44,11 @@ impl MemberKind for Prior {
 
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
         let mean = match &self.prompts {
-            OneOrMore::One(list) => loader.prompts(list)?.mean.clone(),
+            OneOrMore::One(list) => loader.mean(list)?,
             OneOrMore::More(lists) => {
                 let mut sum: Vec<f64> = Vec::new();
                 for list in lists {
-                    let mean = unit(&loader.prompts(list)?.mean);
+                    let mean = unit(&loader.mean(list)?);
                     sum.resize(mean.len(), 0.0);
                     sum.iter_mut()
                         .zip(mean)

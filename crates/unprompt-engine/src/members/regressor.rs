@@ -32,7 +32,7 @@ impl MemberKind for Regressor {
     }
 
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
-        let width = loader.encoder.width();
+        let width = loader.encoder()?.1.width();
         let (vector, regressor) = loader.vector(&self.model, self.tta)?;
         if regressor.regression_width() != Some(width) {
             return Err(loader.failed(format!(

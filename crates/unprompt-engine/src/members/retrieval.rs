@@ -10,11 +10,13 @@ use crate::{
         loader::Loader,
     },
     record::Evidence,
-    vectors::{product, soft_max, unit},
+    text::Candidate,
+    vectors::{narrowed, product, soft_max, unit, widened},
 };
 use rayon::prelude::*;
 use serde::Deserialize;
 use std::sync::Arc;
+use unprompt_eye::TextList;
 
 /// The fields.
 #[derive(Debug, Deserialize)]
@@ -22,7 +24,7 @@ use std::sync::Arc;
 pub(crate) struct Retrieval {
     /// The name of that member, which stands before this one.
     query: String,
-    /// A shipped list (`parti`) or a text file with one prompt a line.
+    /// A shipped list (`parti`, or `eye`, the large one) or a text file with one prompt a line.
     prompts: String,
     /// What the cosines are divided by before the soft-max over all prompts.
     temperature: f64,
@@ -78,6 +80,14 @@ impl MemberKind for Retrieval {
             residual: self.residual,
             evidence: self.evidence,
         };
+        if self.prompts == unprompt_eye::NAME {
+            let keys = CarriedKeys {
+                list: loader.carried_prompts()?,
+                centred: self.centred,
+                temperature: self.temperature,
+            };
+            return Ok(Box::new(LoadedCarried { asked, keys }));
+        }
         let table = loader.prompts(&self.prompts)?;
         Ok(Box::new(Loaded {
             asked,
@@ -115,6 +125,74 @@ impl Asked {
                 .for_each(|(value, mean)| *value -= mean);
         }
         MemberResult::of_embedding(embedding)
+    }
+}
+
+#[derive(Debug)]
+struct LoadedCarried {
+    asked: Asked,
+    keys: CarriedKeys,
+}
+
+impl Member for LoadedCarried {
+    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
+        let list = self.keys.list;
+        let result = |seen: &Seen<'_>| {
+            let found = self
+                .keys
+                .search(&self.asked.query(seen), self.asked.evidence);
+            let mut result = self
+                .asked
+                .result(found.embedding, widened(list.mean()).into_iter());
+            for (index, similarity) in found.nearest {
+                let prompt = list.text(index)?;
+                result.texts.push(Candidate {
+                    text: prompt.clone(),
+                    embedding: list.embedding(index),
+                });
+                result.evidence.push(Evidence { prompt, similarity });
+            }
+            Ok(result)
+        };
+        pictures.iter().map(result).collect()
+    }
+}
+
+/// The list that the program carries, searched where it lies.
+#[derive(Debug)]
+struct CarriedKeys {
+    list: &'static TextList,
+    centred: bool,
+    temperature: f64,
+}
+
+impl CarriedKeys {
+    /// As [`Keys::search`]. Prompts whose weight is too small to change a digit of the sum are left
+    /// out of it.
+    fn search(&self, query: &[f64], evidence: usize) -> Retrieved {
+        const LEAST_WEIGHT: f64 = 1e-9;
+        let list = self.list;
+        let shift = match self.centred {
+            true => product(query, &widened(list.mean())),
+            false => 0.0,
+        };
+        let products = list.products(&narrowed(query)).into_iter().enumerate();
+        let products: Vec<f64> = products
+            .map(|(index, product)| match self.centred {
+                true => (f64::from(product) - shift) * f64::from(list.centred_scale(index)),
+                false => f64::from(product),
+            })
+            .collect();
+        let mut weights = soft_max(products.iter().copied(), self.temperature);
+        for weight in &mut weights {
+            if *weight < LEAST_WEIGHT {
+                *weight = 0.0;
+            }
+        }
+        Retrieved {
+            embedding: list.weighted_sum(&weights),
+            nearest: nearest(&products, product(query, query).sqrt(), evidence),
+        }
     }
 }
 
@@ -254,6 +332,47 @@ mod tests {
         let found = Keys::new(&table, true, 1.0).search(&[-1.0, 2.0], &table, 1);
         assert_eq!(found.nearest[0].0, 1);
         assert!((found.nearest[0].1 - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_carried_list_is_searched_as_any_other() {
+        let rows: Vec<Vec<f32>> = (0..50)
+            .map(|index| {
+                let angle = index as f32 * 0.7;
+                let row = [angle.cos(), angle.sin(), (2.0 * angle).cos(), 0.5];
+                let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+                row.iter().map(|value| value / length).collect()
+            })
+            .collect();
+        let texts: Vec<String> = (0..50).map(|index| format!("a {index}")).collect();
+        let segment = unprompt_eye::NewSegment {
+            name: "all".into(),
+            texts: texts.clone(),
+            embeddings: rows.clone(),
+        };
+        let bytes = unprompt_eye::make_list(&[segment]).unwrap();
+        let list = TextList::open(Box::leak(bytes.into_boxed_slice())).unwrap();
+        let list: &'static TextList = Box::leak(Box::new(list));
+        let table = PhraseTable::from_rows(texts, rows);
+        for centred in [false, true] {
+            let temperature = 0.1;
+            let query = [0.3, -0.2, 0.5, 0.1];
+            let expected = Keys::new(&table, centred, temperature).search(&query, &table, 3);
+            let keys = CarriedKeys {
+                list,
+                centred,
+                temperature,
+            };
+            // Rows at unit length, so that centred ones differ from the table's by rounding alone.
+            let found = keys.search(&query, 3);
+            for (found, expected) in found.embedding.iter().zip(&expected.embedding) {
+                assert!((found - expected).abs() < 0.02, "{found} {expected}");
+            }
+            let places = |found: &Retrieved| -> Vec<usize> {
+                found.nearest.iter().map(|(place, _)| *place).collect()
+            };
+            assert_eq!(places(&found), places(&expected), "{centred}");
+        }
     }
 
     #[test]

@@ -7,12 +7,13 @@
 //! The stages before the bar look at one picture each. They are done for the next batch while those
 //! behind it, which look at a whole batch, work on this one.
 
+pub(crate) mod list_text;
 pub(crate) mod text_search;
 
 use crate::{
     encoders::{
-        networks::{Encoded, Inputs, Networks},
-        sentence_encoder::load_sentence_encoder,
+        deferred_encoder::DeferredEncoder,
+        networks::{Encoded, Inputs, LabelsOf, Networks},
     },
     error::{EngineError, InputError, Result},
     members::{
@@ -38,7 +39,7 @@ use std::{
     time::Instant,
 };
 use text_search::{FoundText, TextQuery};
-use unprompt_hub::{Hub, Progress};
+use unprompt_hub::{Hub, NoProgress, Progress};
 use unprompt_image::Limits;
 use unprompt_index::PromptIndex;
 use unprompt_interrogate::TableProgress;
@@ -69,8 +70,10 @@ impl Default for PredictOptions {
 #[derive(Debug)]
 pub struct Predictor {
     preset: Preset,
-    encoder: SentenceEncoder,
+    encoder: DeferredEncoder,
     networks: Networks,
+    /// The labels that have a say in the choice of the text, where the preset has a rule for it.
+    text_labels: Option<LabelsOf>,
     /// In the order of the preset.
     members: Vec<Box<dyn Member>>,
     receipt: Receipt,
@@ -132,17 +135,19 @@ impl Predictor {
         for index in preset.indexes() {
             indexes.insert(index.folder.to_owned(), PromptIndex::open(index.folder)?);
         }
-        let (encoder_model, encoder) =
-            load_sentence_encoder(hub, &preset.encoder, compute, progress)?;
+        let encoder = DeferredEncoder::new(hub, &preset.encoder, compute);
+        if preset.text.is_none() {
+            // Texts are searched with it, whatever the members need.
+            encoder.get(progress)?;
+        }
         let names = preset.members.iter().map(|member| member.name.as_str());
         let mut loader = Loader {
             hub,
             preset: &preset.name,
             names: names.collect(),
             place: 0,
-            encoder: &encoder,
+            deferred: &encoder,
             encoder_name: &preset.encoder,
-            encoder_model: &encoder_model,
             compute,
             progress,
             tables,
@@ -150,7 +155,7 @@ impl Predictor {
             networks: Networks::default(),
             label_tables: HashMap::new(),
             prompt_tables: HashMap::new(),
-            receipts: vec![ModelReceipt::new(&encoder_model, compute.dtype())?],
+            receipts: Vec::new(),
         };
         let mut members = Vec::new();
         for last in [false, true] {
@@ -162,12 +167,22 @@ impl Predictor {
             }
         }
         members.sort_by_key(|(place, _)| *place);
+        let text_labels = match &preset.text {
+            Some(_) => Some(loader.labels(unprompt_eye::NAME, usize::MAX)?),
+            None => None,
+        };
         let Loader {
-            networks, receipts, ..
+            networks,
+            mut receipts,
+            ..
         } = loader;
+        if let Some(model) = encoder.model() {
+            receipts.insert(0, ModelReceipt::new(model, compute.dtype())?);
+        }
         Ok(Self {
             preset: preset.clone(),
             networks,
+            text_labels,
             members: members.into_iter().map(|(_, member)| member).collect(),
             receipt: Receipt {
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -183,12 +198,21 @@ impl Predictor {
         &self.preset
     }
 
-    /// The sentence encoder of the preset.
-    pub fn encoder(&self) -> &SentenceEncoder {
-        &self.encoder
+    /// The sentence encoder of the preset, which is loaded now if nothing needed it yet.
+    ///
+    /// # Errors
+    /// When it cannot be had or is not a sentence encoder.
+    pub fn encoder(&self) -> Result<&SentenceEncoder> {
+        Ok(&self.encoder.get(&NoProgress)?.1)
     }
 
-    /// What computes its records; the encoder is the first model.
+    /// The SHA-256 of the encoder's files.
+    pub(crate) fn encoder_sha256(&self) -> Result<&str> {
+        Ok(self.encoder.get(&NoProgress)?.0.sha256()?)
+    }
+
+    /// What computes its records; where the preset cannot do without the encoder, that is the first
+    /// model.
     pub fn receipt(&self) -> &Receipt {
         &self.receipt
     }
@@ -318,7 +342,12 @@ impl Predictor {
         let embed = |mut texts: Vec<String>| {
             texts.sort_unstable();
             texts.dedup();
-            let rows = self.encoder.embed(&texts)?;
+            if texts.is_empty() {
+                return Ok(Vec::new().into_iter().zip(Vec::new()));
+            }
+            let encoder = self.encoder();
+            let encoder = encoder.map_err(|error| InputError::Encoder(error.to_string()))?;
+            let rows = encoder.embed(&texts)?;
             Ok(texts.into_iter().zip(rows))
         };
         let all = pictures.iter().flatten().flat_map(Picture::texts).collect();
@@ -331,7 +360,7 @@ impl Predictor {
             let Ok(picture) = slot else { continue };
             match embed(picture.texts()) {
                 Ok(own) => embeddings.extend(own),
-                Err(error) => *slot = Err(InputError::Model(error)),
+                Err(error) => *slot = Err(error),
             }
         }
         embeddings
@@ -375,11 +404,33 @@ impl Predictor {
 
     /// The text nearest to each blend, see [`text_search`].
     fn choose_texts(&self, pictures: &mut [Slot], embeddings: &Embeddings) {
+        let texts = match (&self.preset.text, self.text_labels) {
+            (Some(rule), Some(labels)) => seen(pictures)
+                .map(|picture| Ok(rule.choose(&picture.blend, picture.encoded.labels(labels))?))
+                .collect(),
+            _ => self.search_texts(pictures, embeddings),
+        };
+        fill(pictures, texts, |picture, text| picture.text = text);
+    }
+
+    /// Without a rule of its own a preset has its encoder from the start.
+    fn search_texts(
+        &self,
+        pictures: &[Slot],
+        embeddings: &Embeddings,
+    ) -> Vec<std::result::Result<FoundText, InputError>> {
         let queries = seen(pictures).map(|picture| picture.text_query(embeddings));
         let queries: Vec<TextQuery> = queries.collect();
-        let texts = text_search::search_texts(&self.encoder, &queries);
-        let texts = texts.into_iter().map(Ok).collect();
-        fill(pictures, texts, |picture, text| picture.text = text);
+        match self.encoder() {
+            Ok(encoder) => {
+                let texts = text_search::search_texts(encoder, &queries);
+                texts.into_iter().map(Ok).collect()
+            }
+            Err(error) => {
+                let failed = |_| Err(InputError::Encoder(error.to_string()));
+                queries.iter().map(failed).collect()
+            }
+        }
     }
 
     fn record(

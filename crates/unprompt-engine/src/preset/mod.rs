@@ -7,6 +7,7 @@ pub(crate) mod missing;
 use crate::{
     error::{EngineError, Result},
     members::{MemberSpec, kind::NamedIndex},
+    pipeline::list_text::TextRule,
 };
 use calibration::Calibration;
 use serde::Deserialize;
@@ -39,6 +40,10 @@ pub struct Preset {
     /// The members, at least one of which has a text.
     #[serde(rename = "member")]
     pub members: Vec<MemberSpec>,
+    /// How the text is chosen out of the list that the program carries; without it the text is searched
+    /// among those of the members.
+    #[serde(default)]
+    pub(crate) text: Option<TextRule>,
     /// What score to expect of a prediction; without it records carry no expected score.
     #[serde(default)]
     pub calibration: Option<Calibration>,
@@ -111,7 +116,7 @@ impl Preset {
     pub fn models(&self) -> Vec<&str> {
         let mut models = vec![self.encoder.as_str()];
         for model in self.members.iter().flat_map(MemberSpec::models) {
-            if !models.contains(&model) {
+            if !models.contains(&model) && model != unprompt_eye::NAME {
                 models.push(model);
             }
         }
@@ -124,7 +129,10 @@ impl Preset {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
-        if !self.members.iter().any(|member| member.kind.has_text()) {
+        if let Some(text) = &self.text {
+            text.check(&self.encoder)
+                .map_err(|message| format!("text: {message}"))?;
+        } else if !self.members.iter().any(|member| member.kind.has_text()) {
             let message = "no member has a text; add one of a kind that gives texts, such as \
                            `label-text`, `captioner` or `retrieval`";
             return Err(message.into());

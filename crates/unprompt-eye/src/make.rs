@@ -1,0 +1,128 @@
+//! How a list is made.
+
+use crate::{Damaged, is_printable, quantised::quantise, text_list::BLOCK};
+use flate2::{Compression, write::DeflateEncoder};
+use safetensors::{Dtype, tensor::TensorView};
+use std::{collections::HashMap, io::Write};
+
+/// Texts of one source, with their embeddings at unit length.
+#[derive(Clone, Debug)]
+pub struct NewSegment {
+    /// What it is called.
+    pub name: String,
+    /// The texts, none of them with a line break.
+    pub texts: Vec<String>,
+    /// One embedding a text.
+    pub embeddings: Vec<Vec<f32>>,
+}
+
+/// The bytes of a list; the same segments give the same bytes.
+///
+/// # Errors
+/// When there is no text, or embeddings are missing or of different widths.
+pub fn make_list(segments: &[NewSegment]) -> Result<Vec<u8>, Damaged> {
+    let texts: Vec<&str> = segments
+        .iter()
+        .flat_map(|one| &one.texts)
+        .map(String::as_str)
+        .collect();
+    let rows: Vec<&Vec<f32>> = segments.iter().flat_map(|one| &one.embeddings).collect();
+    let width = rows.first().map_or(0, |row| row.len());
+    let belong = segments
+        .iter()
+        .all(|one| one.texts.len() == one.embeddings.len())
+        && width > 0
+        && rows.iter().all(|row| row.len() == width)
+        && texts.iter().all(|text| !text.contains('\n'));
+    if !belong {
+        return Err(Damaged::new("texts and embeddings do not belong together"));
+    }
+    let mean = mean(rows.iter().copied());
+    let (mut values, mut scales, mut centred) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &rows {
+        let (scale, bytes) = quantise(row);
+        values.extend(bytes.iter().map(|byte| byte.cast_unsigned()));
+        scales.push(scale);
+        // Of what is stored, not of what it was made from.
+        let length: f32 = bytes
+            .iter()
+            .zip(&mean)
+            .map(|(byte, mean)| (f32::from(*byte) * scale - mean).powi(2))
+            .sum();
+        centred.push(1.0 / length.sqrt().max(1e-6));
+    }
+    let means: Vec<f32> = segments
+        .iter()
+        .flat_map(|one| self::mean(one.embeddings.iter()))
+        .collect();
+    let printable: Vec<u8> = texts
+        .iter()
+        .map(|text| u8::from(is_printable(text)))
+        .collect();
+    let (blocks, ends) = pack(&texts)?;
+    let names: Vec<(&str, usize)> = segments
+        .iter()
+        .map(|one| (one.name.as_str(), one.texts.len()))
+        .collect();
+    let names = serde_json::to_string(&names).map_err(Damaged::new)?;
+
+    let floats = |values: &[f32]| -> Vec<u8> {
+        values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()
+    };
+    let ends: Vec<u8> = ends.iter().flat_map(|end| end.to_le_bytes()).collect();
+    let count = rows.len();
+    let parts = [
+        ("values", Dtype::I8, vec![count, width], values),
+        ("scales", Dtype::F32, vec![count], floats(&scales)),
+        ("centred", Dtype::F32, vec![count], floats(&centred)),
+        ("printable", Dtype::U8, vec![count], printable),
+        ("blocks", Dtype::U8, vec![blocks.len()], blocks),
+        ("block_ends", Dtype::U32, vec![ends.len() / 4], ends),
+        ("mean", Dtype::F32, vec![width], floats(&mean)),
+        (
+            "segment_means",
+            Dtype::F32,
+            vec![segments.len(), width],
+            floats(&means),
+        ),
+    ];
+    let mut tensors = Vec::new();
+    for (name, dtype, shape, bytes) in &parts {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(Damaged::new)?;
+        tensors.push((*name, view));
+    }
+    let metadata = HashMap::from([("segments".to_owned(), names)]);
+    safetensors::serialize(tensors, Some(metadata)).map_err(Damaged::new)
+}
+
+/// Texts in compressed blocks, and where each block ends.
+fn pack(texts: &[&str]) -> Result<(Vec<u8>, Vec<u32>), Damaged> {
+    let (mut blocks, mut ends) = (Vec::new(), Vec::new());
+    for texts in texts.chunks(BLOCK) {
+        let mut encoder = DeflateEncoder::new(&mut blocks, Compression::best());
+        encoder
+            .write_all(texts.join("\n").as_bytes())
+            .map_err(Damaged::new)?;
+        encoder.finish().map_err(Damaged::new)?;
+        ends.push(u32::try_from(blocks.len()).map_err(Damaged::new)?);
+    }
+    Ok((blocks, ends))
+}
+
+fn mean<'a>(rows: impl Iterator<Item = &'a Vec<f32>>) -> Vec<f32> {
+    let mut sum: Vec<f64> = Vec::new();
+    let mut count = 0.0f64;
+    for row in rows {
+        sum.resize(row.len(), 0.0);
+        sum.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += f64::from(*value));
+        count += 1.0;
+    }
+    sum.iter()
+        .map(|sum| (sum / count.max(1.0)) as f32)
+        .collect()
+}

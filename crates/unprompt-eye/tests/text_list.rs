@@ -1,0 +1,121 @@
+//! A list is what it was made from.
+
+use unprompt_eye::{Damaged, NewSegment, TextList, make_list};
+
+/// Embeddings on a circle, more texts than one block and one part hold.
+fn segments() -> Vec<NewSegment> {
+    let segment = |name: &str, from: usize, to: usize| NewSegment {
+        name: name.into(),
+        texts: (from..to)
+            .map(|index| format!("a picture of {index} things"))
+            .collect(),
+        embeddings: (from..to)
+            .map(|index| {
+                let angle = index as f32 / 1000.0;
+                let mut row = vec![0.0; 20];
+                (row[0], row[7]) = (angle.cos(), angle.sin());
+                row
+            })
+            .collect(),
+    };
+    vec![segment("first", 0, 300), segment("second", 300, 2500)]
+}
+
+fn leaked(bytes: Vec<u8>) -> &'static [u8] {
+    Box::leak(bytes.into_boxed_slice())
+}
+
+#[test]
+fn texts_and_embeddings_come_back() {
+    let segments = segments();
+    let bytes = make_list(&segments).unwrap();
+    assert_eq!(bytes, make_list(&segments).unwrap());
+    let list = TextList::open(leaked(bytes)).unwrap();
+    assert_eq!(
+        (list.len(), list.width(), list.is_empty()),
+        (2500, 20, false)
+    );
+    assert_eq!(list.segment("second").unwrap().rows, 300..2500);
+    assert!(list.segment("third").is_none());
+    let texts = segments.iter().flat_map(|one| &one.texts);
+    let rows = segments.iter().flat_map(|one| &one.embeddings);
+    for (index, (text, row)) in texts.zip(rows).enumerate() {
+        if index % 100 == 0 || index == 255 {
+            assert_eq!(list.text(index).unwrap(), *text);
+        }
+        for (found, value) in list.embedding(index).iter().zip(row) {
+            assert!((found - value).abs() < 0.005);
+        }
+    }
+    assert!(
+        list.is_printable(5) && !list.is_printable(100),
+        "long numbers are refused"
+    );
+}
+
+#[test]
+fn sums_and_products_are_those_of_the_rows() {
+    let list = TextList::open(leaked(make_list(&segments()).unwrap())).unwrap();
+    let query: Vec<f32> = (0..20).map(|index| (index as f32 - 9.0) / 10.0).collect();
+    let products = list.products(&query);
+    let weights: Vec<f64> = (0..list.len()).map(|index| (index % 7) as f64).collect();
+    let mut sum = [0.0; 20];
+    for index in 0..list.len() {
+        let row = list.embedding(index);
+        let product: f32 = row.iter().zip(&query).map(|(row, query)| row * query).sum();
+        assert!((products[index] - product).abs() < 1e-5);
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += weights[index] * f64::from(value);
+        }
+    }
+    for (found, sum) in list.weighted_sum(&weights).iter().zip(sum) {
+        assert!((found - sum).abs() < 1e-3, "{found} {sum}");
+    }
+    // The mean and the length without it.
+    let mean = list.mean();
+    let length: f32 = list
+        .embedding(9)
+        .iter()
+        .zip(mean)
+        .map(|(row, mean)| (row - mean).powi(2))
+        .sum();
+    assert!((list.centred_scale(9) - 1.0 / length.sqrt()).abs() < 1e-4);
+}
+
+#[test]
+fn the_bits_are_the_same_with_any_number_of_threads() {
+    let list = TextList::open(leaked(make_list(&segments()).unwrap())).unwrap();
+    let query = [0.3; 20];
+    let weights: Vec<f64> = (0..list.len())
+        .map(|index| 1.0 / (index + 1) as f64)
+        .collect();
+    let results = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| (list.products(&query), list.weighted_sum(&weights)))
+    };
+    assert_eq!(results(1), results(3));
+}
+
+#[test]
+fn what_is_no_list_is_refused() {
+    let bytes = make_list(&segments()).unwrap();
+    let is_damaged = |bytes: Vec<u8>| matches!(TextList::open(leaked(bytes)), Err(Damaged { .. }));
+    assert!(is_damaged(Vec::new()));
+    assert!(is_damaged(bytes[..bytes.len() - 1].to_vec()));
+    let header = String::from_utf8_lossy(&bytes[8..200]).into_owned();
+    assert!(header.contains("segments"), "{header}");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let at = text.find("2200").unwrap();
+    let mut other = bytes.clone();
+    other[at] = b'1';
+    assert!(is_damaged(other), "fewer rows than the segments have");
+    let mut segments = segments();
+    segments[0].texts[0] = "two\nlines".into();
+    assert!(make_list(&segments).is_err());
+    segments[0].texts.pop();
+    assert!(make_list(&segments).is_err());
+    assert!(make_list(&[]).is_err());
+}
