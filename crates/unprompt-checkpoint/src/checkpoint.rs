@@ -6,11 +6,10 @@ use crate::{
     format::read_layouts,
     layout::Layout,
     locate::{Located, locate},
-    map::{map_file, prefetch, release},
+    map::{FileBytes, map_file, prefetch, release},
     pickle::Pickle,
     safetensors,
 };
-use memmap2::Mmap;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashSet},
@@ -28,7 +27,7 @@ pub struct Checkpoint {
 #[derive(Debug)]
 struct WeightFile {
     path: PathBuf,
-    map: Mmap,
+    map: FileBytes,
 }
 
 #[derive(Debug)]
@@ -102,6 +101,22 @@ impl Checkpoint {
                 }
             }
         }
+        Ok(checkpoint)
+    }
+
+    /// Opens a safetensors file that the program carries; `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// As for a file of these bytes.
+    pub fn carried(name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Self> {
+        let path = name.as_ref();
+        let mut checkpoint = Self {
+            path: path.to_owned(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        let layouts = safetensors::read_layouts(bytes).map_err(|fault| fault.at(path))?;
+        checkpoint.add_tensors(path, FileBytes::Carried(bytes), layouts)?;
         Ok(checkpoint)
     }
 
@@ -242,7 +257,7 @@ impl Checkpoint {
     fn add_tensors(
         &mut self,
         path: &Path,
-        map: Mmap,
+        map: FileBytes,
         layouts: Vec<(String, Layout)>,
     ) -> Result<()> {
         let file = self.files.len();

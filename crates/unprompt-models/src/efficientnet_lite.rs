@@ -133,12 +133,32 @@ impl EfficientNetLite {
             None
         };
         let config = config.unwrap_or_default();
+        Self::open(&config, &config_path, &Checkpoint::open(path, pickle)?)
+    }
+
+    /// The EfficientNet-Lite0 that the program carries.
+    ///
+    /// # Errors
+    /// As for a file of these bytes.
+    pub fn carried(bytes: &'static [u8]) -> Result<Self> {
+        let checkpoint = Checkpoint::carried("tower.safetensors", bytes)?;
+        Self::open(
+            &EfficientNetLiteConfig::default(),
+            checkpoint.path(),
+            &checkpoint,
+        )
+    }
+
+    fn open(
+        config: &EfficientNetLiteConfig,
+        config_path: &Path,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self> {
         let shapes = config
             .block_shapes()
-            .map_err(|message| ModelError::configuration(&config_path, message))?;
-        let checkpoint = Checkpoint::open(path, pickle)?;
+            .map_err(|message| ModelError::configuration(config_path, message))?;
         let used = RefCell::default();
-        let weights = Weights::new(&checkpoint, &used);
+        let weights = Weights::new(checkpoint, &used);
         let model = Self::new(&shapes, config.batch_norm_epsilon, &weights)?;
         weights.check_all_used(|name| name.ends_with(".num_batches_tracked"))?;
         Ok(model)

@@ -51,6 +51,14 @@ impl Head {
         )?)
     }
 
+    /// A head that the program carries.
+    ///
+    /// # Errors
+    /// As for a file of these bytes.
+    pub fn carried(bytes: &'static [u8]) -> Result<Self> {
+        Self::new(&Checkpoint::carried("head.safetensors", bytes)?)
+    }
+
     fn new(checkpoint: &Checkpoint) -> Result<Self> {
         let used = RefCell::default();
         let weights = Weights::new(checkpoint, &used);

@@ -186,7 +186,7 @@ impl<'a> Scores<'a> {
             .iter()
             .map(|record| record.prompt.as_str())
             .collect();
-        let texts = self.predictor.encoder().embed(&texts)?;
+        let texts = self.predictor.encoder()?.embed(&texts)?;
         for (record, text) in records.into_iter().zip(texts) {
             self.score(record, &text)?;
         }
