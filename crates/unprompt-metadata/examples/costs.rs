@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use unprompt_metadata::read;
-use worst_files::{memory_of_reading, worst_files};
+use worst_files::{with_memory, worst_files};
 
 fn time(bytes: &[u8]) -> Duration {
     let start = Instant::now();
@@ -28,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (_, bytes) = files
             .find(|(name, _)| *name == wanted)
             .ok_or("no worst file has this name")?;
-        if let Some(memory) = memory_of_reading(&bytes) {
+        let (_, memory) = with_memory(|| read(&bytes));
+        if let Some(memory) = memory {
             println!("{:.1}", memory as f64 / 1e6);
         }
         return Ok(());

@@ -5,14 +5,15 @@
 mod worst_files;
 
 use unprompt_metadata::{MetadataErrorKind, read};
-use worst_files::{memory_of_reading, worst_files};
+use worst_files::{with_memory, worst_files};
 
 const MOST_MEMORY: usize = 64_000_000;
 
 #[test]
 fn the_worst_files_end_in_a_typed_result_and_bounded_memory() {
     for (name, bytes) in worst_files() {
-        match read(&bytes) {
+        let (result, memory) = with_memory(|| read(&bytes));
+        match result {
             Ok(_) => {}
             Err(error) => {
                 let kind = error.kind();
@@ -23,7 +24,7 @@ fn the_worst_files_end_in_a_typed_result_and_bounded_memory() {
                 assert!(is_refused, "{name}: {kind:?}: {error}");
             }
         }
-        if let Some(memory) = memory_of_reading(&bytes) {
+        if let Some(memory) = memory {
             assert!(memory < MOST_MEMORY, "{name} took {memory} bytes");
         }
     }

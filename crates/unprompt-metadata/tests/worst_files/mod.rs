@@ -297,14 +297,18 @@ pub fn worst_files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Most memory that reading `bytes` adds to what this process holds, in bytes; nothing where the
-/// system does not say.
-pub fn memory_of_reading(bytes: &[u8]) -> Option<usize> {
+/// What a piece of work gives, and the most memory that it adds to what this process holds, in bytes;
+/// nothing where the system does not say.
+pub fn with_memory<T>(work: impl FnOnce() -> T) -> (T, Option<usize>) {
     // Sets the peak back to what is held now.
-    std::fs::write("/proc/self/clear_refs", "5").ok()?;
-    let before = peak_memory()?;
-    let _: Result<_, _> = unprompt_metadata::read(bytes);
-    Some(peak_memory()?.saturating_sub(before))
+    let is_reset = std::fs::write("/proc/self/clear_refs", "5").is_ok();
+    let before = peak_memory();
+    let result = work();
+    let added = before
+        .zip(peak_memory())
+        .filter(|_| is_reset)
+        .map(|(before, after)| after.saturating_sub(before));
+    (result, added)
 }
 
 fn peak_memory() -> Option<usize> {
