@@ -185,7 +185,7 @@ pub(crate) struct Predict {
     /// Pictures, folders, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Preset: a name, or a TOML file of your own [default: lite]
+    /// Preset: a name, or a TOML file of your own [default: eye]
     #[arg(long, env = "UNPROMPT_PRESET")]
     pub(crate) preset: Option<String>,
     /// Predict even where the file carries its prompt

@@ -15,7 +15,7 @@ const STYLE: &str = r"(?i)\b(by|style of|artstation|trending|deviantart|octane|u
 const INSTRUCTION: &str = r"(?i)^(create|generate|draw|make|write|design|show|imagine|please|give|paint|produce|depict|illustrate|render|craft|i|we|you|there (is|are)|the (most )?perfect|the best|logo|the word|text)\b";
 
 /// What people wrote for a machine to take apart: counts of things, parts of a test.
-const TEST: &str = r"(?i)\b(person|people|man|woman|men|women|boy|girl) (has|have|wears?)\b|\b(on|to) the (left|right|side) of\b|\bon side of\b";
+const TEST: &str = r"(?i)\b(person|people|man|woman|men|women|boy|girl) (has|have|wears?)\b|\b(left|right|side) of\b|\bin front of an?\b|\bon the top of\b|^an? (\w+ )?(circular|triangular|square|rectangular|oval|round|plastic|wooden|metallic|metal|glass|rubber|leather|fabric|fluffy|cubic|spherical|black|white|red|blue|green|yellow|brown|big|small|tall|long|short) [\w ]+ and an? |^in this image|^an? (picture|image) of (some|plate)|\bportrait art\b|,$";
 
 static REFUSED: LazyLock<Option<Vec<Regex>>> = LazyLock::new(|| {
     let patterns = [STYLE, INSTRUCTION, TEST, r"\d{3,}"];
@@ -64,6 +64,10 @@ mod tests {
             "a cat (sleeping)",
             "a bus, 1987",
             "a horse on the left of a sofa",
+            "a circular vase and a triangular picture frame",
+            "a microwave in front of a cup",
+            "In this image we can see a car on the road.",
+            "portrait art,",
             "a person wears a hat",
             "one two three four five six seven eight nine ten eleven twelve thirteen",
             "a caf\u{e9} in the rain",

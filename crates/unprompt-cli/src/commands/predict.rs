@@ -21,7 +21,7 @@ use unprompt::{
     eval::{SubmissionWriter, image_id},
 };
 
-const DEFAULT_PRESET: &str = "lite";
+const DEFAULT_PRESET: &str = "eye";
 const FORMATS: [Format; 5] = [
     Format::Text,
     Format::Json,

@@ -96,6 +96,8 @@ impl Place {
             .env("HOME", self.root.path().join("home"))
             .env("UNPROMPT_CACHE", &self.caches)
             .env("HF_HOME", self.caches.join("huggingface"))
+            // The default needs no model, and most of what is tested is about models.
+            .env("UNPROMPT_PRESET", "lite")
             .stdin(Stdio::null());
         command
     }

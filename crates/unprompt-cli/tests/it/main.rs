@@ -7,6 +7,7 @@ mod blend;
 mod caption;
 mod classify;
 mod common;
+mod default_preset;
 mod doctor;
 mod embed;
 mod embed_image;

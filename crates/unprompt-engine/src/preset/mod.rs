@@ -14,7 +14,8 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// The presets that are part of the program, the lightest first.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
+    ("eye", include_str!("../../presets/eye.toml")),
     ("lite", include_str!("../../presets/lite.toml")),
     ("clip", include_str!("../../presets/clip.toml")),
     ("open", include_str!("../../presets/open.toml")),
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_wrong_preset_is_refused_with_the_reason() {
-        let lite = SHIPPED[0].1;
+        let lite = Preset::text("lite").unwrap();
         let cases = [
             ("weight = 1.0", "weight = -0.5", "weight -0.5"),
             ("weight = 1.0", "weight = nan", "weight NaN"),
