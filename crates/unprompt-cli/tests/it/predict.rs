@@ -11,7 +11,7 @@ fn an_unknown_preset_is_answered_with_the_known_ones() {
     let place = Place::new();
     place.copy(&picture(), "cat.png");
     let run = place.run(&["predict", "cat.png", "--preset", "heavy"]);
-    let expected = "unprompt: preset `heavy`: not one of lite, clip, open, paper, knn; a file of your own ends \
+    let expected = "unprompt: preset `heavy`: not one of eye, lite, clip, open, paper, knn; a file of your own ends \
                     in .toml\n";
     assert_eq!(run.refusal(), expected);
     let run = place.run(&["predict", "cat.png", "--preset", "missing.toml"]);

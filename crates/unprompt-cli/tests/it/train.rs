@@ -107,7 +107,10 @@ fn a_head_is_trained_once_for_all_and_predicts() {
         preset.replace("head = 'head'", "head = 'foreign'"),
     );
     let run = place.run(&["predict", "in", "--preset", "foreign.toml"]);
-    assert!(run.refusal().contains("space of `another`"), "{run:?}");
+    assert!(
+        run.refusal().contains("sentence encoder `another`"),
+        "{run:?}"
+    );
     place.write("none.toml", preset.replace("head = 'head'", "head = 'in'"));
     let run = place.run(&["predict", "in", "--preset", "none.toml"]);
     assert!(run.refusal().contains("config.json"), "{run:?}");
