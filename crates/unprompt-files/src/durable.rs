@@ -94,7 +94,7 @@ pub fn write_by<T>(
 /// this process may give files away, its owner.
 ///
 /// # Errors
-/// As [`write`]; and when the path is a link or no file, which are never written through, or when
+/// As [`write()`]; and when the path is a link or no file, which are never written through, or when
 /// nobody may write it.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let refuse = |kind, message: &str| Err(io::Error::new(kind, message));

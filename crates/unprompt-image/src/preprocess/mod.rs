@@ -23,7 +23,7 @@ impl Preprocessor {
     /// Fast and Pil variants. A missing key takes the class's default of transformers 5.
     ///
     /// Resizing follows Pillow, as transformers' Pil processors do. [`Preprocessor::alpha`] is
-    /// [`Alpha::OverWhite`] where the class converts to RGB, as transformers 5 does.
+    /// [`Alpha::OverWhite`](crate::Alpha::OverWhite) where the class converts to RGB, as transformers 5 does.
     ///
     /// # Errors
     /// [`InvalidConfig`](crate::ImageErrorKind::InvalidConfig) naming the key: no JSON object, another class, a size out

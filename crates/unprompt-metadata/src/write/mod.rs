@@ -222,8 +222,8 @@ pub fn write(bytes: &[u8], prompt: &str, form: Form) -> Result<Written, WriteErr
     Ok(written)
 }
 
-/// Takes out of a picture's file what [`read`](crate::read) reads: prompts, negative prompts,
-/// workflows, and everything else that generators write down. What [`write`] put there goes, and no
+/// Takes out of a picture's file what [`read`] reads: prompts, negative prompts,
+/// workflows, and everything else that generators write down. What [`write()`] put there goes, and no
 /// more; where another program's record is left then, every text goes in which programs leave
 /// such records, be it a description or a comment. Colour profiles, orientation, camera data, authors
 /// and rights stay.
