@@ -7,7 +7,7 @@ use crate::{
     },
     error::{InputError, Result},
     members::{
-        kind::{Member, MemberKind, MemberResult, Seen},
+        kind::{Member, MemberKind},
         loader::Loader,
     },
 };
@@ -70,12 +70,5 @@ impl Member for Loaded {
             ))
         };
         pictures.iter().map(text).collect()
-    }
-
-    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
-        let pictures = pictures.iter();
-        pictures
-            .map(|seen| Ok(MemberResult::of_text(seen)))
-            .collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     error::{InputError, Result},
     members::{
-        kind::{Member, MemberKind, MemberResult, Seen},
+        kind::{Member, MemberKind},
         loader::Loader,
     },
 };
@@ -110,12 +110,5 @@ impl Member for Loaded {
             Ok(found.prompt)
         };
         prompts.into_iter().map(prompt).collect()
-    }
-
-    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
-        let pictures = pictures.iter();
-        pictures
-            .map(|seen| Ok(MemberResult::of_text(seen)))
-            .collect()
     }
 }

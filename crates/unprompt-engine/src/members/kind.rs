@@ -83,8 +83,13 @@ pub(crate) trait Member: fmt::Debug + Send + Sync {
         pictures.iter().map(|_| Ok(None)).collect()
     }
 
-    /// What it makes of each picture.
-    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>>;
+    /// What it makes of each picture: its own text, unless the kind has more to say.
+    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
+        let pictures = pictures.iter();
+        pictures
+            .map(|seen| Ok(MemberResult::of_text(seen)))
+            .collect()
+    }
 }
 
 /// One picture, as a member looks at it.

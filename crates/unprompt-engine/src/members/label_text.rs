@@ -7,7 +7,7 @@ use crate::{
     },
     error::{InputError, Result},
     members::{
-        kind::{Before, Member, MemberKind, MemberResult, Seen},
+        kind::{Before, Member, MemberKind},
         loader::Loader,
     },
 };
@@ -57,13 +57,6 @@ impl Member for Loaded {
     fn texts(&self, pictures: &[&Encoded]) -> Vec<std::result::Result<Option<String>, InputError>> {
         let text = |encoded: &&Encoded| Ok(Some(text(encoded.labels(self.labels), self.top)));
         pictures.iter().map(text).collect()
-    }
-
-    fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
-        let pictures = pictures.iter();
-        pictures
-            .map(|seen| Ok(MemberResult::of_text(seen)))
-            .collect()
     }
 }
 
