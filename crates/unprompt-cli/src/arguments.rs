@@ -8,6 +8,7 @@ mod formats;
 mod index;
 mod interrogate;
 mod metadata;
+mod serve;
 mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
@@ -16,6 +17,7 @@ pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use metadata::Metadata;
+pub(crate) use serve::Serve;
 pub(crate) use train::{Solver, Train, TrainHead};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -169,6 +171,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Train,
     },
+    /// Answer over HTTP, to clients of other servers too, with a page for people
+    Serve(Box<Serve>),
     /// List, fetch, check and move models
     Models {
         #[command(subcommand)]

@@ -47,8 +47,17 @@ pub(crate) fn compute(common: &Common) -> Result<Compute> {
 
 /// The hub as the flags ask for it.
 pub(crate) fn hub(common: &Common) -> Result<Hub> {
+    hub_that_is(common.offline, common)
+}
+
+/// The same, which fetches nothing.
+pub(crate) fn local_hub(common: &Common) -> Result<Hub> {
+    hub_that_is(true, common)
+}
+
+fn hub_that_is(offline: bool, common: &Common) -> Result<Hub> {
     Ok(Hub::from_env(HubOptions {
-        offline: common.offline,
+        offline,
         allow_pickle: common.allow_pickle,
         ..HubOptions::default()
     })?)

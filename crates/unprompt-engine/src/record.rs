@@ -40,7 +40,9 @@ pub struct PredictionRecord {
     /// Why the file's metadata could not be read: a prompt may be in them, and this one is predicted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata_error: Option<String>,
-    /// The prompt's place in the sentence encoder's space: 384 numbers of unit length.
+    /// The prompt's place in the sentence encoder's space: 384 numbers of unit length. Missing only
+    /// where [`PredictOptions::require_embedding`](crate::PredictOptions) allows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub embedding: Vec<f32>,
     /// What each member of the preset gave; empty for a prompt that was read.
     pub members: Vec<MemberRecord>,

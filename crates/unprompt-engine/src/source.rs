@@ -1,4 +1,4 @@
-//! Where pictures come from: files, folders and standard input.
+//! Where pictures come from: files, folders, standard input and memory.
 
 mod picture_file;
 
@@ -10,6 +10,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use unprompt_image::Limits;
 use unprompt_metadata::video_tags;
@@ -22,6 +23,8 @@ pub enum Source {
     File(PathBuf),
     /// One picture on standard input.
     Stdin,
+    /// A picture that is in memory already, by the name that records show.
+    Memory(PathBuf, Arc<[u8]>),
     /// A place that a folder walk could not enter, and why.
     Unreadable(PathBuf, String),
 }
@@ -30,7 +33,7 @@ impl Source {
     /// The path as records show it: `-` for standard input.
     pub fn path(&self) -> &Path {
         match self {
-            Self::File(path) | Self::Unreadable(path, _) => path,
+            Self::File(path) | Self::Memory(path, _) | Self::Unreadable(path, _) => path,
             Self::Stdin => Path::new("-"),
         }
     }
@@ -63,6 +66,7 @@ impl Source {
                 }
             }),
             Self::Stdin => read(&mut io::stdin().lock()),
+            Self::Memory(_, bytes) => read(&mut &**bytes),
             Self::Unreadable(_, message) => return Err(InputError::Walk(message.clone())),
         };
         let bytes = bytes?;
@@ -229,6 +233,18 @@ mod tests {
         let expected = ["a.png", "b/c.jpg", "d.png", "e.txt", "a.txt"];
         assert_eq!(names, expected.map(Path::new));
         Ok(())
+    }
+
+    #[test]
+    fn what_is_in_memory_is_read_under_the_same_limit() {
+        let limits = Limits {
+            max_encoded_bytes: 3,
+            ..Limits::default()
+        };
+        let source = |bytes: &[u8]| Source::Memory("a.png".into(), bytes.into());
+        assert_eq!(source(b"abc").read(&limits).unwrap(), b"abc");
+        assert!(source(b"abcd").read(&limits).is_err());
+        assert_eq!(source(b"").path(), Path::new("a.png"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ mod picture;
 mod preprocess;
 mod resize;
 
-pub use decode::{Alpha, DecodeOptions, Orientation, decode, decode_file, decode_rgba};
+pub use decode::{Alpha, DecodeOptions, Orientation, decode, decode_file, decode_rgba, dimensions};
 pub use error::{ImageError, ImageErrorKind, Result};
 pub use format::{Format, sniff};
 pub use limits::Limits;

@@ -1,7 +1,9 @@
 //! Damaged files: each gives a picture or a typed error, never a panic.
 
 use std::{fs, path::Path};
-use unprompt_image::{DecodeOptions, Format, ImageErrorKind, Limits, decode, decode_file, sniff};
+use unprompt_image::{
+    DecodeOptions, Format, ImageErrorKind, Limits, decode, decode_file, dimensions, sniff,
+};
 
 /// Small limits, so that a bit flip in a size field costs a test no time.
 fn options() -> DecodeOptions {
@@ -33,8 +35,9 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Decodes; tells whether a picture came out.
+/// Decodes; tells whether a picture came out. The header alone is read too.
 fn survives(name: &str, bytes: &[u8]) -> bool {
+    let _ = dimensions(bytes);
     match decode(bytes, &options()) {
         Ok(image) => {
             assert_eq!(
@@ -69,6 +72,32 @@ impl Random {
         self.0 ^= self.0 << 17;
         (self.0 % bound as u64) as usize
     }
+}
+
+#[test]
+fn headers_tell_the_size_of_the_picture() {
+    let mut unknown = Vec::new();
+    for (name, bytes) in fixtures() {
+        let Ok(image) = decode(&bytes, &DecodeOptions::default()) else {
+            continue;
+        };
+        let size = (image.width, image.height);
+        match dimensions(&bytes) {
+            // A TIFF is turned upright.
+            Some((width, height)) if name.ends_with(".tif") => {
+                assert!([(width, height), (height, width)].contains(&size), "{name}");
+            }
+            // A frame that sticks out.
+            Some((width, height)) if name.ends_with(".gif") => {
+                assert!(width <= size.0 && height <= size.1, "{name}");
+            }
+            Some(found) => assert_eq!(found, size, "{name}"),
+            None => unknown.push(name),
+        }
+    }
+    assert!(unknown.len() <= 3, "{unknown:?}");
+    assert_eq!(dimensions(b"GIF89a"), None);
+    assert_eq!(dimensions(b"hello"), None);
 }
 
 #[test]

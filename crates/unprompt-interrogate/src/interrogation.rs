@@ -37,6 +37,25 @@ impl Interrogator {
     /// The outer one concerns all pictures, the inner ones one each: a caption that is missing or
     /// that cannot be tokenised.
     pub fn interrogate(&self, subjects: &[Subject]) -> Result<Vec<Result<Interrogation>>> {
+        self.interrogate_in(self.options.mode, subjects)
+    }
+
+    /// As [`interrogate`](Self::interrogate), in another mode than that of the options. The results are
+    /// those of an interrogator with this mode in its options.
+    ///
+    /// # Errors
+    /// As [`interrogate`](Self::interrogate), and when the tables were loaded for one mode that is not
+    /// this one.
+    pub fn interrogate_in(
+        &self,
+        mode: Mode,
+        subjects: &[Subject],
+    ) -> Result<Vec<Result<Interrogation>>> {
+        if mode != self.options.mode && self.options.mode != Mode::Analyze {
+            let loaded = self.options.mode;
+            let message = format!("the tables are those of {loaded:?}, and not those of {mode:?}");
+            return Err(InterrogateError::Options(message));
+        }
         let pictures: Vec<&[f32]> = subjects.iter().map(|subject| subject.picture).collect();
         let width = self.encoder.tower().width();
         if pictures.iter().any(|picture| picture.len() != width) {
@@ -50,18 +69,18 @@ impl Interrogator {
             .collect::<Result<Vec<_>>>()?;
         let one = |(index, subject): (usize, &Subject)| {
             let similarities = tables.iter().map(|table| table[index].as_slice());
-            self.interrogate_one(subject, similarities.collect())
+            self.interrogate_one(mode, subject, similarities.collect())
         };
         Ok(subjects.iter().enumerate().map(one).collect())
     }
 
     fn interrogate_one(
         &self,
+        mode: Mode,
         subject: &Subject,
         similarities: Vec<&[f32]>,
     ) -> Result<Interrogation> {
         let started = Instant::now();
-        let mode = self.options.mode;
         let caption = subject.caption.filter(|caption| !caption.is_empty());
         if caption.is_none()
             && mode.takes_caption()

@@ -11,7 +11,8 @@ use std::{collections::HashSet, time::Duration};
 /// What is made of pictures, and how.
 #[derive(Debug)]
 pub struct InterrogateOptions {
-    /// Which prompt is made.
+    /// Which prompt is made; with [`Mode::Analyze`], whose tables are those of all modes, any prompt
+    /// can be asked for, see [`Interrogator::interrogate_in`].
     pub mode: Mode,
     /// Whether the reference's mistakes are repeated.
     pub behaviour: Behaviour,
@@ -83,7 +84,8 @@ impl Interrogator {
         let mut tables = Vec::new();
         let mut negative = Vec::new();
         for list in labels.lists() {
-            if list.name() == NEGATIVE && options.mode == Mode::Negative {
+            let has_negative = matches!(options.mode, Mode::Negative | Mode::Analyze);
+            if list.name() == NEGATIVE && has_negative {
                 let used = (0..list.labels().len()).filter(|index| list.is_used(*index));
                 negative.extend(used.map(|index| list.labels()[index].clone()));
             }

@@ -115,6 +115,11 @@ impl Arguments {
                 | Models::Export { models } => models.iter().for_each(|model| inputs.other(model)),
                 Models::List => {}
             },
+            Command::Serve(serve) => {
+                inputs.others(&serve.preset);
+                inputs.others(&serve.labels);
+                inputs.others(&serve.api_key_file);
+            }
             Command::Bench(bench) => inputs.others(&bench.picture),
             Command::Doctor => {}
         }

@@ -15,6 +15,7 @@ mod metadata;
 mod models;
 mod predict;
 mod score;
+mod serve;
 mod tokenize;
 mod train;
 
@@ -33,6 +34,10 @@ use anyhow::Result;
 pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
     prepare(&arguments.common)?;
     destination::check(arguments)?;
+    // What waits for requests must not keep a thread of the pool from the work.
+    if let Command::Serve(serve) = &arguments.command {
+        return serve::run(&arguments.common, serve);
+    }
     rayon::scope(|_| dispatch(arguments))
 }
 
@@ -51,6 +56,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Blend { action } => blend::run(common, action),
         Command::Index { action } => index::run(common, action),
         Command::Train { what } => train::run(common, what),
+        Command::Serve(serve) => serve::run(common, serve),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),
         Command::Doctor => doctor::run(common),

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "predict",
     "caption",
     "interrogate",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 14] = [
     "eval",
     "blend",
     "index",
+    "serve",
     "models",
     "bench",
     "doctor",

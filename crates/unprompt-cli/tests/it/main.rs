@@ -2,6 +2,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../../../unprompt-server/tests/http_client/mod.rs"]
+mod http_client;
 
 mod blend;
 mod caption;
@@ -25,5 +27,6 @@ mod predict;
 mod preset_refusals;
 mod presets;
 mod score;
+mod serve;
 mod tokenize;
 mod train;

@@ -97,7 +97,7 @@ impl Classifier {
     ///
     /// # Errors
     /// When the program was built from a damaged file.
-    pub(crate) fn carried() -> Result<Self> {
+    pub fn carried() -> Result<Self> {
         let model = EfficientNetLite::carried(unprompt_eye::tower());
         let model = model.map_err(|reason| EngineError::Model {
             name: unprompt_eye::NAME.to_owned(),

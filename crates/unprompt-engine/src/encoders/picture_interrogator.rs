@@ -13,8 +13,8 @@ use std::{path::PathBuf, sync::Arc};
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_image::RgbImage;
 use unprompt_interrogate::{
-    InterrogateOptions, Interrogation, Interrogator, LabelPolicy, LabelSet, PhraseEncoder, Subject,
-    TableCache, TableProgress, TokenCounter,
+    InterrogateOptions, Interrogation, Interrogator, LabelPolicy, LabelSet, Mode, PhraseEncoder,
+    Subject, TableCache, TableProgress, TokenCounter,
 };
 use unprompt_models::{Compute, Dtype};
 
@@ -154,6 +154,25 @@ impl PictureInterrogator {
         self.interrogate_vectors(&vectors, captions)
     }
 
+    /// As [`interrogate`](Self::interrogate), in another mode than that of the options, which must
+    /// then be [`Mode::Analyze`].
+    ///
+    /// # Errors
+    /// As [`interrogate`](Self::interrogate), and when the options have a mode that is neither.
+    pub fn interrogate_in(
+        &self,
+        mode: Mode,
+        images: &[RgbImage],
+        captions: &[Option<&str>],
+    ) -> std::result::Result<Vec<std::result::Result<Interrogation, InputError>>, InputError> {
+        let vectors = self.pictures.embed(images, Views::Plain, false)?;
+        let found = self
+            .interrogator
+            .interrogate_in(mode, &subjects(&vectors, captions))?;
+        let found = found.into_iter().map(|one| one.map_err(InputError::from));
+        Ok(found.collect())
+    }
+
     /// As [`interrogate`](Self::interrogate), of what [`pictures`](Self::pictures) made of the
     /// pictures.
     pub(crate) fn interrogate_vectors(
@@ -161,18 +180,25 @@ impl PictureInterrogator {
         vectors: &[impl AsRef<[f32]>],
         captions: &[Option<&str>],
     ) -> std::result::Result<Vec<std::result::Result<Interrogation, InputError>>, InputError> {
-        let subjects: Vec<Subject> = vectors
-            .iter()
-            .zip(captions)
-            .map(|(picture, caption)| Subject {
-                picture: picture.as_ref(),
-                caption: *caption,
-            })
-            .collect();
-        let found = self.interrogator.interrogate(&subjects)?;
+        let found = self
+            .interrogator
+            .interrogate(&subjects(vectors, captions))?;
         let found = found.into_iter().map(|one| one.map_err(InputError::from));
         Ok(found.collect())
     }
+}
+
+fn subjects<'a>(
+    vectors: &'a [impl AsRef<[f32]>],
+    captions: &[Option<&'a str>],
+) -> Vec<Subject<'a>> {
+    let pairs = vectors.iter().zip(captions);
+    pairs
+        .map(|(picture, caption)| Subject {
+            picture: picture.as_ref(),
+            caption: *caption,
+        })
+        .collect()
 }
 
 /// Counts tokens by the tokenizer of a model, for a budget.

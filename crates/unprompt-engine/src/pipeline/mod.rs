@@ -53,6 +53,9 @@ const PIECES: usize = 16;
 pub struct PredictOptions {
     /// Take the prompt that the file carries, where it carries one.
     pub metadata: bool,
+    /// Whether a picture fails whose own prompt cannot be embedded because the sentence encoder is
+    /// not to be had; if not, its record has the prompt and no embedding.
+    pub require_embedding: bool,
     /// Limits on each picture.
     pub limits: Limits,
 }
@@ -61,6 +64,7 @@ impl Default for PredictOptions {
     fn default() -> Self {
         Self {
             metadata: true,
+            require_embedding: true,
             limits: Limits::default(),
         }
     }
@@ -226,7 +230,7 @@ impl Predictor {
     /// When what all pictures need is broken, such as a prompt index. What is wrong with one picture
     /// is in its own outcome.
     pub fn predict(&self, sources: &[Source], options: &PredictOptions) -> Result<Vec<Outcome>> {
-        self.finish(sources, self.prepare(sources, options))
+        self.finish(sources, self.prepare(sources, options), options)
     }
 
     /// As [`predict`](Self::predict), of more pictures than memory holds: `take` gets each with its
@@ -249,7 +253,7 @@ impl Predictor {
         while !batch.is_empty() {
             let following = next();
             let (outcomes, prepared) = rayon::join(
-                || self.finish(&batch, pictures),
+                || self.finish(&batch, pictures, options),
                 || self.prepare(&following, options),
             );
             for (source, outcome) in batch.into_iter().zip(outcomes?) {
@@ -286,11 +290,16 @@ impl Predictor {
     }
 
     /// The stages that look at a whole batch.
-    fn finish(&self, sources: &[Source], mut pictures: Vec<Slot>) -> Result<Vec<Outcome>> {
+    fn finish(
+        &self,
+        sources: &[Source],
+        mut pictures: Vec<Slot>,
+        options: &PredictOptions,
+    ) -> Result<Vec<Outcome>> {
         let start = Instant::now();
         self.encode(&mut pictures);
         self.write_texts(&mut pictures);
-        let embeddings = self.embed_texts(&mut pictures);
+        let embeddings = self.embed_texts(&mut pictures, options.require_embedding);
         self.ask_members(&mut pictures, &embeddings)?;
         self.blend(&mut pictures);
         self.choose_texts(&mut pictures, &embeddings);
@@ -338,7 +347,7 @@ impl Predictor {
     }
 
     /// The embeddings of all texts of a batch, which are computed together.
-    fn embed_texts(&self, pictures: &mut [Slot]) -> Embeddings {
+    fn embed_texts(&self, pictures: &mut [Slot], required: bool) -> Embeddings {
         let embed = |mut texts: Vec<String>| {
             texts.sort_unstable();
             texts.dedup();
@@ -360,6 +369,7 @@ impl Predictor {
             let Ok(picture) = slot else { continue };
             match embed(picture.texts()) {
                 Ok(own) => embeddings.extend(own),
+                Err(InputError::Encoder(_)) if picture.prompt.is_some() && !required => {}
                 Err(error) => *slot = Err(error),
             }
         }

@@ -2,12 +2,15 @@
 
 mod bmp;
 mod contain;
+mod dimensions;
 mod gif;
 mod jpeg;
 mod orient;
 mod png;
 mod tiff;
 mod webp;
+
+pub use dimensions::dimensions;
 
 use crate::{
     Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff, sniff_other,

@@ -116,6 +116,31 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     })
 }
 
+/// Width and height out of the frame header, whatever kind of frame it is.
+pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut position = 2;
+    while let Some((marker, start)) = next_marker(bytes, position) {
+        position = match marker {
+            0x01 | 0xd0..=0xd8 => start,
+            0xd9 | 0xda => return None,
+            _ => {
+                let body = segment(bytes, start).ok()?;
+                let is_frame =
+                    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc);
+                if is_frame {
+                    let [_, high, low, wide_high, wide_low, ..] = *body else {
+                        return None;
+                    };
+                    let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
+                    return Some((side(wide_high, wide_low), side(high, low)));
+                }
+                start + 2 + body.len()
+            }
+        };
+    }
+    None
+}
+
 /// The next marker code at or after `position`, and where its segment starts.
 fn next_marker(bytes: &[u8], mut position: usize) -> Option<(u8, usize)> {
     loop {

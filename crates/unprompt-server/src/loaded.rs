@@ -1,0 +1,432 @@
+//! The models that a server is started with.
+
+use crate::{
+    models::{Catalog, Models},
+    task::{Answer, Input, InputFailure, Task},
+};
+use rayon::prelude::*;
+use std::sync::Arc;
+use unprompt::{
+    CaptionOptions, Captioner, Classifier, Compute, Dtype, EngineError, Hub, ImageEncoder,
+    InputError, LabelChoice, Outcome, PictureInterrogator, PredictOptions, Predictor, Preset,
+    Progress, Source, TextEncoder, Views,
+    image::{DecodeOptions, Limits, Preprocessor, RgbImage, decode},
+    interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress},
+};
+
+/// What the classifier that the program carries is called.
+const CARRIED: &str = "eye";
+
+/// What a server is asked to load. Each name is one of `unprompt models list`, a hub id, or a path.
+#[derive(Clone, Debug)]
+pub struct ModelChoice {
+    /// Preset: a name or a TOML file.
+    pub preset: String,
+    /// What embeds texts; `None` is the preset's encoder, if it is on this machine.
+    pub text_encoder: Option<String>,
+    /// What embeds pictures.
+    pub image_encoder: Option<String>,
+    /// What classifies; `None` is the classifier that the program carries.
+    pub classifier: Option<String>,
+    /// What captions.
+    pub captioner: Option<String>,
+    /// The CLIP that interrogates.
+    pub clip: Option<String>,
+    /// Its labels.
+    pub labels: LabelChoice,
+}
+
+/// Models of this library, loaded.
+#[derive(Debug)]
+pub struct LoadedModels {
+    catalog: Catalog,
+    predictor: Predictor,
+    text_encoder: Option<TextEncoder>,
+    classifier: Classifier,
+    image_encoder: Option<ImageEncoder>,
+    captioner: Option<Captioner>,
+    interrogator: Option<PictureInterrogator>,
+}
+
+impl LoadedModels {
+    /// Loads everything and uses it once. What `hub` may fetch is fetched now: later requests wait for
+    /// no download. Only what was asked for is fetched: the preset's encoder is left out where the
+    /// preset does without it and `local`, a hub that fetches nothing, has it not.
+    ///
+    /// # Errors
+    /// When a model cannot be had or is not of the kind that it is needed for.
+    pub fn load(
+        hub: &Hub,
+        local: &Hub,
+        choice: &ModelChoice,
+        compute: &Compute,
+        progress: &dyn Progress,
+        tables: &dyn TableProgress,
+    ) -> Result<Self, EngineError> {
+        let preset = Preset::load(&choice.preset)?;
+        let predictor = match Predictor::load(local, preset.clone(), compute, progress, tables) {
+            Ok(predictor) => predictor,
+            Err(_) => Predictor::load(hub, preset, compute, progress, tables)?,
+        };
+        let own_encoder = &predictor.preset().encoder;
+        let text_encoder = choice.text_encoder.as_ref();
+        let text_encoder = text_encoder
+            .map(|name| Ok::<_, EngineError>(TextEncoder::load(hub, name, compute, progress)?.1))
+            .transpose()?;
+        let embeds_text = match (&choice.text_encoder, predictor.encoder()) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Ok(_)) => Ok(own_encoder.clone()),
+            (None, Err(_)) => Err(format!(
+                "the sentence encoder `{own_encoder}` is not on this machine; run `unprompt models pull \
+                 {own_encoder}` and start the server again"
+            )),
+        };
+        let (classifier_name, classifier) = match &choice.classifier {
+            Some(name) => (
+                name.clone(),
+                Classifier::load(hub, name, compute, progress)?.1,
+            ),
+            None => (CARRIED.to_owned(), Classifier::carried()?),
+        };
+        let image_encoder = choice.image_encoder.as_ref();
+        let image_encoder = image_encoder
+            .map(|name| Ok::<_, EngineError>(ImageEncoder::load(hub, name, compute, progress)?.1))
+            .transpose()?;
+        let captioner = choice.captioner.as_ref();
+        let captioner = captioner
+            .map(|name| Ok::<_, EngineError>(Captioner::load(hub, name, compute, progress)?.1))
+            .transpose()?;
+        let interrogator = choice.clip.as_ref();
+        let interrogator = interrogator
+            .map(|name| interrogator_of(hub, name, &choice.labels, compute, progress, tables))
+            .transpose()?;
+        let models = Self {
+            catalog: Catalog {
+                preset: predictor.preset().name.clone(),
+                receipt: predictor.receipt().clone(),
+                text_encoder: embeds_text,
+                classifier: classifier_name,
+                image_encoder: choice.image_encoder.clone(),
+                captioner: choice.captioner.clone(),
+                clip: choice.clip.clone(),
+            },
+            predictor,
+            text_encoder,
+            classifier,
+            image_encoder,
+            captioner,
+            interrogator,
+        };
+        models.warm_up();
+        Ok(models)
+    }
+
+    /// Everything is used once, so that the first request waits for no lazy part. A failure here is told
+    /// to whoever asks for the same.
+    fn warm_up(&self) {
+        let bytes: Arc<[u8]> = small_picture().into();
+        let picture = [Input::Picture(Source::Memory("warm-up".into(), bytes))];
+        let text = [Input::Text("a picture".into())];
+        let mut tasks = vec![
+            (Task::Predict { metadata: true }, &picture),
+            (Task::Classify { top: 1 }, &picture),
+        ];
+        if self.catalog.text_encoder.is_ok() {
+            tasks.push((Task::EmbedText { raw: false }, &text));
+        }
+        if self.image_encoder.is_some() {
+            let (views, raw) = (Views::Plain, false);
+            tasks.push((Task::EmbedImage { views, raw }, &picture));
+        }
+        if self.captioner.is_some() {
+            tasks.push((Task::Caption(Box::default()), &picture));
+        }
+        if self.interrogator.is_some() {
+            let (mode, caption) = (Mode::Fast, None);
+            tasks.push((Task::Interrogate { mode, caption }, &picture));
+        }
+        for (task, inputs) in tasks {
+            self.run(&task, inputs);
+        }
+    }
+
+    fn predict(&self, pictures: &[Source], metadata: bool) -> Vec<Result<Answer, InputFailure>> {
+        let options = PredictOptions {
+            metadata,
+            require_embedding: false,
+            ..PredictOptions::default()
+        };
+        match self.predictor.predict(pictures, &options) {
+            Ok(outcomes) => outcomes
+                .into_iter()
+                .map(|outcome| match outcome {
+                    Outcome::Prediction(record) => Ok(Answer::Prediction(record)),
+                    Outcome::Failure(failed) => Err(InputFailure(failed.error)),
+                })
+                .collect(),
+            Err(error) => pictures.iter().map(|_| Err(failure(&error))).collect(),
+        }
+    }
+
+    fn caption(
+        &self,
+        captioner: &Captioner,
+        pictures: &[Source],
+        options: &CaptionOptions,
+    ) -> Vec<Result<unprompt::models::Caption, InputError>> {
+        let images = decoded(pictures, captioner.preprocessor());
+        together_or_alone(images, |images| captioner.caption(images, options))
+    }
+
+    fn interrogate(
+        &self,
+        interrogator: &PictureInterrogator,
+        pictures: &[Source],
+        mode: Mode,
+        caption: Option<&str>,
+    ) -> Vec<Result<Answer, InputFailure>> {
+        let captions: Vec<Result<Option<String>, InputError>> = match (&self.captioner, caption) {
+            _ if !mode.takes_caption() => pictures.iter().map(|_| Ok(None)).collect(),
+            (Some(captioner), None) => {
+                let captions = self.caption(captioner, pictures, &CaptionOptions::default());
+                let text =
+                    |caption: unprompt::models::Caption| Some(caption.text.trim().to_owned());
+                captions.into_iter().map(|one| one.map(text)).collect()
+            }
+            (_, given) => pictures
+                .iter()
+                .map(|_| Ok(given.map(str::to_owned)))
+                .collect(),
+        };
+        let images = decoded(pictures, interrogator.pictures().preprocessor());
+        let subjects: Vec<Result<(RgbImage, Option<String>), InputError>> = images
+            .into_iter()
+            .zip(captions)
+            .map(|(image, caption)| Ok((image?, caption?)))
+            .collect();
+        let captions: Vec<Option<String>> = subjects
+            .iter()
+            .map(|subject| {
+                subject
+                    .as_ref()
+                    .ok()
+                    .and_then(|(_, caption)| caption.clone())
+            })
+            .collect();
+        let work = |subjects: &[(RgbImage, Option<String>)]| {
+            let images: Vec<RgbImage> = subjects.iter().map(|(image, _)| image.clone()).collect();
+            let captions: Vec<Option<&str>> = subjects
+                .iter()
+                .map(|(_, caption)| caption.as_deref())
+                .collect();
+            interrogator.interrogate_in(mode, &images, &captions)
+        };
+        let found = together_or_alone(subjects, work);
+        found
+            .into_iter()
+            .zip(captions)
+            .map(|(found, caption)| {
+                let found = found
+                    .and_then(|found| found)
+                    .map_err(|error| failure(&error))?;
+                let caption = caption.filter(|caption| !caption.is_empty());
+                Ok(Answer::Interrogation(Box::new(found), caption))
+            })
+            .collect()
+    }
+
+    fn embed_texts(&self, texts: Vec<String>, raw: bool) -> Vec<Result<Answer, InputFailure>> {
+        let work = |texts: &[String]| match (&self.text_encoder, self.predictor.encoder()) {
+            (Some(encoder), _) => encoder.embed(texts, raw).map_err(InputError::from),
+            (None, Ok(encoder)) if raw => encoder.embed_raw(texts).map_err(InputError::from),
+            (None, Ok(encoder)) => encoder.embed(texts).map_err(InputError::from),
+            (None, Err(error)) => Err(InputError::Encoder(error.to_string())),
+        };
+        answers(
+            together_or_alone(texts.into_iter().map(Ok).collect(), work),
+            Answer::Vector,
+        )
+    }
+}
+
+impl Models for LoadedModels {
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn run(&self, task: &Task, inputs: &[Input]) -> Vec<Result<Answer, InputFailure>> {
+        let (mut pictures, mut texts) = (Vec::new(), Vec::new());
+        for input in inputs {
+            match input {
+                Input::Picture(source) => pictures.push(source.clone()),
+                Input::Text(text) => texts.push(text.clone()),
+            }
+        }
+        let not_loaded = || {
+            let failed = Err(InputFailure("no model of this kind is loaded".into()));
+            vec![failed; inputs.len()]
+        };
+        match task {
+            Task::Predict { metadata } => self.predict(&pictures, *metadata),
+            Task::Metadata => pictures.par_iter().map(metadata).collect(),
+            Task::Classify { top } => {
+                let classify = |source: &Source| {
+                    let image = read(source, self.classifier.preprocessor())?;
+                    self.classifier.classify(&image, *top)
+                };
+                answers(pictures.par_iter().map(classify).collect(), Answer::Labels)
+            }
+            Task::Caption(options) => match &self.captioner {
+                Some(captioner) => {
+                    answers(self.caption(captioner, &pictures, options), Answer::Caption)
+                }
+                None => not_loaded(),
+            },
+            Task::Interrogate { mode, caption } => match &self.interrogator {
+                Some(interrogator) => {
+                    self.interrogate(interrogator, &pictures, *mode, caption.as_deref())
+                }
+                None => not_loaded(),
+            },
+            Task::EmbedImage { views, raw } => match &self.image_encoder {
+                Some(encoder) => {
+                    let images = decoded(&pictures, encoder.preprocessor());
+                    let work = |images: &[RgbImage]| encoder.embed(images, *views, *raw);
+                    answers(together_or_alone(images, work), Answer::Vector)
+                }
+                None => not_loaded(),
+            },
+            Task::EmbedText { raw } => self.embed_texts(texts, *raw),
+        }
+    }
+}
+
+/// A CLIP with the tables of all modes, which it keeps in memory together.
+fn interrogator_of(
+    hub: &Hub,
+    name: &str,
+    labels: &LabelChoice,
+    compute: &Compute,
+    progress: &dyn Progress,
+    tables: &dyn TableProgress,
+) -> Result<PictureInterrogator, EngineError> {
+    let options = InterrogateOptions::new(Mode::Analyze, Behaviour::Fixed);
+    // In eight bits the modes would need different towers.
+    let exact = Compute::default();
+    let compute = match compute.dtype() {
+        Dtype::Int8 => &exact,
+        _ => compute,
+    };
+    let loaded = PictureInterrogator::load(hub, name, labels, options, compute, progress, tables)?;
+    Ok(loaded.1)
+}
+
+fn metadata(source: &Source) -> Result<Answer, InputFailure> {
+    let bytes = source
+        .read(&Limits::default())
+        .map_err(|error| failure(&error))?;
+    match unprompt::metadata::read(&bytes) {
+        Ok(found) => Ok(Answer::Metadata(found.map(Box::new))),
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+fn decoded(pictures: &[Source], preprocessor: &Preprocessor) -> Vec<Result<RgbImage, InputError>> {
+    pictures
+        .par_iter()
+        .map(|source| read(source, preprocessor))
+        .collect()
+}
+
+fn read(source: &Source, preprocessor: &Preprocessor) -> Result<RgbImage, InputError> {
+    let limits = Limits::default();
+    let options: DecodeOptions = preprocessor.decode_options(limits);
+    Ok(decode(&source.read(&limits)?, &options)?)
+}
+
+/// Works on all inputs together; where that fails as a whole each is done alone, so that only the one
+/// at fault fails.
+fn together_or_alone<I, O>(
+    inputs: Vec<Result<I, InputError>>,
+    work: impl Fn(&[I]) -> Result<Vec<O>, InputError>,
+) -> Vec<Result<O, InputError>> {
+    let (mut good, mut errors) = (Vec::new(), Vec::new());
+    for input in inputs {
+        match input {
+            Ok(input) => {
+                good.push(input);
+                errors.push(None);
+            }
+            Err(error) => errors.push(Some(error)),
+        }
+    }
+    let outputs: Vec<Result<O, InputError>> = match work(&good) {
+        Ok(outputs) => outputs.into_iter().map(Ok).collect(),
+        Err(_) => good
+            .chunks(1)
+            .map(|one| Ok(work(one)?.swap_remove(0)))
+            .collect(),
+    };
+    let mut outputs = outputs.into_iter();
+    errors
+        .into_iter()
+        .filter_map(|error| match error {
+            Some(error) => Some(Err(error)),
+            None => outputs.next(),
+        })
+        .collect()
+}
+
+fn answers<O>(
+    outputs: Vec<Result<O, InputError>>,
+    answer: impl Fn(O) -> Answer,
+) -> Vec<Result<Answer, InputFailure>> {
+    let outputs = outputs.into_iter();
+    outputs
+        .map(|output| output.map(&answer).map_err(|error| failure(&error)))
+        .collect()
+}
+
+fn failure(error: &impl std::fmt::Display) -> InputFailure {
+    InputFailure(error.to_string())
+}
+
+/// A BMP of 32 x 32 pixels, each of another grey.
+fn small_picture() -> Vec<u8> {
+    const SIDE: u32 = 32;
+    let pixels = SIDE * SIDE * 3;
+    let mut bytes = b"BM".to_vec();
+    for word in [54 + pixels, 0, 54, 40, SIDE, SIDE] {
+        bytes.extend(word.to_le_bytes());
+    }
+    // One plane of 24 bits, not compressed.
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0; 24]);
+    bytes.extend((0..SIDE * SIDE).flat_map(|pixel| [(pixel / 4) as u8; 3]));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_fails_does_not_cost_the_others_theirs() {
+        let refused = || InputError::Walk("refused".into());
+        let work = |inputs: &[u32]| match inputs.contains(&13) {
+            true => Err(refused()),
+            false => Ok(inputs.iter().map(|input| input * 2).collect::<Vec<u32>>()),
+        };
+        let inputs = vec![Ok(1), Err(refused()), Ok(13), Ok(4)];
+        let found = together_or_alone(inputs, work);
+        let found: Vec<Option<u32>> = found.into_iter().map(Result::ok).collect();
+        assert_eq!(found, [Some(2), None, None, Some(8)]);
+        assert!(together_or_alone(Vec::new(), work).is_empty());
+    }
+
+    #[test]
+    fn the_picture_of_the_warm_up_is_one() {
+        let image = decode(&small_picture(), &DecodeOptions::default()).unwrap();
+        assert_eq!((image.width, image.height), (32, 32));
+    }
+}

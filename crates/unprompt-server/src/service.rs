@@ -1,0 +1,179 @@
+//! The models with the queue before them.
+
+use crate::{
+    error::{ErrorKind, ServeError},
+    models::{Catalog, Models},
+    options::{Limits, ServeOptions},
+    task::{Answers, Input, Task},
+    work::{Health, Job, Metrics, Queue, Worker},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+use tokio::sync::{Semaphore, oneshot};
+use unprompt::{Source, image::dimensions};
+
+/// Counted for a picture whose header cannot be read, and which most likely cannot be decoded.
+const UNKNOWN_PIXELS: u64 = 1 << 20;
+
+/// The models with the queue before them: what all dialects are made of.
+pub struct Service {
+    models: Arc<dyn Models>,
+    options: ServeOptions,
+    queue: Arc<Queue>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    /// Bytes of bodies that may still come.
+    bodies: Arc<Semaphore>,
+    is_draining: AtomicBool,
+    started: Instant,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("catalog", self.catalog())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Starts the worker, a thread that lives until [`Service::close`].
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(
+        models: Arc<dyn Models>,
+        options: ServeOptions,
+    ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let queue = Arc::new(Queue::new(options.limits));
+        let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
+        let worker = Worker {
+            models: Arc::clone(&models),
+            queue: Arc::clone(&queue),
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+            batch: options.limits.batch.get(),
+        };
+        let worker = std::thread::Builder::new()
+            .name("models".into())
+            .spawn(move || worker.work())?;
+        let bodies = options.limits.bodies.min(Semaphore::MAX_PERMITS);
+        let service = Self {
+            models,
+            queue,
+            health,
+            metrics,
+            bodies: Arc::new(Semaphore::new(bodies)),
+            is_draining: AtomicBool::new(false),
+            started: Instant::now(),
+            options,
+        };
+        Ok((Arc::new(service), worker))
+    }
+
+    /// What is loaded.
+    pub fn catalog(&self) -> &Catalog {
+        self.models.catalog()
+    }
+
+    pub(crate) fn options(&self) -> &ServeOptions {
+        &self.options
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn bodies(&self) -> &Arc<Semaphore> {
+        &self.bodies
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Requests and pixels that wait or are worked on.
+    pub(crate) fn load(&self) -> (usize, u64) {
+        self.queue.load()
+    }
+
+    /// Whether another request could be taken now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.has_room()
+    }
+
+    /// Why the server is not well, if it is not.
+    pub(crate) fn illness(&self) -> Option<String> {
+        self.health.illness()
+    }
+
+    /// From now on the server says that it is not ready; what comes all the same is still done.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Ends the worker after what is in the queue.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Has a task done with pictures or texts, all of them or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`], [`ErrorKind::Busy`] at once; [`ErrorKind::Unavailable`] where it is not
+    /// done before `deadline`; [`ErrorKind::Bug`] where the models panicked.
+    pub(crate) async fn submit(
+        &self,
+        task: Task,
+        inputs: Vec<Input>,
+        deadline: Instant,
+    ) -> Result<Answers, ServeError> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            task,
+            pixels: inputs.iter().map(pixels).sum(),
+            inputs,
+            deadline,
+            reply,
+        };
+        self.queue.push(job)?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(_)) => Err(too_late()),
+            Err(_) => Err(too_late()),
+        }
+    }
+}
+
+fn too_late() -> ServeError {
+    let message = "there was no time for it before the request's deadline; try again later";
+    ServeError::new(ErrorKind::Unavailable, message)
+}
+
+fn pixels(input: &Input) -> u64 {
+    let Input::Picture(Source::Memory(_, bytes)) = input else {
+        return 0;
+    };
+    match dimensions(bytes) {
+        Some((width, height)) => u64::from(width) * u64::from(height),
+        None => UNKNOWN_PIXELS,
+    }
+}

@@ -1,0 +1,11 @@
+//! The queue, the worker, and what is told of them.
+
+mod health;
+mod metrics;
+mod queue;
+mod worker;
+
+pub(crate) use health::Health;
+pub(crate) use metrics::Metrics;
+pub(crate) use queue::{Job, Queue, busy};
+pub(crate) use worker::Worker;

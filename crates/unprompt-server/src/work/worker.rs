@@ -1,0 +1,85 @@
+//! The one thread that uses the models.
+
+use super::{
+    health::Health,
+    metrics::Metrics,
+    queue::{Job, Queue},
+};
+use crate::{
+    error::ServeError,
+    models::Models,
+    task::{Answers, Input, Task},
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+pub(crate) struct Worker {
+    pub(crate) models: Arc<dyn Models>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Inputs that are worked on together.
+    pub(crate) batch: usize,
+}
+
+impl Worker {
+    /// Works until the queue is closed and empty.
+    pub(crate) fn work(self) {
+        while let Some((jobs, taken)) = self.queue.take(self.batch) {
+            let (task, inputs, replies) = joined(jobs);
+            let answers = self.run(&task, &inputs);
+            // Before the answers go out, so that whoever has one finds its place free.
+            drop(taken);
+            let mut answers = answers.map(Vec::into_iter);
+            for (count, reply) in replies {
+                let own = match &mut answers {
+                    Ok(answers) => Ok(answers.take(count).collect()),
+                    Err(error) => Err(error.clone()),
+                };
+                // Whose client left meanwhile is told nothing.
+                let _ = reply.send(own);
+            }
+        }
+    }
+
+    /// All inputs, a batch at a time. A panic costs the jobs that were taken together.
+    fn run(&self, task: &Task, inputs: &[Input]) -> Result<Answers, ServeError> {
+        let mut answers = Vec::with_capacity(inputs.len());
+        for batch in inputs.chunks(self.batch) {
+            let started = Instant::now();
+            // On a thread of the pool, so that a network's layers find it awake.
+            let run = || rayon::scope(|_| self.models.run(task, batch));
+            let found = catch_unwind(AssertUnwindSafe(run));
+            self.metrics.batch(batch.len(), started.elapsed());
+            match found {
+                Ok(found) if found.len() == batch.len() => answers.extend(found),
+                Ok(_) => return Err(ServeError::bug("the models lost an input")),
+                Err(_) => {
+                    self.health.panicked();
+                    self.metrics.panic();
+                    return Err(ServeError::bug(
+                        "the models failed on this batch, which is a bug; others go on",
+                    ));
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+type Reply = tokio::sync::oneshot::Sender<Result<Answers, ServeError>>;
+
+/// What jobs of one task have to be done, and who gets how many of the answers.
+fn joined(jobs: Vec<Job>) -> (Task, Vec<Input>, Vec<(usize, Reply)>) {
+    let mut task = Task::Metadata;
+    let (mut inputs, mut replies) = (Vec::new(), Vec::new());
+    for job in jobs {
+        task = job.task;
+        replies.push((job.inputs.len(), job.reply));
+        inputs.extend(job.inputs);
+    }
+    (task, inputs, replies)
+}

@@ -1,0 +1,10 @@
+//! The server as clients see it, before models that do what the tests say.
+
+mod dialects;
+#[path = "../http_client/mod.rs"]
+mod http_client;
+mod limits;
+mod running;
+mod stopping;
+mod strangers;
+mod worker;
