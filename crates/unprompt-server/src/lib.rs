@@ -47,5 +47,4 @@ pub use http::{
 pub use loaded::{LoadedModels, ModelChoice};
 pub use models::{Catalog, Models};
 pub use options::{Limits, Log, ServeOptions, Timeouts};
-pub use service::Service;
 pub use task::{Answer, Input, InputFailure, Task};

@@ -22,7 +22,7 @@ use unprompt::{Source, image::dimensions};
 const UNKNOWN_PIXELS: u64 = 1 << 20;
 
 /// The models with the queue before them: what all dialects are made of.
-pub struct Service {
+pub(crate) struct Service {
     models: Arc<dyn Models>,
     options: ServeOptions,
     queue: Arc<Queue>,
@@ -48,7 +48,7 @@ impl Service {
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub fn start(
+    pub(crate) fn start(
         models: Arc<dyn Models>,
         options: ServeOptions,
     ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
@@ -79,7 +79,7 @@ impl Service {
     }
 
     /// What is loaded.
-    pub fn catalog(&self) -> &Catalog {
+    pub(crate) fn catalog(&self) -> &Catalog {
         self.models.catalog()
     }
 
@@ -119,7 +119,7 @@ impl Service {
     }
 
     /// From now on the server says that it is not ready; what comes all the same is still done.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
@@ -128,7 +128,7 @@ impl Service {
     }
 
     /// Ends the worker after what is in the queue.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.queue.close();
     }
 

@@ -256,7 +256,7 @@ fn models_that_are_given_answer_as_their_commands_do() {
     };
     let (blip, clip, vit) = (
         model("tiny-blip"),
-        model("tiny-clip-transformers"),
+        model("tiny-clip"),
         model("tiny-vit-transformers"),
     );
     let sentences = model("tiny-sbert");

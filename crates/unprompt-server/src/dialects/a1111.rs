@@ -3,12 +3,12 @@
 //! Source: `modules/api/api.py` and `modules/api/models.py` of the web UI, version 1.10.
 
 use super::{
-    named_models::{TextModel, picture_error, text_of},
+    named_models::{TextModel, text_of},
+    pictures::{answer_of, picture_of, something_else},
     texts::body,
 };
 use crate::{
     error::{ErrorKind, ServeError},
-    input::picture_of_text,
     route::{Call, Route, json_answer},
     service::Service,
     task::{Answer, Input, Task},
@@ -17,7 +17,7 @@ use axum::{http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use unprompt::metadata::Metadata;
+use unprompt::{interrogate::Mode, metadata::Metadata};
 
 pub(super) fn routes() -> Vec<Route> {
     let image = json!({ "type": "string", "description": "base64 or a data URL" });
@@ -105,21 +105,18 @@ async fn interrogate(service: Arc<Service>, call: Call) -> Result<Response, Serv
         return Err(ServeError::new(ErrorKind::NoSuchModel, "Model not found"));
     }
     let model = match service.catalog().clip {
-        Some(_) => TextModel::Interrogator,
+        // The mode that is nearest to what the web UI makes of its lists.
+        Some(_) => TextModel::Interrogator(Mode::Classic),
         None => TextModel::Preset,
     };
     let caption = text_of(&service, model, picture, call.deadline).await?;
     Ok(json_answer(StatusCode::OK, &json!({ "caption": caption })))
 }
 
-/// What is no base64 is an invalid picture here.
 fn picture(image: Option<String>) -> Result<Input, ServeError> {
     let image = image.filter(|image| !image.is_empty());
     let image = image.ok_or_else(|| ServeError::new(ErrorKind::NotFound, "Image not found"))?;
-    picture_of_text("image", &image).map_err(|error| match error.kind() {
-        ErrorKind::Malformed => ServeError::new(ErrorKind::Picture, error.to_string()),
-        _ => error,
-    })
+    picture_of(&image)
 }
 
 #[derive(Deserialize)]
@@ -139,14 +136,10 @@ async fn png_info(service: Arc<Service>, call: Call) -> Result<Response, ServeEr
     if image.trim().is_empty() {
         return Ok(json_answer(StatusCode::OK, &PngInfo::default()));
     }
-    let inputs = vec![picture(Some(image))?];
-    let answers = service
-        .submit(Task::Metadata, inputs, call.deadline)
-        .await?;
-    let found = match answers.into_iter().next() {
-        Some(Ok(Answer::Metadata(found))) => found,
-        Some(Err(failure)) => return Err(picture_error(failure)),
-        _ => return Err(ServeError::bug("the models answered something else")),
+    let picture = picture_of(&image)?;
+    let found = match answer_of(&service, Task::Metadata, picture, call.deadline).await? {
+        Answer::Metadata(found) => found,
+        _ => return Err(something_else()),
     };
     let info = found.map_or_else(PngInfo::default, |found| png_info_of(&found));
     Ok(json_answer(StatusCode::OK, &info))

@@ -1,12 +1,12 @@
 //! The API of clip-interrogator-ext, version 0.2.1: `clip_interrogator_ext.py`.
 
 use super::{
-    named_models::{TextModel, no_such_model, picture_error, text_of},
+    named_models::{TextModel, no_such_model, text_of},
+    pictures::{answer_of, picture_of, something_else},
     texts::body,
 };
 use crate::{
     error::{ErrorKind, ServeError},
-    input::picture_of_text,
     route::{Call, Route, json_answer},
     service::Service,
     task::{Answer, Input, ModeName, Task},
@@ -15,7 +15,7 @@ use axum::{http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use unprompt::interrogate::{Mode, RankedLabel};
+use unprompt::interrogate::{Interrogation, Mode, RankedLabel};
 
 /// What the extension takes where a client names no CLIP; here it is whichever is loaded.
 const USUAL_CLIP: &str = "ViT-L-14/openai";
@@ -110,7 +110,7 @@ async fn prompt(service: Arc<Service>, call: Call) -> Result<Response, ServeErro
     check_name(&service, clip_model_name.as_deref())?;
     let mode = mode.as_deref().unwrap_or("fast");
     let name = ModeName::deserialize(Value::from(mode)).ok();
-    let picture = picture(&image)?;
+    let picture = picture_of(&image)?;
     let catalog = service.catalog();
     let prompt = match (name, mode) {
         (None, CAPTION) if catalog.captioner.is_some() => {
@@ -128,33 +128,24 @@ async fn prompt(service: Arc<Service>, call: Call) -> Result<Response, ServeErro
             text_of(&service, TextModel::Preset, picture, call.deadline).await?
         }
         (Some(mode), _) => {
-            let (mode, caption) = (mode.mode(), None);
-            let task = Task::Interrogate { mode, caption };
-            let found = interrogated(&service, task, picture, &call).await?;
+            let found = interrogated(&service, mode.mode(), picture, &call).await?;
             found.prompt.unwrap_or_default()
         }
     };
     Ok(json_answer(StatusCode::OK, &json!({ "prompt": prompt })))
 }
 
-fn picture(image: &str) -> Result<Input, ServeError> {
-    picture_of_text("image", image).map_err(|error| match error.kind() {
-        ErrorKind::Malformed => ServeError::new(ErrorKind::Picture, error.to_string()),
-        _ => error,
-    })
-}
-
 async fn interrogated(
     service: &Service,
-    task: Task,
+    mode: Mode,
     picture: Input,
     call: &Call,
-) -> Result<unprompt::interrogate::Interrogation, ServeError> {
-    let answers = service.submit(task, vec![picture], call.deadline).await?;
-    match answers.into_iter().next() {
-        Some(Ok(Answer::Interrogation(found, _))) => Ok(*found),
-        Some(Err(failure)) => Err(picture_error(failure)),
-        _ => Err(ServeError::bug("the models answered something else")),
+) -> Result<Interrogation, ServeError> {
+    let caption = None;
+    let task = Task::Interrogate { mode, caption };
+    match answer_of(service, task, picture, call.deadline).await? {
+        Answer::Interrogation(found, _) => Ok(*found),
+        _ => Err(something_else()),
     }
 }
 
@@ -185,14 +176,12 @@ async fn analyze(service: Arc<Service>, call: Call) -> Result<Response, ServeErr
         ..
     } = body(&call).await?;
     check_name(&service, clip_model_name.as_deref())?;
-    let picture = picture(&image)?;
+    let picture = picture_of(&image)?;
     if service.catalog().clip.is_none() {
         let message = "no CLIP is loaded; start the server with `--clip MODEL`";
         return Err(ServeError::new(ErrorKind::NotLoaded, message));
     }
-    let (mode, caption) = (Mode::Analyze, None);
-    let task = Task::Interrogate { mode, caption };
-    let found = interrogated(&service, task, picture, &call).await?;
+    let found = interrogated(&service, Mode::Analyze, picture, &call).await?;
     let mut analysis = Analysis::default();
     for (table, labels) in found.tables.unwrap_or_default() {
         let scores = match table.as_str() {

@@ -7,6 +7,7 @@ mod named_models;
 mod ollama;
 mod openai;
 mod own;
+mod pictures;
 mod status;
 mod tei;
 mod texts;

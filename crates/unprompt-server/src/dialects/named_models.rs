@@ -1,10 +1,11 @@
 //! The names by which chats ask for what is loaded, and the text that each gives for a picture.
 
+use super::pictures::{picture_error, something_else};
 use crate::{
     error::{ErrorKind, ServeError},
     models::Catalog,
     service::Service,
-    task::{Answer, Input, InputFailure, Task},
+    task::{Answer, Input, Task},
 };
 use std::time::Instant;
 use unprompt::interrogate::Mode;
@@ -19,8 +20,8 @@ pub(super) enum TextModel {
     Preset,
     /// The captioner.
     Captioner,
-    /// The interrogator, in its best mode.
-    Interrogator,
+    /// The interrogator in a mode.
+    Interrogator(Mode),
 }
 
 /// What gives pictures a text, by name: `unprompt`, the preset, the captioner and the CLIP, the last two
@@ -33,7 +34,7 @@ pub(super) fn text_models(catalog: &Catalog) -> Vec<(&str, TextModel)> {
     let captioner = catalog.captioner.as_deref();
     models.extend(captioner.map(|name| (name, TextModel::Captioner)));
     let clip = catalog.clip.as_deref();
-    models.extend(clip.map(|name| (name, TextModel::Interrogator)));
+    models.extend(clip.map(|name| (name, TextModel::Interrogator(Mode::Fast))));
     models
 }
 
@@ -87,8 +88,8 @@ pub(super) async fn texts_of(
     let task = match model {
         TextModel::Preset => Task::Predict { metadata: true },
         TextModel::Captioner => Task::Caption(Box::default()),
-        TextModel::Interrogator => Task::Interrogate {
-            mode: Mode::Best,
+        TextModel::Interrogator(mode) => Task::Interrogate {
+            mode,
             caption: None,
         },
     };
@@ -97,7 +98,7 @@ pub(super) async fn texts_of(
         Ok(Answer::Prediction(record)) => Ok(record.prompt),
         Ok(Answer::Caption(caption)) => Ok(caption.text),
         Ok(Answer::Interrogation(found, _)) => Ok(found.prompt.unwrap_or_default()),
-        Ok(_) => Err(ServeError::bug("the models answered something else")),
+        Ok(_) => Err(something_else()),
         Err(failure) => Err(picture_error(failure)),
     };
     answers.into_iter().map(text).collect()
@@ -115,9 +116,4 @@ pub(super) async fn text_of(
 ) -> Result<String, ServeError> {
     let texts = texts_of(service, model, vec![picture], deadline).await?;
     Ok(texts.into_iter().next().unwrap_or_default())
-}
-
-/// A picture's failure where it is that of the whole request.
-pub(super) fn picture_error(failure: InputFailure) -> ServeError {
-    ServeError::new(ErrorKind::Picture, failure.0)
 }

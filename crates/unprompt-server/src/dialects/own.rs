@@ -1,6 +1,9 @@
 //! Our own dialect: the records of the command line.
 
-use super::texts::{OneOrMany, body, embedded};
+use super::{
+    pictures::something_else,
+    texts::{OneOrMany, body, embedded},
+};
 use crate::{
     error::{ErrorKind, ServeError},
     input::{Fields, PictureRequest},
@@ -327,9 +330,7 @@ fn record(path: String, task: &Task, answer: Answer) -> Result<Outcome, ServeErr
             }))
         }
         (Answer::Vector(embedding), _) => Outcome::Embedding { path, embedding },
-        (Answer::Interrogation(..), _) => {
-            return Err(ServeError::bug("the models answered something else"));
-        }
+        (Answer::Interrogation(..), _) => return Err(something_else()),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Texts out of a JSON body, and their vectors.
 
-use super::named_models::picture_error;
+use super::pictures::{picture_error, something_else};
 use crate::{
     error::{ErrorKind, ServeError},
     input::parsed,
@@ -91,7 +91,7 @@ pub(super) async fn embedded(
 pub(super) fn vectors(answers: Answers) -> Result<Vec<Vec<f32>>, ServeError> {
     let vector = |answer| match answer {
         Ok(Answer::Vector(vector)) => Ok(vector),
-        Ok(_) => Err(ServeError::bug("the models answered something else")),
+        Ok(_) => Err(something_else()),
         Err(failure) => Err(picture_error(failure)),
     };
     answers.into_iter().map(vector).collect()

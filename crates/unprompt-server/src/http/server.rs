@@ -72,11 +72,6 @@ impl Server {
         }
         Ok(finish)
     }
-
-    /// The service.
-    pub fn service(&self) -> &Arc<Service> {
-        &self.service
-    }
 }
 
 async fn serve(

@@ -269,7 +269,7 @@ def main():
         program,
         *("--max-requests", "4"),
         *("--captioner", FIXTURES / "tiny-blip"),
-        *("--clip", FIXTURES / "tiny-clip-transformers", "--labels", labels.name),
+        *("--clip", FIXTURES / "tiny-clip", "--labels", labels.name),
         *("--image-encoder", FIXTURES / "tiny-vit-transformers"),
         *("--text-encoder", FIXTURES / "tiny-sbert"),
     )

@@ -136,7 +136,7 @@ fn a1111_clients_get_captions_and_infotexts() {
     let answer = server
         .json("/sdapi/v1/interrogate", &json!({ "image": PICTURE }))
         .of(200);
-    assert_eq!(answer, json!({ "caption": "Best of image" }));
+    assert_eq!(answer, json!({ "caption": "Classic of image" }));
     let without = self::server(false);
     let body = json!({ "image": "eA==", "model": "clip" });
     assert_eq!(
@@ -339,7 +339,7 @@ fn openai_clients_get_models_vectors_and_chats() {
     );
     assert_eq!(
         chat("clip/labels", false, &[PICTURE]).of(200)["choices"][0]["message"]["content"],
-        "Best of 0"
+        "Fast of 0"
     );
     let streamed = chat("eye", true, &[PICTURE]);
     assert_eq!(streamed.header("content-type"), Some("text/event-stream"));
