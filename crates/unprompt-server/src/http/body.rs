@@ -69,7 +69,7 @@ pub(super) async fn gather(
     }
 }
 
-/// Reads on without keeping anything, at most as much as a body may have, and no longer than the
+/// Reads on without keeping anything, at most twice as much as a body may have, and no longer than the
 /// client is waited for between two pieces.
 pub(super) async fn discard(service: &Service, headers: &HeaderMap, mut body: Body) {
     // Such a client has not sent its body yet, and will not when it sees the answer.
@@ -77,7 +77,7 @@ pub(super) async fn discard(service: &Service, headers: &HeaderMap, mut body: Bo
         return;
     }
     let deadline = Instant::now() + service.options().timeouts.idle;
-    let mut left = service.limits().body;
+    let mut left = service.limits().body.saturating_mul(2);
     while let Ok(Some(data)) = next(service, &mut body, deadline).await {
         left = left.saturating_sub(data.len());
         if left == 0 {
