@@ -3,7 +3,7 @@
 use crate::{
     Behaviour, InterrogateError, LabelSet, LabelTable, Mode, PhraseEncoder, Result, TableCache,
     TableProgress, TokenBudget,
-    chain::{Chain, ChainOptions, chain},
+    chain::{Chain, ChainOptions, Start, chain},
     labels::NEGATIVE,
 };
 use std::{collections::HashSet, time::Duration};
@@ -11,7 +11,8 @@ use std::{collections::HashSet, time::Duration};
 /// What is made of pictures, and how.
 #[derive(Debug)]
 pub struct InterrogateOptions {
-    /// Which prompt is made.
+    /// Which prompt is made; with [`Mode::Analyze`], whose tables are those of all modes, any prompt
+    /// can be asked for, see [`Interrogator::interrogate_in`].
     pub mode: Mode,
     /// Whether the reference's mistakes are repeated.
     pub behaviour: Behaviour,
@@ -83,7 +84,8 @@ impl Interrogator {
         let mut tables = Vec::new();
         let mut negative = Vec::new();
         for list in labels.lists() {
-            if list.name() == NEGATIVE && options.mode == Mode::Negative {
+            let has_negative = matches!(options.mode, Mode::Negative | Mode::Analyze);
+            if list.name() == NEGATIVE && has_negative {
                 let used = (0..list.labels().len()).filter(|index| list.is_used(*index));
                 negative.extend(used.map(|index| list.labels()[index].clone()));
             }
@@ -124,6 +126,34 @@ impl Interrogator {
         picture: &[f32],
         phrases: Vec<String>,
         start: Option<&str>,
+        options: &ChainOptions,
+    ) -> Result<Chain> {
+        self.grow(picture, phrases, start.map(Start::of), options)
+    }
+
+    /// As [`chain`](Self::chain), from a text whose similarity counts as what the caller says.
+    ///
+    /// # Errors
+    /// As [`chain`](Self::chain).
+    pub fn chain_from(
+        &self,
+        picture: &[f32],
+        phrases: Vec<String>,
+        (text, similarity): (&str, f32),
+        options: &ChainOptions,
+    ) -> Result<Chain> {
+        let start = Start {
+            text,
+            similarity: Some(similarity),
+        };
+        self.grow(picture, phrases, Some(start), options)
+    }
+
+    fn grow(
+        &self,
+        picture: &[f32],
+        phrases: Vec<String>,
+        start: Option<Start<'_>>,
         options: &ChainOptions,
     ) -> Result<Chain> {
         let (budget, behaviour) = (&self.options.budget, self.options.behaviour);

@@ -36,7 +36,7 @@ impl Sidecars {
                 Source::Stdin => bail!(
                     "--sidecar: a picture on standard input has no place for a text beside it"
                 ),
-                Source::Unreadable(..) => {}
+                Source::Memory(..) | Source::Pixels(..) | Source::Unreadable(..) => {}
             }
         }
         Ok(Self { mode, owners })
