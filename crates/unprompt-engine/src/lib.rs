@@ -32,12 +32,12 @@ pub use encoders::{
     classifier::{Classifier, Label},
     image_encoder::{ImageEncoder, Views},
     located::reference as model_reference,
-    picture_interrogator::{LabelChoice, PictureInterrogator, token_counter},
+    picture_interrogator::{Captioned, LabelChoice, Opening, PictureInterrogator, token_counter},
     sentence_encoder::load_sentence_encoder,
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
 };
 pub use error::{EngineError, InputError, Result};
-pub use lists::prompt_index::{IndexRequest, IndexSearch, build_index};
+pub use lists::prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index};
 pub use members::MemberSpec;
 pub use missing_model::{MissingModel, NextStep};
 pub use pipeline::{

@@ -25,6 +25,9 @@ pub enum Source {
     Stdin,
     /// A picture that is in memory already, by the name that records show.
     Memory(PathBuf, Arc<[u8]>),
+    /// Pixels that the program holds already, as a PNG without compression, by the name that records
+    /// show. It is as long as it is large, so that only the limits on pixels hold for it.
+    Pixels(PathBuf, Vec<u8>),
     /// A place that a folder walk could not enter, and why.
     Unreadable(PathBuf, String),
 }
@@ -33,8 +36,23 @@ impl Source {
     /// The path as records show it: `-` for standard input.
     pub fn path(&self) -> &Path {
         match self {
-            Self::File(path) | Self::Memory(path, _) | Self::Unreadable(path, _) => path,
+            Self::File(path)
+            | Self::Memory(path, _)
+            | Self::Pixels(path, _)
+            | Self::Unreadable(path, _) => path,
             Self::Stdin => Path::new("-"),
+        }
+    }
+
+    /// What of `limits` holds for this source, to read and to decode it.
+    pub fn limits(&self, limits: &Limits) -> Limits {
+        let max_encoded_bytes = match self {
+            Self::Pixels(_, bytes) => limits.max_encoded_bytes.max(bytes.len()),
+            _ => limits.max_encoded_bytes,
+        };
+        Limits {
+            max_encoded_bytes,
+            ..*limits
         }
     }
 
@@ -67,6 +85,7 @@ impl Source {
             }),
             Self::Stdin => read(&mut io::stdin().lock()),
             Self::Memory(_, bytes) => read(&mut &**bytes),
+            Self::Pixels(_, bytes) => read(&mut bytes.as_slice()),
             Self::Unreadable(_, message) => return Err(InputError::Walk(message.clone())),
         };
         let bytes = bytes?;
@@ -245,6 +264,19 @@ mod tests {
         assert_eq!(source(b"abc").read(&limits).unwrap(), b"abc");
         assert!(source(b"abcd").read(&limits).is_err());
         assert_eq!(source(b"").path(), Path::new("a.png"));
+    }
+
+    #[test]
+    fn pixels_may_be_longer_than_a_file() {
+        let limits = Limits {
+            max_encoded_bytes: 3,
+            ..Limits::default()
+        };
+        let source = Source::Pixels("a".into(), b"abcd".to_vec());
+        assert!(source.read(&limits).is_err());
+        assert_eq!(source.read(&source.limits(&limits)).unwrap(), b"abcd");
+        let file = Source::Memory("a".into(), b"abcd"[..].into());
+        assert_eq!(file.limits(&limits), limits);
     }
 
     #[test]

@@ -38,6 +38,24 @@ pub struct Chain {
     pub complete: bool,
 }
 
+/// What a chain begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) text: &'a str,
+    /// What later prompts are compared with; its cosine, or times -1 where the least similar are looked
+    /// for, unless the caller has another number.
+    pub(crate) similarity: Option<f32>,
+}
+
+impl<'a> Start<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self {
+            text,
+            similarity: None,
+        }
+    }
+}
+
 /// Grows a prompt from `start`, or from the best phrase alone.
 pub(crate) fn chain(
     encoder: &PhraseEncoder,
@@ -45,7 +63,7 @@ pub(crate) fn chain(
     behaviour: Behaviour,
     picture: &[f32],
     phrases: Vec<String>,
-    start: Option<&str>,
+    start: Option<Start<'_>>,
     options: &ChainOptions,
 ) -> Result<Chain> {
     let compat = behaviour == Behaviour::Compat060;
@@ -71,9 +89,12 @@ pub(crate) fn chain(
     let mut current: Vec<String> = Vec::new();
     let mut current_similarity;
     match start {
-        Some(start) => {
-            current.push(start.to_owned());
-            current_similarity = sign * encoder.similarities(picture, &[start])?[0];
+        Some(Start { text, similarity }) => {
+            current.push(text.to_owned());
+            current_similarity = match similarity {
+                Some(similarity) => similarity,
+                None => sign * encoder.similarities(picture, &[text])?[0],
+            };
         }
         None => {
             let Some((phrase, similarity)) = search.first(picture)? else {

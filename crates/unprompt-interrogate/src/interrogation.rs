@@ -15,6 +15,21 @@ pub struct Subject<'a> {
     pub caption: Option<&'a str>,
 }
 
+/// What may differ from the options from one call to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Which prompt is made; any where the options' is [`Mode::Analyze`], else the options'.
+    pub mode: Mode,
+    /// As in the options.
+    pub min_flavors: usize,
+    /// As in the options.
+    pub max_flavors: Option<usize>,
+    /// As in the options.
+    pub candidates: usize,
+    /// As in the options, of all tables together; each by itself has that of the options.
+    pub chunk_size: usize,
+}
+
 /// What is told of one picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interrogation {
@@ -51,6 +66,26 @@ impl Interrogator {
         mode: Mode,
         subjects: &[Subject],
     ) -> Result<Vec<Result<Interrogation>>> {
+        let asked = Asked {
+            mode,
+            min_flavors: self.options.min_flavors,
+            max_flavors: self.options.max_flavors,
+            candidates: self.options.candidates,
+            chunk_size: self.options.chunk_size,
+        };
+        self.interrogate_as(asked, subjects)
+    }
+
+    /// As [`interrogate_in`](Self::interrogate_in), with numbers of flavors of its own too.
+    ///
+    /// # Errors
+    /// As [`interrogate_in`](Self::interrogate_in).
+    pub fn interrogate_as(
+        &self,
+        asked: Asked,
+        subjects: &[Subject],
+    ) -> Result<Vec<Result<Interrogation>>> {
+        let mode = asked.mode;
         if mode != self.options.mode && self.options.mode != Mode::Analyze {
             let loaded = self.options.mode;
             let message = format!("the tables are those of {loaded:?}, and not those of {mode:?}");
@@ -69,18 +104,19 @@ impl Interrogator {
             .collect::<Result<Vec<_>>>()?;
         let one = |(index, subject): (usize, &Subject)| {
             let similarities = tables.iter().map(|table| table[index].as_slice());
-            self.interrogate_one(mode, subject, similarities.collect())
+            self.interrogate_one(asked, subject, similarities.collect())
         };
         Ok(subjects.iter().enumerate().map(one).collect())
     }
 
     fn interrogate_one(
         &self,
-        mode: Mode,
+        asked: Asked,
         subject: &Subject,
         similarities: Vec<&[f32]>,
     ) -> Result<Interrogation> {
         let started = Instant::now();
+        let mode = asked.mode;
         let caption = subject.caption.filter(|caption| !caption.is_empty());
         if caption.is_none()
             && mode.takes_caption()
@@ -91,6 +127,7 @@ impl Interrogator {
         }
         let picture = RankedPicture {
             interrogator: self,
+            asked,
             vector: subject.picture,
             caption,
             similarities,
@@ -108,7 +145,7 @@ impl Interrogator {
             phrases,
             similarity,
             complete,
-        } = picture.found(mode, started)?;
+        } = picture.found(started)?;
         let prompt = phrases.join(", ");
         let similarity = match similarity {
             Some(similarity) => similarity,

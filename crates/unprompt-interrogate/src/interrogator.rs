@@ -3,7 +3,7 @@
 use crate::{
     Behaviour, InterrogateError, LabelSet, LabelTable, Mode, PhraseEncoder, Result, TableCache,
     TableProgress, TokenBudget,
-    chain::{Chain, ChainOptions, chain},
+    chain::{Chain, ChainOptions, Start, chain},
     labels::NEGATIVE,
 };
 use std::{collections::HashSet, time::Duration};
@@ -126,6 +126,34 @@ impl Interrogator {
         picture: &[f32],
         phrases: Vec<String>,
         start: Option<&str>,
+        options: &ChainOptions,
+    ) -> Result<Chain> {
+        self.grow(picture, phrases, start.map(Start::of), options)
+    }
+
+    /// As [`chain`](Self::chain), from a text whose similarity counts as what the caller says.
+    ///
+    /// # Errors
+    /// As [`chain`](Self::chain).
+    pub fn chain_from(
+        &self,
+        picture: &[f32],
+        phrases: Vec<String>,
+        (text, similarity): (&str, f32),
+        options: &ChainOptions,
+    ) -> Result<Chain> {
+        let start = Start {
+            text,
+            similarity: Some(similarity),
+        };
+        self.grow(picture, phrases, Some(start), options)
+    }
+
+    fn grow(
+        &self,
+        picture: &[f32],
+        phrases: Vec<String>,
+        start: Option<Start<'_>>,
         options: &ChainOptions,
     ) -> Result<Chain> {
         let (budget, behaviour) = (&self.options.budget, self.options.behaviour);

@@ -42,7 +42,7 @@ pub use cache::TableCache;
 pub use chain::{Chain, ChainOptions};
 pub use encoder::PhraseEncoder;
 pub use error::{InterrogateError, Result};
-pub use interrogation::{Interrogation, Subject};
+pub use interrogation::{Asked, Interrogation, Subject};
 pub use interrogator::{InterrogateOptions, Interrogator};
 pub use labels::{LabelList, LabelSet};
 pub use mode::Mode;

@@ -1,11 +1,11 @@
 //! How each mode makes a prompt of one picture.
 
 use crate::{
-    Behaviour, InterrogateError, Interrogator, Mode, RankedLabel, Result,
+    Asked, Behaviour, Interrogator, Mode, RankedLabel, Result,
     budget::joined,
-    chain::{ChainOptions, chain},
+    chain::{ChainOptions, Start, chain},
     labels::{ARTISTS, FLAVORS, MEDIUMS, MOVEMENTS, NEGATIVE, TRENDINGS},
-    ranking::{End, top},
+    ranking::{End, rank_as_060, top},
 };
 use serde::Serialize;
 use std::time::Instant;
@@ -32,6 +32,7 @@ pub(crate) struct Found {
 /// One picture with its cosine to every label.
 pub(crate) struct RankedPicture<'a> {
     pub(crate) interrogator: &'a Interrogator,
+    pub(crate) asked: Asked,
     /// Unit vector.
     pub(crate) vector: &'a [f32],
     pub(crate) caption: Option<&'a str>,
@@ -40,9 +41,9 @@ pub(crate) struct RankedPicture<'a> {
 }
 
 impl RankedPicture<'_> {
-    /// The prompt of a mode.
-    pub(crate) fn found(&self, mode: Mode, started: Instant) -> Result<Found> {
-        let flavors = self.interrogator.options.max_flavors;
+    /// The prompt that is asked for.
+    pub(crate) fn found(&self, started: Instant) -> Result<Found> {
+        let flavors = self.asked.max_flavors;
         let whole = |phrases: Result<Vec<String>>| {
             Ok(Found {
                 phrases: phrases?,
@@ -50,7 +51,7 @@ impl RankedPicture<'_> {
                 complete: true,
             })
         };
-        match mode {
+        match self.asked.mode {
             Mode::Classic => whole(self.classic(flavors.unwrap_or(3))),
             Mode::Fast => whole(self.fast(flavors.unwrap_or(32))),
             Mode::Competition => whole(self.competition(flavors.unwrap_or(3))),
@@ -131,10 +132,10 @@ impl RankedPicture<'_> {
             &options.budget,
             options.behaviour,
             self.vector,
-            self.merged(options.candidates)?,
-            self.caption,
+            self.merged(self.asked.candidates)?,
+            self.caption.map(Start::of),
             &ChainOptions {
-                min_count: options.min_flavors,
+                min_count: self.asked.min_flavors,
                 max_count: flavors,
                 reverse: false,
                 deadline: options.time.map(|time| started + time),
@@ -167,7 +168,7 @@ impl RankedPicture<'_> {
 
     fn negative(&self, flavors: usize, started: Instant) -> Result<Found> {
         let options = &self.interrogator.options;
-        let mut phrases = self.ranked(FLAVORS, options.candidates, End::Smallest)?;
+        let mut phrases = self.ranked(FLAVORS, self.asked.candidates, End::Smallest)?;
         phrases.extend(self.interrogator.negative.iter().cloned());
         let options = &self.interrogator.options;
         let chained = chain(
@@ -178,7 +179,7 @@ impl RankedPicture<'_> {
             phrases,
             None,
             &ChainOptions {
-                min_count: options.min_flavors,
+                min_count: self.asked.min_flavors,
                 max_count: flavors,
                 reverse: true,
                 deadline: options.time.map(|time| started + time),
@@ -257,12 +258,7 @@ impl RankedPicture<'_> {
 
     /// The first labels of all tables that are ranked together.
     fn merged(&self, count: usize) -> Result<Vec<String>> {
-        let Interrogator {
-            tables,
-            merged,
-            options,
-            ..
-        } = self.interrogator;
+        let Interrogator { tables, merged, .. } = self.interrogator;
         let mut similarities = Vec::new();
         let mut labels: Vec<&String> = Vec::new();
         for (table, values) in tables.iter().zip(&self.similarities) {
@@ -273,7 +269,13 @@ impl RankedPicture<'_> {
         }
         let used = merged.iter().copied();
         let places = if self.is_compat() {
-            rank_as_060(&similarities, used, count, End::Largest, options.chunk_size)?
+            rank_as_060(
+                &similarities,
+                used,
+                count,
+                End::Largest,
+                self.asked.chunk_size,
+            )?
         } else {
             top(&similarities, used, count, End::Largest)
         };
@@ -281,57 +283,5 @@ impl RankedPicture<'_> {
             .into_iter()
             .map(|place| labels[place].clone())
             .collect())
-    }
-}
-
-/// As 0.6.0 ranks a table that is larger than its chunks: a few from each chunk, then the most
-/// similar of those, even where the least similar are asked for.
-fn rank_as_060(
-    similarities: &[f32],
-    used: impl Iterator<Item = usize>,
-    count: usize,
-    end: End,
-    chunk_size: usize,
-) -> Result<Vec<usize>> {
-    let labels = similarities.len();
-    if labels <= chunk_size {
-        return Ok(top(similarities, used, count, end));
-    }
-    let chunks = labels.div_ceil(chunk_size);
-    let kept = chunk_size / chunks;
-    if kept == 0 {
-        let message = format!(
-            "0.6.0 keeps no label of {labels} in chunks of {chunk_size}; larger chunks are needed"
-        );
-        return Err(InterrogateError::Options(message));
-    }
-    let mut by_chunk = vec![Vec::new(); chunks];
-    for place in used {
-        by_chunk[place / chunk_size].push(place);
-    }
-    let survivors = by_chunk
-        .into_iter()
-        .flat_map(|places| top(similarities, places.into_iter(), kept, end));
-    Ok(top(similarities, survivors, count, End::Largest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_lose_labels_and_the_last_stage_goes_the_wrong_way_as_in_060() -> Result<()> {
-        let values = [0.9, 0.8, 0.7, 0.1, 0.2, 0.3, -0.5];
-        let all = || 0..values.len();
-        // Three chunks of 3, one label kept of each.
-        let found = rank_as_060(&values, all(), 5, End::Largest, 3)?;
-        assert_eq!(found, [0, 5, 6]);
-        assert_eq!(top(&values, all(), 3, End::Largest), [0, 1, 2]);
-        let found = rank_as_060(&values, all(), 1, End::Smallest, 3)?;
-        assert_eq!(found, [2]);
-        assert_eq!(top(&values, all(), 1, End::Smallest), [6]);
-        assert_eq!(rank_as_060(&values, all(), 2, End::Smallest, 7)?, [6, 3]);
-        assert!(rank_as_060(&values, all(), 2, End::Largest, 2).is_err());
-        Ok(())
     }
 }

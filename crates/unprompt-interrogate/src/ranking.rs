@@ -1,5 +1,6 @@
 //! Similarities of many half-precision rows to some vectors, and the largest of them.
 
+use crate::{InterrogateError, Result};
 use half::{f16, slice::HalfFloatSliceExt};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -93,6 +94,37 @@ pub(crate) fn top(
     places
 }
 
+/// As 0.6.0 ranks a table that is larger than its chunks: a few from each chunk, then the most
+/// similar of those, even where the least similar are asked for.
+pub(crate) fn rank_as_060(
+    similarities: &[f32],
+    used: impl Iterator<Item = usize>,
+    count: usize,
+    end: End,
+    chunk_size: usize,
+) -> Result<Vec<usize>> {
+    let labels = similarities.len();
+    if labels <= chunk_size {
+        return Ok(top(similarities, used, count, end));
+    }
+    let chunks = labels.div_ceil(chunk_size);
+    let kept = chunk_size / chunks;
+    if kept == 0 {
+        let message = format!(
+            "0.6.0 keeps no label of {labels} in chunks of {chunk_size}; larger chunks are needed"
+        );
+        return Err(InterrogateError::Options(message));
+    }
+    let mut by_chunk = vec![Vec::new(); chunks];
+    for place in used {
+        by_chunk[place / chunk_size].push(place);
+    }
+    let survivors = by_chunk
+        .into_iter()
+        .flat_map(|places| top(similarities, places.into_iter(), kept, end));
+    Ok(top(similarities, survivors, count, End::Largest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +182,21 @@ mod tests {
         let mut sorted: Vec<usize> = (0..5000).collect();
         sorted.sort_by(|a, b| many[*b].total_cmp(&many[*a]));
         assert_eq!(top(&many, 0..5000, 37, End::Largest), sorted[..37]);
+    }
+
+    #[test]
+    fn chunks_lose_labels_and_the_last_stage_goes_the_wrong_way_as_in_060() -> Result<()> {
+        let values = [0.9, 0.8, 0.7, 0.1, 0.2, 0.3, -0.5];
+        let all = || 0..values.len();
+        // Three chunks of 3, one label kept of each.
+        let found = rank_as_060(&values, all(), 5, End::Largest, 3)?;
+        assert_eq!(found, [0, 5, 6]);
+        assert_eq!(top(&values, all(), 3, End::Largest), [0, 1, 2]);
+        let found = rank_as_060(&values, all(), 1, End::Smallest, 3)?;
+        assert_eq!(found, [2]);
+        assert_eq!(top(&values, all(), 1, End::Smallest), [6]);
+        assert_eq!(rank_as_060(&values, all(), 2, End::Smallest, 7)?, [6, 3]);
+        assert!(rank_as_060(&values, all(), 2, End::Largest, 2).is_err());
+        Ok(())
     }
 }

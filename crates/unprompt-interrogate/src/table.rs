@@ -3,7 +3,7 @@
 use crate::{
     InterrogateError, LabelList, PhraseEncoder, Result, TableCache,
     cache::Found,
-    ranking::{End, row_products, top},
+    ranking::{End, rank_as_060, row_products, top},
     unfinished::Unfinished,
 };
 use half::f16;
@@ -153,6 +153,42 @@ impl LabelTable {
                 similarity: similarities[place],
             })
             .collect())
+    }
+
+    /// The labels that 0.6.0 ranks first: those that are most similar, or least with `reverse`, where the
+    /// table is larger than `chunk_size` chosen from a few of each chunk, and then always the most
+    /// similar of those.
+    ///
+    /// # Errors
+    /// As [`similarities`](Self::similarities), and where the chunks are too small to keep anything.
+    pub fn rank_as_060(
+        &self,
+        picture: &[f32],
+        count: usize,
+        reverse: bool,
+        chunk_size: usize,
+    ) -> Result<Vec<String>> {
+        let similarities = self.similarities(&[picture])?.swap_remove(0);
+        let used = (0..similarities.len()).filter(|place| self.list.is_used(*place));
+        let end = if reverse { End::Smallest } else { End::Largest };
+        let places = rank_as_060(&similarities, used, count, end, chunk_size)?;
+        let label = |place: usize| self.list.labels()[place].clone();
+        Ok(places.into_iter().map(label).collect())
+    }
+
+    /// The embeddings, one row a label, each of [`width`](Self::width) numbers.
+    ///
+    /// # Errors
+    /// When the cache file cannot be read any more.
+    pub fn embeddings(&self) -> Result<Vec<f16>> {
+        let rows = self.rows()?;
+        let halves = rows.as_chunks::<2>().0.iter();
+        Ok(halves.map(|bytes| f16::from_le_bytes(*bytes)).collect())
+    }
+
+    /// Numbers of an embedding.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     fn rows(&self) -> Result<Cow<'_, [u8]>> {

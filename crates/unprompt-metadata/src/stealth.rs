@@ -67,12 +67,16 @@ pub(crate) fn read_encoded(
 }
 
 /// Allows pictures as large as a file of this length holds without being all of one colour, so that a
-/// small file cannot cost much work.
+/// small file cannot cost much work. The file is in memory already, however long it is.
 fn limits(encoded_bytes: usize) -> Limits {
     const ALWAYS_ALLOWED: u64 = 4 << 20;
+    let default = Limits::default();
     Limits {
-        max_pixels: ALWAYS_ALLOWED + encoded_bytes as u64,
-        ..Limits::default()
+        max_encoded_bytes: default.max_encoded_bytes.max(encoded_bytes),
+        max_pixels: default
+            .max_pixels
+            .min(ALWAYS_ALLOWED + encoded_bytes as u64),
+        ..default
     }
 }
 

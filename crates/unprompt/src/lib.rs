@@ -24,13 +24,13 @@
 //! Invariant: this crate only names what the others hold.
 
 pub use unprompt_engine::{
-    Baselines, Calibration, Candidate, CaptionOptions, Captioner, Classifier, ConfidenceFeature,
-    EngineError, Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder, InputError, Label,
-    LabelChoice, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep, Outcome,
-    PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset, PromptSource,
-    Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset, is_picture_file,
-    load_sentence_encoder, missing_models, model_reference, search_texts, sources, sources_besides,
-    token_counter,
+    Baselines, Calibration, Candidate, CaptionOptions, Captioned, Captioner, Classifier,
+    ConfidenceFeature, EngineError, Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder,
+    InputError, Label, LabelChoice, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep,
+    Opening, Outcome, PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset,
+    PromptSource, Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
+    is_picture_file, load_sentence_encoder, missing_models, model_reference, search_texts, sources,
+    sources_besides, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
@@ -47,7 +47,7 @@ pub mod eval {
 
 /// Lists of prompts as an index: exact search and regression on the nearest ones.
 pub mod index {
-    pub use unprompt_engine::{IndexRequest, IndexSearch, build_index};
+    pub use unprompt_engine::{IndexQuery, IndexRequest, IndexSearch, build_index};
     pub use unprompt_index::*;
 }
 

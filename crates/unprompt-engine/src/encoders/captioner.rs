@@ -3,14 +3,16 @@
 use crate::{
     encoders::{
         located::{Kind, Located, refuse_open_clips_name},
+        of_sources::of_sources,
         preprocessing::image_processor,
     },
     error::{InputError, Result},
+    source::Source,
 };
 use rayon::prelude::*;
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_image::{
-    CLIP_MEAN, CLIP_STD, Filter, HALF, Layout, Normalize, Preprocessor, RgbImage,
+    CLIP_MEAN, CLIP_STD, Filter, HALF, Layout, Limits, Normalize, Preprocessor, RgbImage, decode,
 };
 use unprompt_models::{
     Blip, Caption, Compute, GenerationOptions, ImageToText, LengthPenalty, Ofa, Sampling,
@@ -141,6 +143,32 @@ impl Captioner {
         let pixels: std::result::Result<Vec<_>, InputError> =
             images.par_iter().map(|image| self.prepare(image)).collect();
         self.forward(&pixels?, options)
+    }
+
+    /// As [`caption`](Self::caption), of pictures by where they are: one result for each, whatever is
+    /// wrong with the others.
+    pub fn caption_sources(
+        &self,
+        sources: &[Source],
+        limits: &Limits,
+        options: &CaptionOptions,
+    ) -> Vec<std::result::Result<Caption, InputError>> {
+        let prepare = |bytes: &[u8], limits| self.read(bytes, limits);
+        of_sources(sources, limits, prepare, |pixels| {
+            self.forward(pixels, options)
+        })
+    }
+
+    /// An encoded picture as the network takes it.
+    ///
+    /// # Errors
+    /// When it is no picture, one beyond the limits, or too elongated to be resized.
+    pub(crate) fn read(
+        &self,
+        bytes: &[u8],
+        limits: Limits,
+    ) -> std::result::Result<Vec<f32>, InputError> {
+        self.prepare(&decode(bytes, &self.preprocessor.decode_options(limits))?)
     }
 
     /// A picture as the network takes it.

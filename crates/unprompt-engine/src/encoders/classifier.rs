@@ -3,16 +3,19 @@
 use crate::{
     encoders::{
         located::{Kind, Located, refuse_named_without_pictures, refuse_open_clips_name},
+        of_sources::of_sources,
         preprocessing::vit_preprocessor,
     },
     error::{EngineError, InputError, Result},
+    source::Source,
 };
 use rayon::prelude::*;
 use serde::Serialize;
 use std::cmp::Ordering;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::{
-    Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Normalize, Pixels, Preprocessor, RgbImage,
+    Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Limits, Normalize, Pixels, Preprocessor, RgbImage,
+    decode,
 };
 use unprompt_models::{Compute, Dtype, EfficientNetLite, ModelError, Vit, imagenet_labels};
 
@@ -149,6 +152,23 @@ impl Classifier {
     ) -> std::result::Result<Vec<Label>, InputError> {
         let mut found = self.forward(&[self.prepare(image)?], top)?;
         Ok(found.swap_remove(0).labels)
+    }
+
+    /// As [`classify`](Self::classify), of pictures by where they are: one result for each, whatever is
+    /// wrong with the others.
+    pub fn classify_sources(
+        &self,
+        sources: &[Source],
+        limits: &Limits,
+        top: usize,
+    ) -> Vec<std::result::Result<Vec<Label>, InputError>> {
+        let prepare = |bytes: &[u8], limits| {
+            self.prepare(&decode(bytes, &self.preprocessor.decode_options(limits))?)
+        };
+        of_sources(sources, limits, prepare, |pictures| {
+            let found = self.forward(pictures, top)?;
+            Ok(found.into_iter().map(|one| one.labels).collect())
+        })
     }
 
     /// The features of a picture, see [`features_width`](Self::features_width).

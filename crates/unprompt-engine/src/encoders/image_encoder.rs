@@ -4,15 +4,17 @@
 use crate::{
     encoders::{
         located::{Kind, Located, refuse_named_without_pictures},
+        of_sources::of_sources,
         preprocessing::{clip_preprocessor, siglip_preprocessor, vit_preprocessor},
     },
     error::{InputError, Result},
+    source::Source,
 };
 use rayon::prelude::*;
 use serde::Deserialize;
 use std::borrow::Borrow;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
-use unprompt_image::{Layout, Preprocessor, RgbImage};
+use unprompt_image::{Layout, Limits, Preprocessor, RgbImage, decode};
 use unprompt_models::{
     ClipCheckpoint, ClipImageTower, ClipImageTowerByBlocks, Compute, Vit, mean_of_views,
     normalize_regression, to_unit_length,
@@ -144,6 +146,35 @@ impl ImageEncoder {
         self.forward(&prepared?, views, raw)
     }
 
+    /// As [`embed`](Self::embed), of pictures by where they are: one result for each, whatever is wrong
+    /// with the others.
+    pub fn embed_sources(
+        &self,
+        sources: &[Source],
+        limits: &Limits,
+        views: Views,
+        raw: bool,
+    ) -> Vec<std::result::Result<Vec<f32>, InputError>> {
+        let prepare = |bytes: &[u8], limits| self.read(bytes, limits, views);
+        of_sources(sources, limits, prepare, |pictures| {
+            self.forward(pictures, views, raw)
+        })
+    }
+
+    /// The views of an encoded picture as the network takes them.
+    ///
+    /// # Errors
+    /// When it is no picture, one beyond the limits, or too elongated to be resized.
+    pub(crate) fn read(
+        &self,
+        bytes: &[u8],
+        limits: Limits,
+        views: Views,
+    ) -> std::result::Result<Vec<Vec<f32>>, InputError> {
+        let image = decode(bytes, &self.preprocessor.decode_options(limits))?;
+        self.prepare(&image, views)
+    }
+
     /// The views of a picture as the network takes them.
     ///
     /// # Errors
@@ -164,11 +195,11 @@ impl ImageEncoder {
     /// The first picture whose vector is not finite.
     pub(crate) fn forward(
         &self,
-        pictures: &[Vec<Vec<f32>>],
+        pictures: &[impl Borrow<Vec<Vec<f32>>>],
         views: Views,
         raw: bool,
     ) -> std::result::Result<Vec<Vec<f32>>, InputError> {
-        let inputs: Vec<&Vec<f32>> = pictures.iter().flatten().collect();
+        let inputs: Vec<&Vec<f32>> = pictures.iter().flat_map(Borrow::borrow).collect();
         let mut outputs = match &self.network {
             Network::Clip(tower) => tower.forward(&inputs)?,
             Network::ClipByBlocks(tower) => tower.forward(&inputs)?,

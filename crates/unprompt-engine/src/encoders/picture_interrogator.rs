@@ -2,16 +2,19 @@
 
 use crate::{
     encoders::{
+        captioner::{CaptionOptions, Captioner},
         image_encoder::{ImageEncoder, Views},
         located::{Kind, Located, refuse_open_clips_name},
+        of_sources::of_sources,
         published_labels::with_published,
         text_encoder::{Tokenizer, clip_tokenizer},
     },
     error::{EngineError, InputError, Result},
+    source::Source,
 };
 use std::{path::PathBuf, sync::Arc};
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
-use unprompt_image::RgbImage;
+use unprompt_image::{Limits, RgbImage};
 use unprompt_interrogate::{
     InterrogateOptions, Interrogation, Interrogator, LabelPolicy, LabelSet, Mode, PhraseEncoder,
     Subject, TableCache, TableProgress, TokenCounter,
@@ -42,6 +45,26 @@ pub struct LabelChoice {
     pub published: bool,
 }
 
+/// What prompts begin with.
+#[derive(Clone, Copy, Debug)]
+pub enum Opening<'a> {
+    /// The labels that are found.
+    None,
+    /// The same words for every picture.
+    Text(&'a str),
+    /// What a captioner says of each.
+    Captioner(&'a Captioner),
+}
+
+/// A prompt or an analysis, with the caption that it began with.
+#[derive(Clone, Debug)]
+pub struct Captioned {
+    /// What was found.
+    pub found: Interrogation,
+    /// The caption, without blanks around it.
+    pub caption: Option<String>,
+}
+
 /// Both towers of a CLIP with the embeddings of its labels.
 #[derive(Debug)]
 pub struct PictureInterrogator {
@@ -67,7 +90,7 @@ impl PictureInterrogator {
         refuse_open_clips_name(clip, Some(Kind::Clip), NEEDED)?;
         let folder = match &labels.folder {
             Some(folder) => folder.clone(),
-            None => hub.resolve(&LABELS.parse::<ModelRef>()?, progress)?.dir,
+            None => label_folder(hub, progress)?,
         };
         let mut set = LabelSet::read(&folder, options.behaviour)?.without(&labels.without)?;
         labels.policy.apply(&mut set);
@@ -173,6 +196,58 @@ impl PictureInterrogator {
         Ok(found.collect())
     }
 
+    /// As [`interrogate`](Self::interrogate), of pictures by where they are: one result for each,
+    /// whatever is wrong with the others.
+    pub fn interrogate_sources(
+        &self,
+        sources: &[Source],
+        limits: &Limits,
+        opening: Opening<'_>,
+    ) -> Vec<std::result::Result<Captioned, InputError>> {
+        // Each model says for itself what becomes of transparency.
+        let prepare = |bytes: &[u8], limits| {
+            let views = self.pictures.read(bytes, limits, Views::Plain)?;
+            let for_captioner = match opening {
+                Opening::Captioner(captioner) => vec![captioner.read(bytes, limits)?],
+                _ => Vec::new(),
+            };
+            Ok((views, for_captioner))
+        };
+        let found = of_sources(sources, limits, prepare, |pictures| {
+            let (views, for_captioner): (Vec<_>, Vec<_>) = pictures
+                .iter()
+                .map(|(views, pixels)| (views, pixels))
+                .unzip();
+            let captions: Vec<Option<String>> = match opening {
+                Opening::None => vec![None; pictures.len()],
+                Opening::Text(text) => vec![Some(text.to_owned()); pictures.len()],
+                Opening::Captioner(captioner) => {
+                    let pixels: Vec<Vec<f32>> =
+                        for_captioner.into_iter().flatten().cloned().collect();
+                    let captions = captioner.forward(&pixels, &CaptionOptions::default())?;
+                    let text = captions.into_iter().map(|caption| caption.text);
+                    text.map(|text| Some(text.trim().to_owned())).collect()
+                }
+            };
+            let vectors = self.pictures.forward(&views, Views::Plain, false)?;
+            let begun: Vec<Option<&str>> = captions.iter().map(Option::as_deref).collect();
+            let found = self.interrogate_vectors(&vectors, &begun)?;
+            let pairs = found.into_iter().zip(captions);
+            Ok(pairs
+                .map(|(found, caption)| {
+                    Ok(Captioned {
+                        found: found?,
+                        caption,
+                    })
+                })
+                .collect())
+        });
+        found
+            .into_iter()
+            .map(std::result::Result::flatten)
+            .collect()
+    }
+
     /// As [`interrogate`](Self::interrogate), of what [`pictures`](Self::pictures) made of the
     /// pictures.
     pub(crate) fn interrogate_vectors(
@@ -199,6 +274,14 @@ fn subjects<'a>(
             caption: *caption,
         })
         .collect()
+}
+
+/// The folder of clip-interrogator's own lists.
+///
+/// # Errors
+/// When it is not here and cannot be fetched.
+pub fn label_folder(hub: &Hub, progress: &dyn Progress) -> Result<PathBuf> {
+    Ok(hub.resolve(&LABELS.parse::<ModelRef>()?, progress)?.dir)
 }
 
 /// Counts tokens by the tokenizer of a model, for a budget.

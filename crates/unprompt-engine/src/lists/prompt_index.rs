@@ -2,15 +2,23 @@
 
 use crate::{
     encoders::{
-        image_encoder::ImageEncoder, sentence_encoder::load_sentence_encoder,
+        image_encoder::{ImageEncoder, Views},
+        networks::together,
+        sentence_encoder::load_sentence_encoder,
         text_encoder::TextEncoder,
     },
-    error::{EngineError, Result},
+    error::{EngineError, InputError, Result},
+    source::Source,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use unprompt_hub::{Hub, Progress, ResolvedModel};
+use unprompt_image::Limits;
 use unprompt_index::{
-    BuildOptions, BuildProgress, Embedders, Manifest, ModelIdentity, PromptFile, PromptIndex, build,
+    BuildOptions, BuildProgress, Embedders, IndexError, Manifest, ModelIdentity, PromptFile,
+    PromptIndex, Regressed, Regression, Space, build,
 };
 use unprompt_models::{Compute, ModelError, SentenceEncoder};
 
@@ -132,6 +140,80 @@ impl IndexSearch {
             load_sentence_encoder(hub, name.unwrap_or(&expected.name), compute, progress)?;
         require(&self.folder, expected, &model, "--sentence")?;
         Ok(encoder)
+    }
+}
+
+/// What is asked of a search.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexQuery {
+    /// Prompts that are shown for each picture or text.
+    pub top: usize,
+    /// Which of the nearest prompts are averaged, and how.
+    pub regression: Regression,
+}
+
+impl IndexSearch {
+    /// The nearest prompts of each vector, as many as are shown, and the embedding that as many as are
+    /// averaged predict.
+    ///
+    /// # Errors
+    /// As [`Regression::predict`].
+    pub fn nearest(
+        &self,
+        space: Space,
+        vectors: &[Vec<f32>],
+        query: &IndexQuery,
+    ) -> std::result::Result<Vec<Regressed>, IndexError> {
+        let IndexQuery { top, regression } = *query;
+        let averaged = regression.neighbours;
+        let wide = Regression {
+            neighbours: averaged.max(top),
+            ..regression
+        };
+        let mut found = wide.predict(&self.index, space, vectors)?;
+        for found in &mut found {
+            if wide.neighbours > averaged {
+                let nearest = &found.matches[..found.matches.len().min(averaged)];
+                found.embedding = regression.combine(nearest);
+            }
+            found.matches.truncate(top);
+        }
+        Ok(found)
+    }
+
+    /// The same for pictures, with the index's image tower: one result for each, whatever is wrong with
+    /// the others.
+    ///
+    /// # Errors
+    /// When the index is damaged or cannot be read any more.
+    pub fn nearest_to_sources(
+        &self,
+        encoder: &ImageEncoder,
+        sources: &[Source],
+        limits: &Limits,
+        query: &IndexQuery,
+    ) -> Result<Vec<std::result::Result<Regressed, InputError>>> {
+        let mut vectors = Vec::new();
+        let embedded: Vec<std::result::Result<(), InputError>> = encoder
+            .embed_sources(sources, limits, Views::Plain, false)
+            .into_iter()
+            .map(|one| one.map(|vector| vectors.push(vector)))
+            .collect();
+        let found = together(&vectors, |vectors| {
+            let found = self.nearest(Space::Clip, vectors, query);
+            Ok(found.map_err(Arc::new)?)
+        });
+        for error in found.iter().filter_map(|found| found.as_ref().err()) {
+            if let Some(error) = error.of_every_picture() {
+                return Err(error);
+            }
+        }
+        let mut found = found.into_iter();
+        let result = |one: std::result::Result<(), InputError>| match one {
+            Ok(()) => found.next(),
+            Err(error) => Some(Err(error)),
+        };
+        Ok(embedded.into_iter().filter_map(result).collect())
     }
 }
 

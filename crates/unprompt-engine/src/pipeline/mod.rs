@@ -268,7 +268,8 @@ impl Predictor {
     fn prepare(&self, sources: &[Source], options: &PredictOptions) -> Vec<Slot> {
         let prepare = |source: &Source| {
             let start = Instant::now();
-            let bytes = source.read(&options.limits)?;
+            let limits = source.limits(&options.limits);
+            let bytes = source.read(&limits)?;
             let mut picture = Picture::default();
             if options.metadata {
                 match unprompt_metadata::read(&bytes) {
@@ -281,7 +282,7 @@ impl Predictor {
                 }
             }
             if picture.prompt.is_none() {
-                picture.inputs = self.networks.prepare(&bytes, options.limits)?;
+                picture.inputs = self.networks.prepare(&bytes, limits)?;
             }
             picture.elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
             Ok(picture)

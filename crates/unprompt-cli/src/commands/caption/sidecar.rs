@@ -36,7 +36,7 @@ impl Sidecars {
                 Source::Stdin => bail!(
                     "--sidecar: a picture on standard input has no place for a text beside it"
                 ),
-                Source::Memory(..) | Source::Unreadable(..) => {}
+                Source::Memory(..) | Source::Pixels(..) | Source::Unreadable(..) => {}
             }
         }
         Ok(Self { mode, owners })

@@ -3,10 +3,7 @@
 use crate::{
     Finished,
     arguments::{Common, IndexSearch as Arguments},
-    commands::{
-        embed::{self, ImageRecord},
-        inputs,
-    },
+    commands::inputs,
     output::Output,
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON, escaped},
@@ -16,8 +13,9 @@ use anyhow::Result;
 use serde::Serialize;
 use std::{io::Write, path::Path};
 use unprompt::{
-    FailureRecord, ImageEncoder, Source, Views,
-    index::{IndexError, IndexSearch, Match, NegativeDistance, Regressed, Regression, Space},
+    EngineError, FailureRecord, ImageEncoder, InputError, Source,
+    image::Limits,
+    index::{IndexQuery, IndexSearch, Match, NegativeDistance, Regressed, Regression, Space},
 };
 
 #[derive(Serialize)]
@@ -41,13 +39,6 @@ struct Found {
     similarity: f32,
 }
 
-/// The prompts that are averaged, and those that are shown.
-struct Searcher {
-    search: IndexSearch,
-    regression: Regression,
-    top: usize,
-}
-
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
@@ -56,26 +47,24 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         true => NegativeDistance::AsPublished,
         false => NegativeDistance::Zero,
     };
-    let searcher = Searcher {
-        search: IndexSearch::open(&arguments.index)?,
+    let query = IndexQuery {
+        top: arguments.top,
         regression: Regression {
             negative,
             ..Regression::default()
         },
-        top: arguments.top,
     };
+    let search = IndexSearch::open(&arguments.index)?;
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);
     if !arguments.texts.is_empty() {
         let name = arguments.sentence.as_deref();
-        let encoder = searcher
-            .search
-            .sentence_encoder(&hub, name, &compute, &progress)?;
+        let encoder = search.sentence_encoder(&hub, name, &compute, &progress)?;
         let mut bar = Bar::count("texts", arguments.texts.len(), common.quiet);
         for batch in arguments.texts.chunks(common.batch_size.into()) {
-            let found = searcher.search(Space::Sentence, &encoder.embed(batch)?)?;
+            let found = search.nearest(Space::Sentence, &encoder.embed(batch)?, &query)?;
             for (text, found) in batch.iter().zip(found) {
-                let record = searcher.record(Query::Text(text.clone()), found);
+                let record = Record::new(Query::Text(text.clone()), found);
                 write(&mut records, Path::new(""), &record)?;
                 bar.advance(1);
             }
@@ -85,80 +74,43 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         records.finish()?;
         return Ok(Finished::Whole);
     }
-    let encoder =
-        searcher
-            .search
-            .image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
-    let work = |batch: &[Source]| searcher.pictures(&encoder, batch);
+    let encoder = search.image_encoder(&hub, arguments.clip.as_deref(), &compute, &progress)?;
+    let work = |batch: &[Source]| pictures(&search, &encoder, batch, &query);
     inputs::write_each(common, &found, work, records, |records, path, record| {
         // A broken index is no fault of the picture: nothing more can be done.
         write(records, path, &record?)
     })
 }
 
-impl Searcher {
-    /// The nearest prompts, as many as are shown or averaged.
-    fn search(
-        &self,
-        space: Space,
-        queries: &[Vec<f32>],
-    ) -> std::result::Result<Vec<Regressed>, IndexError> {
-        let averaged = self.regression.neighbours;
-        let wide = Regression {
-            neighbours: averaged.max(self.top),
-            ..self.regression
-        };
-        let mut found = wide.predict(self.search.index(), space, queries)?;
-        if wide.neighbours > averaged {
-            for found in &mut found {
-                let nearest = &found.matches[..found.matches.len().min(averaged)];
-                found.embedding = self.regression.combine(nearest);
-            }
+fn pictures(
+    search: &IndexSearch,
+    encoder: &ImageEncoder,
+    batch: &[Source],
+    query: &IndexQuery,
+) -> Vec<Result<Result<Record, EngineError>, FailureRecord>> {
+    let found = search.nearest_to_sources(encoder, batch, &Limits::default(), query);
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return vec![Ok(Err(error))],
+    };
+    let record = |(source, found): (&Source, Result<Regressed, InputError>)| match found {
+        Ok(found) => {
+            let path = source.path().to_string_lossy().into_owned();
+            Ok(Ok(Record::new(Query::Path(path), found)))
         }
-        Ok(found)
-    }
+        Err(error) => Err(inputs::failure(source, &error)),
+    };
+    batch.iter().zip(found).map(record).collect()
+}
 
-    fn pictures(
-        &self,
-        encoder: &ImageEncoder,
-        batch: &[Source],
-    ) -> Vec<Result<std::result::Result<Record, IndexError>, FailureRecord>> {
-        let embedded = embed::embed(encoder, batch, Views::Plain, false);
-        let queries: Vec<Vec<f32>> = embedded
-            .iter()
-            .flatten()
-            .map(|record| record.embedding.clone())
-            .collect();
-        // When the batch as a whole fails, each is looked up alone, so that only the one at fault
-        // fails.
-        let mut found = match self.search(Space::Clip, &queries) {
-            Err(error) if error.is_of_the_index() => return vec![Ok(Err(error))],
-            together => together.ok().map(Vec::into_iter),
-        };
-        let one = |(source, embedded): (&Source, Result<ImageRecord, FailureRecord>)| {
-            let ImageRecord { path, embedding } = embedded?;
-            let found = match found.as_mut().and_then(Iterator::next) {
-                Some(found) => Ok(found),
-                None => self
-                    .search(Space::Clip, &[embedding])
-                    .map(|mut alone| alone.swap_remove(0)),
-            };
-            match found {
-                Err(error) if !error.is_of_the_index() => Err(inputs::failure(source, &error)),
-                found => Ok(found.map(|found| self.record(Query::Path(path), found))),
-            }
-        };
-        batch.iter().zip(embedded).map(one).collect()
-    }
-
-    fn record(&self, query: Query, found: Regressed) -> Record {
-        let shown = found.matches.into_iter().take(self.top);
-        let shown = shown.map(
+impl Record {
+    fn new(query: Query, found: Regressed) -> Self {
+        let shown = found.matches.into_iter().map(
             |Match {
                  prompt, similarity, ..
              }| Found { prompt, similarity },
         );
-        Record {
+        Self {
             query,
             matches: shown.collect(),
             embedding: found.embedding,
