@@ -69,7 +69,7 @@ pub(crate) fn read_encoded(
 /// Allows pictures as large as a file of this length holds without being all of one colour, so that a
 /// small file cannot cost much work.
 fn limits(encoded_bytes: usize) -> Limits {
-    const ALWAYS_ALLOWED: u64 = 4 << 20;
+    const ALWAYS_ALLOWED: u64 = 2 << 20;
     Limits {
         max_pixels: ALWAYS_ALLOWED + encoded_bytes as u64,
         ..Limits::default()
@@ -205,7 +205,7 @@ fn hidden_text(bits: &Bits) -> Result<Option<String>, MetadataError> {
                     "the text hidden in the pixels expands beyond what is read ({MAX_TEXT_BYTES} bytes)"
                 )));
             }
-            Inflated::Corrupt => {
+            Inflated::Corrupt(_) => {
                 return Err(MetadataError::malformed(
                     "the text hidden in the pixels cannot be decompressed",
                 ));
