@@ -224,7 +224,7 @@ fn texts_and_containers() -> Vec<(&'static str, Vec<u8>)> {
     let four = (4 << 20) - 64;
     let json = |inner: &str, length: usize| format!("{{\"a\":[{}0]}}", filled(inner, length));
     let names: String = (0..240_000).map(|n| format!("\"{n}\":1,")).collect();
-    let bomb = compressed("Comment", &"a".repeat(eight - 8));
+    let bomb = compressed("Comment", "a".repeat(eight - 8));
     vec![
         ("bombs", png(&vec![bomb; 500])),
         ("one line of letters", parameters(&filled("a", SIZE))),
@@ -322,10 +322,10 @@ fn texts_and_containers() -> Vec<(&'static str, Vec<u8>)> {
         (
             "json of every place",
             png(&[
-                text("parameters", &json("\"a b\",", four / 4)),
-                text("prompt", &json("\"a b\",", four / 4)),
-                text("workflow", &json("\"a b\",", four / 4)),
-                text("Comment", &json("\"a b\",", four / 4)),
+                text("parameters", json("\"a b\",", four / 4)),
+                text("prompt", json("\"a b\",", four / 4)),
+                text("workflow", json("\"a b\",", four / 4)),
+                text("Comment", json("\"a b\",", four / 4)),
             ]),
         ),
         (
@@ -337,7 +337,7 @@ fn texts_and_containers() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "texts",
-            png(&vec![text("Comment", &filled("Steps: 1, ", 19_000)); 256]),
+            png(&vec![text("Comment", filled("Steps: 1, ", 19_000)); 256]),
         ),
         ("chunks", png(&vec![chunk(b"tEXt", b"a\0"); SIZE / 14])),
         (
@@ -467,7 +467,7 @@ fn texts_and_containers() -> Vec<(&'static str, Vec<u8>)> {
             "raw profile",
             png(&[text(
                 "Raw profile type exif",
-                &format!("\nexif\n 9\n{}", filled("0a\n", SIZE)),
+                format!("\nexif\n 9\n{}", filled("0a\n", SIZE)),
             )]),
         ),
     ]
