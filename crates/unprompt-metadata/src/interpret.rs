@@ -1,5 +1,7 @@
 //! Decides whose record the texts of a file are.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use crate::carried::Carried;
@@ -7,11 +9,11 @@ use crate::generators::{
     a1111::Infotext, comfyui, draw_things, easy_diffusion, fooocus, invokeai, midjourney,
     mochi_diffusion, novelai, plain, swarmui,
 };
-use crate::json::Refusal;
+use crate::json::{Budget, Refusal};
 use crate::limits::{MAX_FREE_TEXTS, MAX_NESTED_RECORDS};
 use crate::text::without_padding;
 use crate::written::{self, Note, visible};
-use crate::{Generator, Metadata, MetadataError, Settings, json, xmp_texts};
+use crate::{Generator, Metadata, MetadataError, Settings, xmp_texts};
 
 /// Texts that are read under their own rules, so that they are no free texts.
 const OWN_RULES: [&str; 7] = [
@@ -69,7 +71,7 @@ pub(crate) fn unreadable(carried: &Carried) -> Option<MetadataError> {
         let Some(text) = carried.text(key) else {
             continue;
         };
-        match (key, json::parse(text)) {
+        match (key, carried.json().parse(text)) {
             (_, Err(Refusal::TooLarge)) => {
                 return Some(MetadataError::too_large(format_args!(
                     "the text `{key}` of {} bytes is too large: longer than is read as JSON",
@@ -113,9 +115,19 @@ impl Best {
 /// What savers write that were told nothing.
 fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
-    ["unknown", "none", "null", "undefined", "n/a", "nan"]
-        .iter()
-        .any(|word| text.eq_ignore_ascii_case(word))
+    [
+        "unknown",
+        "none",
+        "null",
+        "undefined",
+        "n/a",
+        "nan",
+        "''",
+        "\"\"",
+        "-",
+    ]
+    .iter()
+    .any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Empties prompts that are only placeholders; nothing is left of a record that was only one. NULs
@@ -146,9 +158,9 @@ fn texts(carried: &Carried, nested: usize) -> Option<Metadata> {
     best.offer(|| parameters(carried, nested));
     best.offer(|| comfyui::from_texts(carried));
     best.offer(|| easy_diffusion::from_texts(carried));
-    best.offer(|| plain::from_texts(carried, |map| object(map, nested)));
+    best.offer(|| plain::from_texts(carried, |map| object(map, nested, carried.json())));
     for packet in carried.xmp() {
-        best.offer(|| xmp_packet(packet, nested));
+        best.offer(|| xmp_packet(packet, nested, carried.json()));
     }
     for comment in carried.comments().iter().take(MAX_FREE_TEXTS) {
         best.offer(|| free_text_within(comment, carried, nested));
@@ -174,9 +186,9 @@ fn parameters(carried: &Carried, nested: usize) -> Option<Metadata> {
     let text = carried
         .text("parameters")
         .filter(|text| !text.trim().is_empty())?;
-    let parsed = match json::parse(text) {
+    let parsed = match carried.json().parse(text) {
         Ok(map) => {
-            let found = object(&map, nested);
+            let found = object(&map, nested, carried.json());
             return found.or_else(|| {
                 plain::is_prompt(&map).then(|| {
                     let prompt = text.trim().to_owned();
@@ -199,11 +211,11 @@ fn parameters(carried: &Carried, nested: usize) -> Option<Metadata> {
 }
 
 /// Reads the properties of an XMP packet as the texts of a file.
-fn xmp_packet(packet: &str, nested: usize) -> Option<Metadata> {
+fn xmp_packet(packet: &str, nested: usize, json: &Rc<Budget>) -> Option<Metadata> {
     let properties = xmp_texts::properties(packet);
-    draw_things::from_properties(&properties).or_else(|| {
+    draw_things::from_properties(&properties, json).or_else(|| {
         let nested = nested.checked_sub(1)?;
-        let mut carried = Carried::default();
+        let mut carried = Carried::within(json);
         // What we noted down ourselves is no record of anybody.
         let has_note = packet.contains(written::NAMESPACE);
         for (name, text) in properties {
@@ -216,8 +228,8 @@ fn xmp_packet(packet: &str, nested: usize) -> Option<Metadata> {
 }
 
 fn free_text_within(text: &str, carried: &Carried, nested: usize) -> Option<Metadata> {
-    match json::object(text) {
-        Some(map) => object(&map, nested),
+    match carried.json().object(text) {
+        Some(map) => object(&map, nested, carried.json()),
         None if fooocus::is_named(carried) => Some(fooocus::from_infotext(Infotext::parse(text))),
         None => marked_infotext(text, carried),
     }
@@ -225,8 +237,8 @@ fn free_text_within(text: &str, carried: &Carried, nested: usize) -> Option<Meta
 
 /// Reads a text that says by itself that it is a record, whatever the file says of its writer.
 fn marked_text(text: &str, carried: &Carried, nested: usize) -> Option<Metadata> {
-    match json::object(text) {
-        Some(map) => object(&map, nested),
+    match carried.json().object(text) {
+        Some(map) => object(&map, nested, carried.json()),
         None => marked_infotext(text, carried),
     }
 }
@@ -251,7 +263,7 @@ fn marked_infotext(text: &str, carried: &Carried) -> Option<Metadata> {
 }
 
 /// Reads a JSON object that holds a whole record.
-fn object(map: &Map<String, Value>, nested: usize) -> Option<Metadata> {
+fn object(map: &Map<String, Value>, nested: usize, json: &Rc<Budget>) -> Option<Metadata> {
     let nested = nested.checked_sub(1)?;
     let mut best = Best::default();
     best.offer(|| swarmui::from_object(map));
@@ -263,15 +275,15 @@ fn object(map: &Map<String, Value>, nested: usize) -> Option<Metadata> {
     best.offer(|| easy_diffusion::from_object(map));
     best.offer(|| invokeai::from_object(map));
     best.offer(|| plain::from_object(map));
-    best.offer(|| texts(&as_texts(map), nested));
+    best.offer(|| texts(&as_texts(map, json), nested));
     best.offer(|| plain::from_inner_object(map));
     best.into_found()
 }
 
 /// An object whose members are the texts of a PNG file, as stealth payloads have it. Objects count
 /// as the JSON that they would be there, under names of which such JSON is known.
-fn as_texts(map: &Map<String, Value>) -> Carried {
-    let mut carried = Carried::default();
+fn as_texts(map: &Map<String, Value>, json: &Rc<Budget>) -> Carried {
+    let mut carried = Carried::within(json);
     for (key, value) in map.iter().take(MAX_FREE_TEXTS) {
         match value {
             Value::String(text) => carried.push_keyed(key, text),

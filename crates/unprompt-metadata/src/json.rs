@@ -1,14 +1,16 @@
 //! JSON as generators write it.
 
-use std::borrow::Cow;
+mod python;
 
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use memchr::memchr_iter;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::Settings;
-use crate::limits::{
-    MAX_JSON_BYTES, MAX_JSON_MEMBERS, MAX_JSON_OBJECTS, MAX_JSON_VALUES, MAX_JSON_WORD_BYTES,
-};
+use crate::limits::{MAX_JSON_BYTES, MAX_JSON_MEMORY, MAX_JSON_WORD_BYTES, MAX_TOTAL_JSON_MEMORY};
 
 /// Why a text is not read as a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,25 +23,72 @@ pub(crate) enum Refusal {
     TooLarge,
 }
 
+/// What the JSON of one file may still take: values that are made count, as often as they are, so that
+/// a file of many texts costs as little as one of the largest.
+#[derive(Debug)]
+pub(crate) struct Budget(Cell<usize>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(MAX_TOTAL_JSON_MEMORY))
+    }
+}
+
+impl Budget {
+    /// Bytes that are left.
+    pub(crate) fn left(&self) -> usize {
+        self.0.get()
+    }
+
+    /// Takes this many bytes of memory; false when so many are not left.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        let left = self.0.get().checked_sub(bytes);
+        self.0.set(left.unwrap_or(self.0.get()));
+        left.is_some()
+    }
+
+    /// Parses a JSON object, as [`parse`] does; `None` for anything else.
+    pub(crate) fn object(&self, text: &str) -> Option<Map<String, Value>> {
+        self.parse(text).ok()
+    }
+
+    /// Parses a JSON object, as [`parse`] does.
+    pub(crate) fn parse(&self, text: &str) -> Result<Map<String, Value>, Refusal> {
+        parse_within(text, |memory| self.take(memory))
+    }
+}
+
 /// Parses a JSON object; `None` for anything else.
 pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
     parse(text).ok()
 }
 
-/// Parses a JSON object. Python's `json.dumps` writes `NaN` and `Infinity` (ComfyUI's `is_changed`
+/// Parses a JSON object, or a dictionary as Python prints it. Python's `json.dumps` writes `NaN` and `Infinity` (ComfyUI's `is_changed`
 /// is the usual place); both are read as null. Of a text over the limit, long strings without a blank
 /// are emptied first: they are pictures that a graph carries.
 pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, Refusal> {
+    parse_within(text, |_| true)
+}
+
+/// As [`parse`]; `may_take` is asked whether values may take so many bytes of memory.
+fn parse_within(
+    text: &str,
+    may_take: impl Fn(usize) -> bool,
+) -> Result<Map<String, Value>, Refusal> {
     let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}');
     if !text.starts_with('{') {
         return Err(Refusal::NotAnObject);
+    }
+    if let Some(text) = python::to_json(text) {
+        return serde_json::from_str(&text).map_err(|_| Refusal::NotAnObject);
     }
     let text = if text.len() > MAX_JSON_BYTES {
         without_long_words(text)
     } else {
         Cow::Borrowed(text)
     };
-    if text.len() > MAX_JSON_BYTES || has_too_many_values(&text) {
+    let memory = memory_of(&text);
+    if text.len() > MAX_JSON_BYTES || memory > MAX_JSON_MEMORY || !may_take(memory) {
         return Err(match looks_like_object(&text) {
             true if is_too_deep(&text) => Refusal::Malformed,
             true => Refusal::TooLarge,
@@ -61,21 +110,27 @@ pub(crate) fn parse(text: &str) -> Result<Map<String, Value>, Refusal> {
     })
 }
 
-/// Whether a text would take too much memory as values, by the marks between them. Marks inside
-/// strings count too, of which no prompt has so many.
-fn has_too_many_values(text: &str) -> bool {
-    let count = |mark: u8| text.bytes().filter(|&byte| byte == mark).count();
+/// How much memory a text takes as values, by the marks between them: 32 bytes a value, a hundred more
+/// a member, two hundred more an object. Marks inside strings count too, of which no prompt has so many.
+fn memory_of(text: &str) -> usize {
+    let count = |mark: u8| memchr_iter(mark, text.as_bytes()).count();
     let objects = count(b'{');
-    objects > MAX_JSON_OBJECTS
-        || count(b':') > MAX_JSON_MEMBERS
-        || objects + count(b'[') + count(b',') > MAX_JSON_VALUES
+    let values = objects + count(b'[') + count(b',');
+    values * 32 + count(b':') * 100 + objects * 200
 }
 
-/// Whether brackets are nested deeper than the parser follows.
+/// Whether a text is a JSON object, without making its values.
+pub(crate) fn is_object(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with('{') && serde_json::from_str::<IgnoredAny>(&without_non_numbers(text)).is_ok()
+}
+
+/// Whether brackets are nested deeper than the parser follows, as far as a look at the beginning tells.
 fn is_too_deep(text: &str) -> bool {
     const MAX_DEPTH: usize = 128;
+    const LOOKED_AT: usize = 64 << 10;
     let mut depth = 0_usize;
-    let mut rest = text;
+    let mut rest = &text[..text.floor_char_boundary(LOOKED_AT)];
     while let Some(at) = rest.find(['"', '{', '[', '}', ']']) {
         let length = match rest.as_bytes()[at] {
             b'"' => string_end(&rest[at..]),
@@ -248,7 +303,7 @@ mod tests {
             parse(&format!("{{\"a\":\"{words}\"}}")),
             Err(Refusal::TooLarge)
         );
-        let values = format!("{{\"a\":[{}0]}}", "0,".repeat(MAX_JSON_VALUES));
+        let values = format!("{{\"a\":[{}0]}}", "0,".repeat(MAX_JSON_MEMORY / 32));
         assert_eq!(parse(&values), Err(Refusal::TooLarge));
     }
 

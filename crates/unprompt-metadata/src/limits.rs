@@ -7,19 +7,28 @@ pub(crate) const MAX_TEXT_BYTES: usize = 8 << 20;
 /// All text read or inflated from one file together, so that many bombs cost as little as one.
 pub(crate) const MAX_TOTAL_TEXT_BYTES: usize = 16 << 20;
 
+/// All that is decompressed of one file together: a compressed text may be a thousand times as long as
+/// the file.
+pub(crate) const MAX_INFLATED_BYTES: usize = 8 << 20;
+
+/// Most tags and attributes of all XMP of one file together; histories of edits have the most.
+pub(crate) const MAX_XMP_MARKS: usize = 200_000;
+
 /// Most separate texts kept from one file.
 pub(crate) const MAX_TEXTS: usize = 256;
+
+/// Most properties of an XMP packet that is taken apart; programs write hundreds.
+pub(crate) const MAX_PROPERTIES: usize = 10_000;
 
 /// Longest text that is parsed as JSON, pictures inside it left out.
 pub(crate) const MAX_JSON_BYTES: usize = 4 << 20;
 
-/// Most values in a text that is parsed as JSON, by its commas and opening brackets. A value takes 32
-/// bytes.
-pub(crate) const MAX_JSON_VALUES: usize = 300_000;
-/// Most members of objects, by the colons. One takes a hundred bytes beside its value.
-pub(crate) const MAX_JSON_MEMBERS: usize = 150_000;
-/// Most objects. One takes two hundred bytes beside its members.
-pub(crate) const MAX_JSON_OBJECTS: usize = 75_000;
+/// Most memory that the values of one text may take that is parsed as JSON. A megabyte of a ComfyUI
+/// workflow takes about eight.
+pub(crate) const MAX_JSON_MEMORY: usize = 16 << 20;
+
+/// The same for all texts of a file, each as often as it is parsed.
+pub(crate) const MAX_TOTAL_JSON_MEMORY: usize = 20 << 20;
 
 /// A string inside JSON that is longer than this and has no white space is a picture, not a prompt.
 pub(crate) const MAX_JSON_WORD_BYTES: usize = 16 << 10;
@@ -33,16 +42,29 @@ pub(crate) const MAX_SETTINGS: usize = 512;
 pub(crate) const MAX_FREE_TEXTS: usize = 64;
 
 /// Most memory that the values of one ComfyUI graph may take; embedded pictures are not among them.
-pub(crate) const MAX_GRAPH_BYTES: usize = 40 << 20;
+pub(crate) const MAX_GRAPH_BYTES: usize = 16 << 20;
 
 /// Most nodes of a ComfyUI graph that is searched, subgraphs put in their places.
-pub(crate) const MAX_GRAPH_NODES: usize = 20_000;
+pub(crate) const MAX_GRAPH_NODES: usize = 10_000;
+
+/// Most inputs, outputs and values of all nodes of that graph together.
+pub(crate) const MAX_GRAPH_INPUTS: usize = 50_000;
+
+/// Most patterns by which the nodes of one graph choose whom they send to.
+pub(crate) const MAX_GRAPH_PATTERNS: usize = 32;
+
+/// Most values that one use of a subgraph shows on its front.
+pub(crate) const MAX_SHOWN_VALUES: usize = 256;
+
+/// Most nodes above the maker of a picture in which settings are looked for.
+pub(crate) const MAX_SETTINGS_NODES: usize = 500;
 
 /// How deep subgraphs may lie in each other.
 pub(crate) const MAX_SUBGRAPH_DEPTH: usize = 32;
 
-/// Most inputs looked at while a ComfyUI graph is searched; bounds graphs that are wide.
-pub(crate) const MAX_GRAPH_STEPS: usize = 200_000;
+/// Most inputs looked at while a ComfyUI graph is searched, a text counting as many by its length; bounds
+/// graphs that are wide.
+pub(crate) const MAX_GRAPH_STEPS: usize = 100_000;
 
 /// Most bytes of text copied during that search.
 pub(crate) const MAX_GRAPH_TEXT_BYTES: usize = 8 << 20;

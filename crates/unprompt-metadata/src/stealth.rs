@@ -69,7 +69,7 @@ pub(crate) fn read_encoded(
 /// Allows pictures as large as a file of this length holds without being all of one colour, so that a
 /// small file cannot cost much work. The file is in memory already, however long it is.
 fn limits(encoded_bytes: usize) -> Limits {
-    const ALWAYS_ALLOWED: u64 = 4 << 20;
+    const ALWAYS_ALLOWED: u64 = 2 << 20;
     let default = Limits::default();
     Limits {
         max_encoded_bytes: default.max_encoded_bytes.max(encoded_bytes),
@@ -209,7 +209,7 @@ fn hidden_text(bits: &Bits) -> Result<Option<String>, MetadataError> {
                     "the text hidden in the pixels expands beyond what is read ({MAX_TEXT_BYTES} bytes)"
                 )));
             }
-            Inflated::Corrupt => {
+            Inflated::Corrupt(_) => {
                 return Err(MetadataError::malformed(
                     "the text hidden in the pixels cannot be decompressed",
                 ));

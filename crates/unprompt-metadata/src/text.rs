@@ -1,6 +1,9 @@
 //! Bytes to text, in the character sets that writers of image metadata use.
 
-use encoding_rs::{ISO_2022_JP, WINDOWS_1252};
+use encoding_rs::{ISO_2022_JP, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
+/// The order of the bytes of UTF-16 is told from this many units at its beginning.
+const JUDGED_UNITS: usize = 1 << 16;
 
 /// UTF-8 where the bytes are valid UTF-8, otherwise Latin-1.
 ///
@@ -30,20 +33,17 @@ pub(crate) fn unstated(bytes: &[u8]) -> String {
 /// Whether the bytes are 16-bit units of mostly ASCII text: NULs in a good part of the even or of
 /// the odd places, and hardly any in the others.
 fn half_empty(bytes: &[u8]) -> bool {
-    let pairs = bytes.len() / 2;
-    if pairs < 2 {
+    let pairs = bytes.as_chunks::<2>().0;
+    if pairs.len() < 2 {
         return false;
     }
-    let empty = |at: usize| {
-        bytes
-            .iter()
-            .skip(at)
-            .step_by(2)
-            .filter(|&&b| b == 0)
-            .count()
-    };
-    let (even, odd) = (empty(0), empty(1));
-    even.max(odd) * 4 > pairs && even.min(odd) * 16 < pairs
+    let (even, odd) = pairs.iter().fold((0, 0), |(even, odd), pair| {
+        (
+            even + usize::from(pair[0] == 0),
+            odd + usize::from(pair[1] == 0),
+        )
+    });
+    even.max(odd) * 4 > pairs.len() && even.min(odd) * 16 < pairs.len()
 }
 
 /// An EXIF text value: NULs around it are padding.
@@ -84,13 +84,20 @@ fn utf16_or_utf8(bytes: &[u8]) -> String {
     let text = trim_nul(bytes);
     let is_marked = matches!(text, [0xfe, 0xff, ..] | [0xff, 0xfe, ..]);
     match std::str::from_utf8(text) {
-        Ok(text) if !is_marked && !text.contains(is_odd_control) => text.to_owned(),
+        Ok(text) if !is_marked && !has_odd_controls(text) => text.to_owned(),
         _ => utf16(bytes),
     }
 }
 
-fn is_odd_control(letter: char) -> bool {
-    letter.is_control() && !matches!(letter, '\n' | '\r' | '\t')
+/// Whether a text has control characters that are no white space.
+fn has_odd_controls(text: &str) -> bool {
+    let ascii = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t');
+    let bytes = text.as_bytes();
+    // The control characters beyond ASCII are U+0080 to U+009F.
+    bytes.iter().any(ascii)
+        || bytes
+            .windows(2)
+            .any(|pair| pair[0] == 0xc2 && pair[1] < 0xa0)
 }
 
 /// UTF-16 of unstated byte order. Halves of surrogate pairs are replaced: half an emoji at the end of
@@ -104,23 +111,18 @@ fn utf16(bytes: &[u8]) -> String {
         [0xfe, 0xff, rest @ ..] => (true, rest),
         [0xff, 0xfe, rest @ ..] => (false, rest),
         _ => {
+            let pairs = bytes.as_chunks::<2>().0;
             let sum = |unit: fn([u8; 2]) -> u16| -> i64 {
-                let pairs = bytes.as_chunks::<2>().0;
-                pairs.iter().map(|&pair| likelihood(unit(pair))).sum()
+                let pairs = pairs.iter().take(JUDGED_UNITS);
+                pairs.map(|&pair| likelihood(unit(pair))).sum()
             };
             (sum(u16::from_be_bytes) >= sum(u16::from_le_bytes), bytes)
         }
     };
-    let units = bytes.as_chunks::<2>().0.iter().map(|&pair| {
-        if is_big {
-            u16::from_be_bytes(pair)
-        } else {
-            u16::from_le_bytes(pair)
-        }
-    });
-    let text: String = char::decode_utf16(units)
-        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
+    let encoding = if is_big { UTF_16BE } else { UTF_16LE };
+    // Half a unit at the end is no letter.
+    let whole = bytes.as_chunks::<2>().0.as_flattened();
+    let text = encoding.decode_without_bom_handling(whole).0;
     without_padding(&text).to_owned()
 }
 
@@ -149,9 +151,9 @@ fn likelihood(unit: u16) -> i64 {
     }
 }
 
-/// Without the NULs and byte order marks before and after a text.
+/// Without the NULs, byte order marks and letters of no width before and after a text.
 pub(crate) fn without_padding(text: &str) -> &str {
-    text.trim_matches(['\0', '\u{feff}'])
+    text.trim_matches(['\0', '\u{feff}', '\u{200b}', '\u{2060}'])
 }
 
 fn trim_nul(mut bytes: &[u8]) -> &[u8] {

@@ -10,6 +10,8 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::reader::NsReader;
 
+use crate::limits::MAX_PROPERTIES;
+
 pub(crate) const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
 pub(crate) const DC: &str = "http://purl.org/dc/elements/1.1/";
 /// The language of the text that a reader without languages is given.
@@ -78,7 +80,8 @@ impl Item {
 }
 
 impl Packet {
-    /// Takes a packet apart; `None` where it is no well-formed XML.
+    /// Takes a packet apart; `None` where it is no well-formed XML, or has more properties than any
+    /// program writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut walk = Walk::new(text);
         while walk.step()? {}
@@ -157,11 +160,15 @@ impl<'a> Walk<'a> {
     }
 
     fn open(&mut self, element: &BytesStart<'_>, start: usize) -> Option<()> {
-        let (namespace, local) = self.reader.resolver().resolve_element(element.name());
-        let namespace = bound(&namespace).to_owned();
-        let name = local.as_ref().to_owned();
+        let local = element.local_name();
+        let local = local.as_ref();
+        // Only of what counts the namespace is asked for, which is a search through all that are open.
+        let namespace = || {
+            let (namespace, _) = self.reader.resolver().resolve_element(element.name());
+            bound(&namespace).to_owned()
+        };
         match self.level {
-            Level::Outside if namespace == RDF && name == "RDF" => self.level = Level::Rdf,
+            Level::Outside if local == "RDF" && namespace() == RDF => self.level = Level::Rdf,
             Level::Outside => {}
             Level::Rdf => {
                 self.level = Level::Description;
@@ -171,7 +178,9 @@ impl<'a> Walk<'a> {
                 self.take_attributes(element)?;
             }
             Level::Description => {
+                let (namespace, name) = (namespace(), local.to_owned());
                 self.level = Level::Property;
+                self.make_room()?;
                 let description = self.packet.descriptions.len().checked_sub(1)?;
                 self.packet.properties.push(Property {
                     namespace,
@@ -183,7 +192,7 @@ impl<'a> Walk<'a> {
             }
             Level::Property => {
                 self.inner += 1;
-                if namespace == RDF && name == "li" {
+                if local == "li" {
                     let language = attribute(element, "xml:lang")?;
                     self.item = Some(self.inner);
                     self.packet.properties.last_mut()?.items.push(Item {
@@ -194,6 +203,11 @@ impl<'a> Walk<'a> {
             }
         }
         Some(())
+    }
+
+    /// Whether one more property is still that of a packet as programs write it.
+    fn make_room(&self) -> Option<()> {
+        (self.packet.properties.len() < MAX_PROPERTIES).then_some(())
     }
 
     /// Closes the innermost element, whose end tag (or whose whole) begins at `start`.
@@ -262,6 +276,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let range = self.attribute_range(key, &attribute.value)?;
+            self.make_room()?;
             self.packet.properties.push(Property {
                 namespace,
                 name,

@@ -53,6 +53,37 @@ fn every_picture_gives_its_record() {
 }
 
 #[test]
+fn every_variant_gives_its_prompts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/variants");
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for expected_path in std::fs::read_dir(folder).unwrap() {
+        let expected_path = expected_path.unwrap().path();
+        if expected_path.extension().is_none_or(|end| end != "json") {
+            continue;
+        }
+        count += 1;
+        let picture = expected_path.with_extension("");
+        let expected: Value =
+            serde_json::from_str(&std::fs::read_to_string(&expected_path).unwrap()).unwrap();
+        let found = match read_file(&picture) {
+            Ok(found) => serde_json::json!(found.map(|found| serde_json::json!({
+                "generator": found.generator,
+                "prompt": found.prompt,
+                "negative_prompt": found.negative_prompt,
+            }))),
+            Err(error) => error.to_string().into(),
+        };
+        if found != expected {
+            let name = picture.file_name().unwrap().to_string_lossy().into_owned();
+            wrong.push(format!("{name}\n   found: {found}\nexpected: {expected}"));
+        }
+    }
+    assert!(count >= 90, "only {count} variants found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn records_round_trip_through_json() {
     for picture in fixtures() {
         if let Some(found) = read_file(&picture).unwrap() {

@@ -1,8 +1,8 @@
 //! The few EXIF tags in which generators leave their records (EXIF 2.32, section 4.6; TIFF 6.0).
 //!
 //! A general EXIF library parses every value of every tag; this reader looks at a dozen tags and
-//! copies at most the limits' worth of text, however often a hostile block repeats or overlaps
-//! them. It follows one pointer, to the EXIF directory, so it cannot be led in circles.
+//! reads at most as many bytes of them as the block has, however often a hostile block repeats or
+//! overlaps them. It follows one pointer, to the EXIF directory, so it cannot be led in circles.
 
 use crate::MetadataError;
 use crate::carried::Carried;
@@ -46,19 +46,22 @@ pub(super) fn has_header(bytes: &[u8]) -> bool {
     Block::new(bytes).is_some()
 }
 
-/// Gathers the texts of an EXIF block, from the byte order mark on.
+/// Gathers the texts of an EXIF block, from the byte order mark on or from the mark that JPEG has before
+/// it, which some writers put into other files too.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
+    let bytes = bytes.strip_prefix(b"Exif\0\0").unwrap_or(bytes);
     let Some(block) = Block::new(bytes) else {
         carried.note(MetadataError::malformed(
             "the EXIF block has no valid header",
         ));
         return;
     };
+    let mut room = bytes.len();
     let mut exif_directory = None;
     let main = block.u32(4);
-    read_directory(&block, main, carried, &mut exif_directory);
+    read_directory(&block, main, &mut room, carried, &mut exif_directory);
     if let Some(offset) = exif_directory {
-        read_directory(&block, Some(offset), carried, &mut None);
+        read_directory(&block, Some(offset), &mut room, carried, &mut None);
     }
 }
 
@@ -112,10 +115,12 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Reads one directory; the offset of an EXIF directory that it points to goes to `pointer`.
+/// Reads one directory; the offset of an EXIF directory that it points to goes to `pointer`. Values
+/// beyond `room` are left out: they would overlap others.
 fn read_directory(
     block: &Block,
     offset: Option<usize>,
+    room: &mut usize,
     carried: &mut Carried,
     pointer: &mut Option<usize>,
 ) {
@@ -152,7 +157,17 @@ fn read_directory(
         } else {
             length
         };
-        match block.value(entry, length) {
+        let value = block.value(entry, length);
+        if let Some(value) = value {
+            let Some(left) = room.checked_sub(value.len()) else {
+                carried.note(MetadataError::malformed(
+                    "the values of the EXIF block overlap",
+                ));
+                continue;
+            };
+            *room = left;
+        }
+        match value {
             Some(value) if tag == XMP => xmp_packet(value, carried),
             Some(value) if matches!(tag, IPTC | PHOTOSHOP) => {
                 if !carried.may_search(value.len()) {

@@ -1,6 +1,8 @@
 //! AVIF and HEIC: metadata are items of the box `meta` (ISO/IEC 23008-12, ISO/IEC 14496-12, 8.11),
 //! which lie anywhere in the file.
 
+use std::collections::HashMap;
+
 use super::isobmff::{Boxes, Fields, find, read_uuid};
 use super::{exif, xmp_packet};
 use crate::MetadataError;
@@ -16,13 +18,15 @@ enum Kind {
 /// Gathers the items of type `Exif` and the XMP packets.
 pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
     let mut has_meta = false;
+    // Items that together are longer than the file overlap.
+    let mut room = bytes.len();
     for found in Boxes(bytes) {
         match &found.kind {
             b"meta" => {
                 has_meta = true;
                 // Version and flags come first.
                 let meta = found.data.get(4..).unwrap_or_default();
-                if found.cut_short || read_items(bytes, meta, carried).is_none() {
+                if found.cut_short || read_items(bytes, meta, &mut room, carried).is_none() {
                     carried.note(MetadataError::malformed(
                         "the list of items in the file is cut short",
                     ));
@@ -38,7 +42,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
 }
 
 /// `None` when a list of items ends too early. Without the lists there are no items.
-fn read_items(file: &[u8], meta: &[u8], carried: &mut Carried) -> Option<()> {
+fn read_items(file: &[u8], meta: &[u8], room: &mut usize, carried: &mut Carried) -> Option<()> {
     let (Some(infos), Some(locations)) = (find(meta, b"iinf"), find(meta, b"iloc")) else {
         return Some(());
     };
@@ -47,11 +51,11 @@ fn read_items(file: &[u8], meta: &[u8], carried: &mut Carried) -> Option<()> {
         return Some(());
     }
     let data = find(meta, b"idat").unwrap_or_default();
-    read_locations(file, data, locations, &wanted, carried)
+    read_locations(file, data, locations, &wanted, room, carried)
 }
 
 /// Ids of the items that hold metadata.
-fn wanted_items(infos: &[u8]) -> Option<Vec<(u64, Kind)>> {
+fn wanted_items(infos: &[u8]) -> Option<HashMap<u64, Kind>> {
     let mut fields = Fields(infos);
     let version = fields.number(4)? >> 24;
     fields.take(if version == 0 { 2 } else { 4 })?;
@@ -89,7 +93,8 @@ fn read_locations(
     file: &[u8],
     item_data: &[u8],
     locations: &[u8],
-    wanted: &[(u64, Kind)],
+    wanted: &HashMap<u64, Kind>,
+    room: &mut usize,
     carried: &mut Carried,
 ) -> Option<()> {
     let mut fields = Fields(locations);
@@ -116,7 +121,7 @@ fn read_locations(
         let _file = fields.take(2)?;
         let base = fields.number(base_bytes)?;
         let extents = fields.number(2)?;
-        let kind = wanted.iter().find(|item| item.0 == id).map(|item| item.1);
+        let kind = wanted.get(&id).copied();
         let place = match method {
             0 => file,
             1 => item_data,
@@ -130,7 +135,7 @@ fn read_locations(
             let length = fields.number(length_bytes)?;
             if kind.is_some() && method < 2 {
                 let part = offset.and_then(|offset| slice(place, offset, length));
-                item.add(part, carried);
+                item.add(part, room, carried);
             }
         }
         if let Some(kind) = kind
@@ -152,7 +157,7 @@ struct Item {
 }
 
 impl Item {
-    fn add(&mut self, part: Option<&[u8]>, carried: &mut Carried) {
+    fn add(&mut self, part: Option<&[u8]>, room: &mut usize, carried: &mut Carried) {
         if self.is_refused {
             return;
         }
@@ -163,6 +168,12 @@ impl Item {
             self.is_refused = true;
             return;
         };
+        let Some(left) = room.checked_sub(part.len()) else {
+            carried.note(MetadataError::malformed("the metadata items overlap"));
+            self.is_refused = true;
+            return;
+        };
+        *room = left;
         let length = self.data.len() + part.len();
         if length > carried.allowance() {
             self.is_refused = true;
@@ -200,5 +211,5 @@ pub(super) fn read_exif_item(item: &[u8], carried: &mut Carried) {
     let block = block
         .filter(|block| exif::has_header(block))
         .unwrap_or(item);
-    exif::read(block.strip_prefix(b"Exif\0\0").unwrap_or(block), carried);
+    exif::read(block, carried);
 }

@@ -1,9 +1,14 @@
 //! Decompression that stops at a limit.
 
+use std::fmt::Display;
 use std::io::Read;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::read::{GzDecoder, ZlibDecoder};
+
+use crate::MetadataError;
+use crate::carried::Carried;
+use crate::limits::MAX_INFLATED_BYTES;
 
 /// What came out of a compressed text.
 pub(crate) enum Inflated {
@@ -11,8 +16,40 @@ pub(crate) enum Inflated {
     Text(Vec<u8>),
     /// More than the limit; nothing was kept.
     TooLong,
-    /// Damaged data.
-    Corrupt,
+    /// Damaged data, of which so many bytes came out.
+    Corrupt(usize),
+}
+
+/// Decompresses what a file carries, as long as it may still be; notes why nothing comes of it.
+pub(super) fn expand(
+    what: impl Display,
+    carried: &mut Carried,
+    decompress: impl FnOnce(usize) -> Inflated,
+) -> Option<Vec<u8>> {
+    let allowance = carried.inflated_allowance();
+    let inflated = match allowance {
+        0 => Inflated::TooLong,
+        _ => decompress(allowance),
+    };
+    match inflated {
+        Inflated::Text(text) => {
+            carried.spend_inflated(text.len());
+            return Some(text);
+        }
+        Inflated::TooLong => {
+            carried.spend_inflated(allowance);
+            carried.note(MetadataError::too_large(format_args!(
+                "{what} expands beyond what is read ({MAX_INFLATED_BYTES} bytes a file)"
+            )));
+        }
+        Inflated::Corrupt(bytes) => {
+            carried.spend_inflated(bytes);
+            carried.note(MetadataError::malformed(format_args!(
+                "{what} cannot be decompressed"
+            )));
+        }
+    }
+    None
 }
 
 /// Decompresses a zlib stream of at most `limit` bytes. Its checksum is verified.
@@ -30,7 +67,7 @@ fn read_to_limit(decoder: impl Read, limit: usize) -> Inflated {
     match decoder.take(limit as u64 + 1).read_to_end(&mut text) {
         Ok(length) if length > limit => Inflated::TooLong,
         Ok(_) => Inflated::Text(text),
-        Err(_) => Inflated::Corrupt,
+        Err(_) => Inflated::Corrupt(text.len()),
     }
 }
 
@@ -67,7 +104,7 @@ pub(super) fn unbrotli(bytes: &[u8], limit: usize) -> Inflated {
             BrotliResult::ResultSuccess => return Inflated::Text(text),
             BrotliResult::NeedsMoreOutput => {}
             BrotliResult::NeedsMoreInput | BrotliResult::ResultFailure => {
-                return Inflated::Corrupt;
+                return Inflated::Corrupt(text.len());
             }
         }
     }

@@ -2,7 +2,7 @@
 //! A bare codestream has no place for text.
 
 use super::heif::read_exif_item;
-use super::inflate::{Inflated, unbrotli};
+use super::inflate::{expand, unbrotli};
 use super::isobmff::{Boxes, read_uuid};
 use super::xmp_packet;
 use crate::MetadataError;
@@ -45,25 +45,6 @@ fn read_box(kind: [u8; 4], data: &[u8], carried: &mut Carried) {
 }
 
 fn expanded(stream: &[u8], carried: &mut Carried) -> Option<Vec<u8>> {
-    let allowance = carried.allowance();
-    match unbrotli(stream, allowance) {
-        Inflated::Text(data) => {
-            carried.spend(data.len());
-            Some(data)
-        }
-        Inflated::TooLong => {
-            carried.spend(allowance);
-            carried.note(MetadataError::too_large(
-                "a compressed box of the JPEG XL file expands beyond what is read",
-            ));
-            None
-        }
-        Inflated::Corrupt => {
-            carried.spend(stream.len());
-            carried.note(MetadataError::malformed(
-                "a compressed box of the JPEG XL file cannot be decompressed",
-            ));
-            None
-        }
-    }
+    let what = "a compressed box of the JPEG XL file";
+    expand(what, carried, |limit| unbrotli(stream, limit))
 }

@@ -3,11 +3,11 @@
 
 use flate2::Crc;
 
-use super::inflate::{Inflated, inflate};
+use super::inflate::{expand, inflate};
 use super::{exif, raw_profile};
 use crate::MetadataError;
 use crate::carried::Carried;
-use crate::limits::MAX_TEXT_BYTES;
+use crate::limits::MAX_TEXTS;
 use crate::text::utf8_or_latin1;
 
 const SIGNATURE_LENGTH: usize = 8;
@@ -34,7 +34,12 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
             ));
             return;
         };
-        if matches!(&kind, b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf") {
+        let is_text = matches!(&kind, b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf");
+        if is_text && carried.is_full() {
+            carried.note(MetadataError::too_large(format_args!(
+                "more than {MAX_TEXTS} texts in one file"
+            )));
+        } else if is_text {
             let mut actual = Crc::new();
             actual.update(&kind);
             actual.update(data);
@@ -154,26 +159,11 @@ fn international(keyword: &str, body: &[u8], carried: &mut Carried) -> Option<St
 }
 
 fn inflated(keyword: &str, stream: &[u8], carried: &mut Carried) -> Option<Vec<u8>> {
-    let allowance = carried.allowance();
-    match inflate(stream, allowance) {
-        Inflated::Text(text) => carried
-            .admit("a compressed PNG text", text.len())
-            .then_some(text),
-        Inflated::TooLong => {
-            carried.spend(allowance);
-            carried.note(MetadataError::too_large(format_args!(
-                "PNG text `{keyword}` expands beyond what is read ({MAX_TEXT_BYTES} bytes)"
-            )));
-            None
-        }
-        Inflated::Corrupt => {
-            carried.spend(stream.len());
-            carried.note(MetadataError::malformed(format_args!(
-                "PNG text `{keyword}` cannot be decompressed"
-            )));
-            None
-        }
-    }
+    let what = format_args!("PNG text `{keyword}`");
+    let text = expand(what, carried, |limit| inflate(stream, limit))?;
+    carried
+        .admit("a compressed PNG text", text.len())
+        .then_some(text)
 }
 
 fn split_at_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

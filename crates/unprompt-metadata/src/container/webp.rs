@@ -20,7 +20,7 @@ pub(super) fn read(bytes: &[u8], carried: &mut Carried) {
             return;
         };
         match &kind {
-            b"EXIF" => exif::read(data.strip_prefix(b"Exif\0\0").unwrap_or(data), carried),
+            b"EXIF" => exif::read(data, carried),
             b"XMP " => xmp_packet(data, carried),
             _ => {}
         }

@@ -6,19 +6,23 @@
 //! line of settings, `Key: value` pairs. Values with commas, colons or newlines are JSON strings.
 //! What people have differs from it, and is read as its writers meant it:
 //!
-//! - The settings line is the last that starts with `Steps: ` and a number. Lines after it
-//!   (templates of extensions, remarks of old versions) belong to the settings.
+//! - The settings line is the first that starts with `Steps: ` and a number and has what no prompt
+//!   has, or else the last that starts so. Lines after it (templates of extensions, remarks of old
+//!   versions, the record of another picture) belong to the settings.
 //! - Without such a line, the last line is one of settings if it has at least three pairs and among
 //!   them what no prompt has: a numeric seed, a size, or both a sampler and a model. A prompt made of
 //!   `Key: value` pairs stays a prompt.
-//! - Sites and editors flatten line breaks; then the two marks count inside a line too.
+//! - Sites and editors flatten line breaks; then the two marks count inside a line too. Breaks that are
+//!   written out, and quotes around the whole, are undone.
 //!
 //! Unquoted JSON is read whole (Civitai writes lists of resources so), values get types, and
 //! defaults that the file does not state are not added.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 
+use memchr::{memchr_iter, memmem};
 use regex::Regex;
 
 use crate::limits::{MAX_SETTINGS, MAX_SETTINGS_BYTES};
@@ -35,8 +39,9 @@ const MOST_TRIES: usize = 8;
 static STEPS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^Steps:\s*[0-9]+\s*(?:,|$)").expect("a constant pattern"));
 /// The mark of the negative prompt inside a line, with the blanks before it.
-static NEGATIVE_INSIDE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?:^|[\s.,;|])Negative [Pp]rompt:").expect("a constant pattern"));
+static NEGATIVE_INSIDE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?:^|[\s.,;|])[Nn]egative [Pp]rompt:").expect("a constant pattern")
+});
 /// The mark of the settings inside a line.
 static STEPS_INSIDE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?:^|[\s.,;|])(Steps:\s*[0-9]+\s*,)").expect("a constant pattern")
@@ -56,7 +61,8 @@ pub(crate) struct Infotext {
 impl Infotext {
     /// Reads any text: one without marks is all prompt.
     pub(crate) fn parse(text: &str) -> Self {
-        let text = with_line_breaks(text);
+        let text = unquoted(text);
+        let text = with_line_breaks(&text);
         let text = text.trim();
         let parts = settings_line(text)
             .or_else(|| last_line(text))
@@ -81,7 +87,7 @@ impl Infotext {
     pub(crate) fn may_have_markers(text: &str) -> bool {
         ["Steps:", "egative ", "Seed:"]
             .iter()
-            .any(|mark| text.contains(mark))
+            .any(|mark| memmem::find(text.as_bytes(), mark.as_bytes()).is_some())
     }
 
     /// Whether a text that may be anything (a comment) is an infotext after all.
@@ -162,18 +168,36 @@ struct Parts<'a> {
     after: &'a str,
 }
 
+/// The text inside a JSON string that is an infotext.
+fn unquoted(text: &str) -> Cow<'_, str> {
+    let inside = text.trim();
+    if inside.len() > 1 && inside.starts_with('"') && inside.ends_with('"') {
+        let read = serde_json::from_str::<String>(inside).ok();
+        if let Some(inner) = read.filter(|inner| Infotext::may_have_markers(inner)) {
+            return Cow::Owned(inner);
+        }
+    }
+    Cow::Borrowed(text)
+}
+
 /// One kind of line break. Where there is none at all, the marks tell whether breaks were written out
 /// (`\n`, `<br>`).
 fn with_line_breaks(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
-    if text.contains(['\r', '\u{2028}', '\u{2029}']) {
+    let has = |text: &str, part: &str| memmem::find(text.as_bytes(), part.as_bytes()).is_some();
+    // One search for each: a search for any of several letters takes far longer.
+    if ["\r", "\u{2028}", "\u{2029}"]
+        .iter()
+        .any(|part| has(&text, part))
+    {
         let single = text.replace("\r\n", "\n");
         text = Cow::Owned(single.replace(['\r', '\u{2028}', '\u{2029}'], "\n"));
     }
-    if !text.trim().contains('\n') {
-        for written in ["\\r\\n", "\\n", "<br />", "<br/>", "<br>"] {
-            let before = |mark: &str| text.contains(&format!("{written}{mark}"));
-            if before(NEGATIVE) || before("Steps: ") {
+    let marks = [NEGATIVE, "Steps: "];
+    if !text.trim().contains('\n') && marks.iter().any(|mark| has(&text, mark)) {
+        for written in ["\\r\\n", "\\n", "<br />", "<br/>", "<br>", "&#10;"] {
+            let mut before = marks.iter().map(|mark| format!("{written}{mark}"));
+            if before.any(|mark| has(&text, &mark)) {
                 text = Cow::Owned(text.replace(written, "\n"));
                 break;
             }
@@ -182,28 +206,46 @@ fn with_line_breaks(text: &str) -> Cow<'_, str> {
     text
 }
 
-/// Splits at the last line that starts with `Steps: ` and is one of settings.
+/// Splits at the first line that starts with `Steps: ` and has what no prompt has, or else at the last
+/// that is one of settings.
 fn settings_line(text: &str) -> Option<Parts<'_>> {
-    let starts_line = |&(at, _): &(usize, &str)| {
+    let starts_line = |&at: &usize| {
         let line = text[..at].trim_end_matches([' ', '\t']);
         line.is_empty() || line.ends_with('\n')
     };
-    text.rmatch_indices("Steps:")
-        .filter(starts_line)
-        .take(MOST_TRIES)
-        .find_map(|(at, _)| {
-            let (line, after) = split_line(&text[at..]);
-            if !STEPS.is_match(line) {
-                return None;
-            }
-            let settings = parse_settings(line);
-            let is_one = settings.pairs >= FEWEST_SETTINGS || settings.is_all_evident();
-            is_one.then(|| Parts {
-                body: text[..at].trim_end(),
-                settings,
-                after,
-            })
+    let mut first = Vec::with_capacity(MOST_TRIES);
+    let mut last = VecDeque::with_capacity(MOST_TRIES);
+    for at in memmem::find_iter(text.as_bytes(), "Steps:").filter(starts_line) {
+        if first.len() < MOST_TRIES {
+            first.push(at);
+            continue;
+        }
+        if last.len() == MOST_TRIES {
+            last.pop_front();
+        }
+        last.push_back(at);
+    }
+    let split = |at: usize| {
+        let (line, after) = split_line(&text[at..]);
+        let settings = STEPS.is_match(line).then(|| parse_settings(line))?;
+        Some(Parts {
+            body: text[..at].trim_end(),
+            settings,
+            after,
         })
+    };
+    let is_sure = |settings: &ParsedSettings| {
+        settings.pairs >= FEWEST_SETTINGS && settings.values.keys().any(|key| key == "Seed")
+    };
+    let mut tries = first.iter().filter_map(|&at| split(at));
+    let sure = tries.find(|parts| is_sure(&parts.settings));
+    let is_one =
+        |settings: &ParsedSettings| settings.pairs >= FEWEST_SETTINGS || settings.is_all_evident();
+    let from_the_end = || {
+        let mut tries = last.iter().rev().chain(first.iter().rev());
+        tries.find_map(|&at| split(at).filter(|parts| is_one(&parts.settings)))
+    };
+    sure.or_else(from_the_end)
 }
 
 /// Splits at a last line of settings that does not start with `Steps:`.
@@ -229,11 +271,16 @@ fn settings_inside(text: &str) -> Option<Parts<'_>> {
             let (line, after) = split_line(&text[at..]);
             let settings = parse_settings(line);
             (settings.pairs >= FEWEST_SETTINGS).then(|| Parts {
-                body: text[..at].trim_end(),
+                body: before_mark(&text[..at]),
                 settings,
                 after,
             })
         })
+}
+
+/// What stands before a mark inside a line, without a bar or semicolon in place of the line break.
+fn before_mark(text: &str) -> &str {
+    text.trim_end().trim_end_matches(['|', ';']).trim_end()
 }
 
 fn split_line(text: &str) -> (&str, &str) {
@@ -243,18 +290,31 @@ fn split_line(text: &str) -> (&str, &str) {
 
 /// What follows the mark of the negative prompt at the start of a line.
 fn after_negative_mark(line: &str) -> Option<&str> {
+    if !line.starts_with(['N', 'n']) {
+        return None;
+    }
     let start = line.get(..NEGATIVE.len())?;
     start
         .eq_ignore_ascii_case(NEGATIVE)
         .then(|| line[NEGATIVE.len()..].trim())
 }
 
+/// A line without the white space around it, with a quick look for what most lines are.
+fn trimmed(line: &str) -> &str {
+    match line.as_bytes() {
+        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => line,
+        _ => line.trim(),
+    }
+}
+
 /// Splits the lines above the settings into prompt and negative prompt.
 fn split_body(body: &str) -> (String, Option<String>) {
-    let mut prompt = String::new();
+    let mut prompt = String::with_capacity(body.len());
     let mut negative_prompt: Option<String> = None;
-    for line in body.split('\n') {
-        let mut line = line.trim();
+    let mut start = 0;
+    for end in memchr_iter(b'\n', body.as_bytes()).chain([body.len()]) {
+        let mut line = trimmed(&body[start..end]);
+        start = end + 1;
         if let Some(rest) = after_negative_mark(line) {
             line = rest;
             negative_prompt.get_or_insert_default();
@@ -269,7 +329,7 @@ fn split_body(body: &str) -> (String, Option<String>) {
         && let Some(mark) = NEGATIVE_INSIDE.find(&prompt)
     {
         negative_prompt = Some(prompt[mark.end()..].trim().to_owned());
-        let kept = prompt[..mark.end() - NEGATIVE.len()].trim_end().len();
+        let kept = before_mark(&prompt[..mark.end() - NEGATIVE.len()]).len();
         prompt.truncate(kept);
     }
     (prompt, negative_prompt)

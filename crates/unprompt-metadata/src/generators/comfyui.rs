@@ -14,27 +14,36 @@ mod executed;
 mod graph;
 mod picture;
 mod settings;
+mod words;
 
 use serde_json::{Map, Value};
 
 use crate::carried::Carried;
+use crate::json::Budget;
 use crate::{Generator, Metadata, json};
 use graph::Graph;
 
 /// Reads the texts `prompt` and `workflow`.
 pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
-    let executed = carried.text("prompt").and_then(read_executed);
-    from_both(executed, || carried.text("workflow").and_then(read_edited))
+    let json = carried.json();
+    let executed = carried.text("prompt");
+    let executed = executed.and_then(|text| read_executed(text, json));
+    from_both(executed, || {
+        let edited = carried.text("workflow");
+        edited.and_then(|text| read_edited(text, json))
+    })
 }
 
-fn read_executed(text: &str) -> Option<Reading> {
-    document::with_object(text, |map| {
+fn read_executed(text: &str, json: &Budget) -> Option<Reading> {
+    document::with_object(text, json, |map| {
         executed::graph(map).map(|graph| describe(&graph))
     })?
 }
 
-fn read_edited(text: &str) -> Option<Reading> {
-    document::with_object(text, |map| editor::graph(map).map(|graph| describe(&graph)))?
+fn read_edited(text: &str, json: &Budget) -> Option<Reading> {
+    document::with_object(text, json, |map| {
+        editor::graph(map).map(|graph| describe(&graph))
+    })?
 }
 
 /// Reads an object with the members `prompt` and `workflow`, as some savers put it into

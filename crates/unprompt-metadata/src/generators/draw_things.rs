@@ -1,10 +1,14 @@
 //! Draw Things: an XMP packet with CreatorTool "Draw Things" and, as UserComment, a JSON object in
 //! which `c` is the prompt and `uc` the negative prompt.
 
+use crate::json::Budget;
 use crate::{Generator, Metadata, json};
 
 /// Reads the properties of an XMP packet.
-pub(crate) fn from_properties(properties: &[(String, String)]) -> Option<Metadata> {
+pub(crate) fn from_properties(
+    properties: &[(String, String)],
+    budget: &Budget,
+) -> Option<Metadata> {
     let property = |wanted: &str| {
         let mut named = properties.iter().filter(|(name, _)| name == wanted);
         named.next_back().map(|(_, text)| text.as_str())
@@ -12,7 +16,7 @@ pub(crate) fn from_properties(properties: &[(String, String)]) -> Option<Metadat
     if !property("CreatorTool")?.contains("Draw Things") {
         return None;
     }
-    let map = json::object(property("UserComment")?)?;
+    let map = budget.object(property("UserComment")?)?;
     Some(Metadata::new(
         Generator::DrawThings,
         json::string(&map, "c")?.trim(),
@@ -26,7 +30,7 @@ mod tests {
     use super::*;
 
     fn from_xmp(packet: &str) -> Option<Metadata> {
-        from_properties(&crate::xmp_texts::properties(packet))
+        from_properties(&crate::xmp_texts::properties(packet), &Budget::default())
     }
 
     #[test]

@@ -16,7 +16,7 @@ static BRACKETED: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\[([^\[\]]*)\]").expect("a constant pattern"));
 
 pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
-    let object = |key| carried.text(key).and_then(json::object);
+    let object = |key| carried.json().object(carried.text(key)?);
     object("invokeai_metadata")
         .as_ref()
         .map(current)

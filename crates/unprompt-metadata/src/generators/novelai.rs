@@ -16,7 +16,7 @@ pub(crate) fn from_texts(carried: &Carried) -> Option<Metadata> {
         .filter(|name| name.starts_with("NovelAI"))?;
     let comment = carried
         .text("Comment")
-        .and_then(json::object)
+        .and_then(|text| carried.json().object(text))
         .unwrap_or_default();
     let base = carried
         .text("Description")

@@ -30,6 +30,8 @@ const NEGATIVE: [&str; 7] = [
     "unconditionalprompt",
     "undesiredcontent",
 ];
+/// Most texts of which a prompt is put together.
+const MAX_PARTS: usize = 64;
 /// Longest text that is kept as a setting.
 const MAX_SETTING_BYTES: usize = 4 << 10;
 
@@ -62,8 +64,10 @@ pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
         map.iter()
             .filter_map(|(key, value)| Some((key.as_str(), text_of(value)?)))
     };
-    let (prompt_key, prompt) = find(texts(), &PROMPT)?;
-    if json::object(&prompt).is_some() {
+    let Some((prompt_key, prompt)) = find(texts(), &PROMPT) else {
+        return weighted(map);
+    };
+    if json::is_object(&prompt) {
         // A graph, or a record of its own.
         return None;
     }
@@ -84,6 +88,28 @@ pub(crate) fn from_object(map: &Map<String, Value>) -> Option<Metadata> {
     ))
 }
 
+/// Reads a prompt that is a list of texts with weights, as Stability's service has it: those of a
+/// negative weight are the negative prompt.
+fn weighted(map: &Map<String, Value>) -> Option<Metadata> {
+    let keys = ["text_prompts", "prompts"];
+    let (key, parts) = keys
+        .iter()
+        .find_map(|key| Some((*key, map.get(*key)?.as_array()?)))?;
+    let join = |negative: bool| {
+        let wanted = parts.iter().filter(|part| {
+            let weight = part.get("weight").and_then(Value::as_f64);
+            (weight.unwrap_or(1.0) < 0.0) == negative
+        });
+        let texts = wanted.filter_map(|part| part.get("text")?.as_str());
+        texts.take(MAX_PARTS).collect::<Vec<_>>().join(", ")
+    };
+    let prompt = join(false);
+    (!prompt.is_empty()).then(|| {
+        let settings = json::settings(map, &[key]);
+        Metadata::new(named(map), prompt, Some(join(true)), settings)
+    })
+}
+
 /// Reads an object of which a member is one that has a prompt.
 pub(crate) fn from_inner_object(map: &Map<String, Value>) -> Option<Metadata> {
     map.values()
@@ -96,7 +122,7 @@ pub(crate) fn from_inner_object(map: &Map<String, Value>) -> Option<Metadata> {
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Array(parts) if !parts.is_empty() && parts.len() <= 64 => {
+        Value::Array(parts) if !parts.is_empty() && parts.len() <= MAX_PARTS => {
             let parts: Option<Vec<&str>> = parts.iter().map(Value::as_str).collect();
             Some(parts?.join("\n"))
         }
@@ -124,7 +150,7 @@ pub(crate) fn from_texts(
             .filter(|(_, text)| !text.trim().is_empty())
     };
     let (prompt_key, prompt) = find(texts(), &PROMPT)?;
-    match json::parse(prompt) {
+    match carried.json().parse(prompt) {
         Ok(map) if map.values().any(is_node) => return None,
         Ok(map) => {
             if let Some(found) = record(&map) {

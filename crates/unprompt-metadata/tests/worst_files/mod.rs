@@ -1,9 +1,16 @@
 //! The worst files of 5 MB: each is full of one thing that a careless reader pays for many times.
 
+mod graphs;
+mod packets;
+mod pixels;
+
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
+use graphs::graphs;
+use packets::packets;
+use pixels::pixels;
 
 const SIZE: usize = 5_000_000;
 
@@ -30,8 +37,8 @@ fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
     .concat()
 }
 
-fn text(key: &str, text: &str) -> Vec<u8> {
-    chunk(b"tEXt", &[key.as_bytes(), b"\0", text.as_bytes()].concat())
+fn text(key: &str, text: impl AsRef<[u8]>) -> Vec<u8> {
+    chunk(b"tEXt", &[key.as_bytes(), b"\0", text.as_ref()].concat())
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {
@@ -40,8 +47,8 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn compressed(key: &str, text: &str) -> Vec<u8> {
-    let stream = zlib(text.as_bytes());
+fn compressed(key: &str, text: impl AsRef<[u8]>) -> Vec<u8> {
+    let stream = zlib(text.as_ref());
     chunk(b"zTXt", &[key.as_bytes(), b"\0\0", &stream].concat())
 }
 
@@ -76,6 +83,28 @@ fn item_of_many_parts() -> Vec<u8> {
     file
 }
 
+/// An EXIF block in which each of these tags has the same long value.
+fn tags_of_one_value(tags: &[u16], value: &[u8]) -> Vec<u8> {
+    let count = u16::try_from(tags.len()).unwrap();
+    let start = 10 + 12 * u32::from(count);
+    let length = u32::try_from(value.len()).unwrap();
+    let entry = |tag: &u16| {
+        [tag.to_le_bytes(), 1_u16.to_le_bytes()]
+            .concat()
+            .into_iter()
+            .chain(length.to_le_bytes())
+            .chain(start.to_le_bytes())
+    };
+    let entries: Vec<u8> = tags.iter().flat_map(entry).collect();
+    [
+        b"II*\0\x08\0\0\0".as_slice(),
+        &count.to_le_bytes(),
+        &entries,
+        value,
+    ]
+    .concat()
+}
+
 /// An EXIF block of 65,535 entries that all hold the same long value.
 fn repeated_value(tag: u16, kind: u16, value: &[u8]) -> Vec<u8> {
     let start = 10 + 12 * 65_535_u32;
@@ -95,8 +124,96 @@ fn repeated_value(tag: u16, kind: u16, value: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// A HEIF file of 256 items each of which is the whole file.
+fn items_of_the_whole_file() -> Vec<u8> {
+    let entry = |id: u8| {
+        boxed(
+            b"infe",
+            &[b"\x02\0\0\0\0".as_slice(), &[id], b"\0\0Exif\0"].concat(),
+        )
+    };
+    let infos: Vec<u8> = (0..=255).flat_map(entry).collect();
+    let place = |id: u8| [0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let places: Vec<u8> = (0..=255).flat_map(place).collect();
+    let meta = [
+        b"\0\0\0\0".as_slice(),
+        &boxed(b"iinf", &[b"\0\0\0\0\x01\0".as_slice(), &infos].concat()),
+        &boxed(
+            b"iloc",
+            &[b"\0\0\0\0\x44\0\x01\0".as_slice(), &places].concat(),
+        ),
+    ]
+    .concat();
+    let mut file = [boxed(b"ftyp", b"heic\0\0\0\0mif1"), boxed(b"meta", &meta)].concat();
+    file.resize(SIZE, b'a');
+    file
+}
+
+/// A HEIF file of as many places of items as fit, none of them of an item that is wanted.
+fn many_places() -> Vec<u8> {
+    let entry = |id: u8| {
+        boxed(
+            b"infe",
+            &[b"\x03\0\0\0\0\0\x01".as_slice(), &[id], b"\0\0Exif\0"].concat(),
+        )
+    };
+    let infos: Vec<u8> = (0..=255).flat_map(entry).collect();
+    let count = u32::try_from((SIZE - 10_000) / 10).unwrap();
+    let places = [0_u8, 9, 9, 9, 0, 0, 0, 0, 0, 0].repeat(count as usize);
+    let head = [b"\x02\0\0\0\x44\0".as_slice(), &count.to_be_bytes()].concat();
+    let meta = [
+        b"\0\0\0\0".as_slice(),
+        &boxed(
+            b"iinf",
+            &[b"\x01\0\0\0\0\0\x01\0".as_slice(), &infos].concat(),
+        ),
+        &boxed(b"iloc", &[head, places].concat()),
+    ]
+    .concat();
+    [boxed(b"ftyp", b"heic\0\0\0\0mif1"), boxed(b"meta", &meta)].concat()
+}
+
+/// A Brotli stream, made by version 1.2.0 of its Python package, of a JPEG XL `Exif` box: 8 MiB of one
+/// UserComment in UTF-16.
+const BROTLI_EXIF: &[u8] = b"\x9b\xbd\xff\x7f\xf8\x8f\xd4\x61\x2d\x30\x77\x43\x90\xdd\x4e\x0f\x38\xc0\xc8\xce\
+    \x01\xe7\x41\x9e\x25\x5c\x49\xfe\x57\x47\xbf\x95\x03\x39\x21\x54\x0d\x0d\xe1\x49\xff\xd5\x01\xa7\
+    \xb9\xa5\xfb\x3f\xd3\xb1\x6c";
+
+/// Two EXIF blocks of a JPEG XL file that expand to 8 MiB each.
+fn brotli_bombs() -> Vec<u8> {
+    let bomb = boxed(b"brob", &[b"Exif".as_slice(), BROTLI_EXIF].concat());
+    let start = b"\0\0\0\x0cJXL \r\n\x87\n".as_slice();
+    [
+        start,
+        &boxed(b"ftyp", b"jxl \0\0\0\0jxl "),
+        &bomb.repeat(1000),
+    ]
+    .concat()
+}
+
+/// Letters without an order that are hard to compress and to take apart: five of them, in turn by a
+/// linear congruential generator.
+fn noise(length: usize, letters: &[u8; 5]) -> Vec<u8> {
+    let mut state = 1_u64;
+    let letter = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        letters[(state >> 33) as usize % letters.len()]
+    };
+    (0..length).map(letter).collect()
+}
+
 /// Every worst file and what it is full of.
 pub fn worst_files() -> Vec<(&'static str, Vec<u8>)> {
+    let mut files = texts_and_containers();
+    files.extend(packets());
+    files.extend(graphs());
+    files.extend(pixels());
+    files
+}
+
+fn texts_and_containers() -> Vec<(&'static str, Vec<u8>)> {
     let million = SIZE / 5;
     let parameters = |body: &str| png(&[text("parameters", body)]);
     let squeezed = |body: &str| {
@@ -107,18 +224,30 @@ pub fn worst_files() -> Vec<(&'static str, Vec<u8>)> {
     let four = (4 << 20) - 64;
     let json = |inner: &str, length: usize| format!("{{\"a\":[{}0]}}", filled(inner, length));
     let names: String = (0..240_000).map(|n| format!("\"{n}\":1,")).collect();
-    let xmp = |packet: &str| {
-        png(&[chunk(
-            b"iTXt",
-            &[b"XML:com.adobe.xmp\0\0\0\0\0".as_slice(), packet.as_bytes()].concat(),
-        )])
-    };
-    let description = |body: &str| xmp(&format!("<rdf:Description>{body}</rdf:Description>"));
-    let bomb = compressed("Comment", &"a".repeat(eight - 8));
+    let bomb = compressed("Comment", "a".repeat(eight - 8));
     vec![
         ("bombs", png(&vec![bomb; 500])),
         ("one line of letters", parameters(&filled("a", SIZE))),
         ("lines", parameters(&filled("a\n", SIZE))),
+        ("padded lines", parameters(&filled(" a \n", SIZE))),
+        (
+            "lines in a negative prompt",
+            parameters(&format!("x\nNegative prompt: {}", filled("n\n", SIZE))),
+        ),
+        (
+            "written line breaks",
+            parameters(&format!("Negative prompt: {}", filled("\\n", SIZE))),
+        ),
+        ("latin-1", png(&[text("parameters", vec![0xe9; SIZE])])),
+        ("squeezed latin-1", {
+            let one = vec![0x80; eight - 8];
+            png(&[compressed("Comment", &one), compressed("parameters", &one)])
+        }),
+        ("squeezed noise", {
+            let one = noise(eight - 8, b"ab\n \xe9");
+            png(&[compressed("Comment", &one), compressed("parameters", &one)])
+        }),
+        ("line separators", parameters(&filled("\u{2028}", SIZE))),
         ("empty lines", parameters(&filled("\n", SIZE))),
         ("carriage returns", parameters(&filled("\r", SIZE))),
         ("steps", parameters(&filled("Steps: 1,", SIZE))),
@@ -186,12 +315,17 @@ pub fn worst_files() -> Vec<(&'static str, Vec<u8>)> {
             parameters(&format!("{{\"a\":\"{}\"}}", filled("aBc", SIZE))),
         ),
         (
+            "json objects of every place",
+            png(&["parameters", "prompt", "workflow", "Comment", "Dream"]
+                .map(|key| text(key, json("{\"a\":0},", 670_000)))),
+        ),
+        (
             "json of every place",
             png(&[
-                text("parameters", &json("\"a b\",", four / 4)),
-                text("prompt", &json("\"a b\",", four / 4)),
-                text("workflow", &json("\"a b\",", four / 4)),
-                text("Comment", &json("\"a b\",", four / 4)),
+                text("parameters", json("\"a b\",", four / 4)),
+                text("prompt", json("\"a b\",", four / 4)),
+                text("workflow", json("\"a b\",", four / 4)),
+                text("Comment", json("\"a b\",", four / 4)),
             ]),
         ),
         (
@@ -203,26 +337,9 @@ pub fn worst_files() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "texts",
-            png(&vec![text("Comment", &filled("Steps: 1, ", 19_000)); 256]),
+            png(&vec![text("Comment", filled("Steps: 1, ", 19_000)); 256]),
         ),
         ("chunks", png(&vec![chunk(b"tEXt", b"a\0"); SIZE / 14])),
-        (
-            "xmp attributes",
-            description(&format!("<a {}/>", filled("a=\"\" ", SIZE))),
-        ),
-        ("xmp elements", description(&filled("<b:c>d</b:c>", SIZE))),
-        ("xmp depth", xmp(&filled("<a>", SIZE))),
-        (
-            "xmp entities",
-            description(&format!("<b:c>{}</b:c>", filled("&amp;", SIZE))),
-        ),
-        (
-            "xmp items",
-            description(&format!(
-                "<b:c>{}</b:c>",
-                filled("<rdf:li>a</rdf:li>", SIZE)
-            )),
-        ),
         (
             "exif comments",
             repeated_value(0x9286, 7, &filled("UNICODE\0Steps", 4 << 20).into_bytes()),
@@ -243,7 +360,49 @@ pub fn worst_files() -> Vec<(&'static str, Vec<u8>)> {
                 &filled("\x1c\x02\x78\0\x01a", 4 << 20).into_bytes(),
             ),
         ),
+        ("exif tags", {
+            let value = filled("UNICODE\0S\0t\0e\0p\0", 4 << 20).into_bytes();
+            let kinds = [
+                0x010e, 0x0110, 0x010f, 0x9c9b, 0x9c9c, 0x9c9d, 0x9c9e, 0x9286,
+            ];
+            tags_of_one_value(&kinds, &value)
+        }),
         ("item of many parts", item_of_many_parts()),
+        ("items of the whole file", items_of_the_whole_file()),
+        ("many places of items", many_places()),
+        ("brotli bombs", brotli_bombs()),
+        (
+            "mp4 padding",
+            [
+                boxed(b"ftyp", b"isom\0\0\0\0"),
+                filled("\0\0\0\x08free", SIZE).into_bytes(),
+            ]
+            .concat(),
+        ),
+        (
+            "mp4 texts",
+            [
+                boxed(b"ftyp", b"isom\0\0\0\0"),
+                boxed(
+                    b"moov",
+                    &boxed(b"udta", &boxed(b"\xa9cmt", b"\0\0\0\0").repeat(SIZE / 12)),
+                ),
+            ]
+            .concat(),
+        ),
+        ("matroska tags", {
+            let simple = b"\x67\xc8\x88\x45\xa3\x81a\x44\x87\x81b".as_slice();
+            let tag = [b"\x73\x73\x8b".as_slice(), simple]
+                .concat()
+                .repeat(SIZE / 14);
+            let length = (tag.len() as u64 | 1 << 56).to_be_bytes();
+            [
+                b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff\x12\x54\xc3\x67".as_slice(),
+                &length,
+                &tag,
+            ]
+            .concat()
+        }),
         (
             "mp4 boxes",
             [
@@ -288,31 +447,40 @@ pub fn worst_files() -> Vec<(&'static str, Vec<u8>)> {
             .concat(),
         ),
         (
+            "jpeg comments",
+            [b"\xff\xd8".to_vec(), b"\xff\xfe\0\x03a".repeat(million)].concat(),
+        ),
+        ("raw profile of utf-16", {
+            let block = repeated_value(
+                0x9286,
+                7,
+                &filled("UNICODE\0S\0t\0e\0p\0", 3 << 20).into_bytes(),
+            );
+            let digits: String = block.iter().map(|byte| format!("{byte:02x}")).collect();
+            let profile = format!("\nexif\n{}\n{digits}", block.len());
+            png(&[
+                compressed("Raw profile type exif", &profile),
+                compressed("Raw profile type exif", &profile),
+            ])
+        }),
+        (
             "raw profile",
             png(&[text(
                 "Raw profile type exif",
-                &format!("\nexif\n 9\n{}", filled("0a\n", SIZE)),
+                format!("\nexif\n 9\n{}", filled("0a\n", SIZE)),
             )]),
         ),
     ]
 }
 
-/// What a piece of work gives, and the most memory that it adds to what this process holds, in bytes;
-/// nothing where the system does not say.
-pub fn with_memory<T>(work: impl FnOnce() -> T) -> (T, Option<usize>) {
-    // Sets the peak back to what is held now.
-    let is_reset = std::fs::write("/proc/self/clear_refs", "5").is_ok();
-    let before = peak_memory();
-    let result = work();
-    let added = before
-        .zip(peak_memory())
-        .filter(|_| is_reset)
-        .map(|(before, after)| after.saturating_sub(before));
-    (result, added)
-}
-
-fn peak_memory() -> Option<usize> {
+/// The most memory that this process has held, in bytes; nothing where the system does not say.
+pub fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? << 10)
+}
+
+/// A file that is read in no time, with which a process is compared that reads a worst one.
+pub fn smallest_file() -> Vec<u8> {
+    png(&[text("parameters", "a cat")])
 }

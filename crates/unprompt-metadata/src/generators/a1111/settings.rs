@@ -32,8 +32,10 @@ impl ParsedSettings {
     /// names that may also stand in a structured prompt.
     pub(super) fn is_evident(&self) -> bool {
         let has = |key: &str| self.values.contains_key(key);
+        // Steps that lead somewhere are no setting.
+        let counts = self.values.get("Steps").is_none_or(Value::is_number);
         self.values.iter().any(|(key, value)| is_sure(key, value))
-            || (has("Sampler") && has("Model"))
+            || (has("Sampler") && has("Model") && counts)
     }
 
     /// Whether every pair is sure to be a setting.

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::json::without_non_numbers;
+use crate::json::{Budget, without_non_numbers};
 use crate::limits::{MAX_GRAPH_BYTES, MAX_PROMPT_BYTES, MAX_TEXT_BYTES};
 
 /// A value of a graph.
@@ -38,6 +38,10 @@ impl<'a> Members<'a> {
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
         self.0.iter().map(|(key, json)| (key.as_ref(), json))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -109,25 +113,32 @@ impl<'a> Json<'a> {
 
 /// Hands the object that a text holds to `read`; strings longer than any prompt are empty in it.
 /// `None` when the text is no object as `json::object` parses it, or when its values take more memory
-/// than those of any graph.
-pub(super) fn with_object<T>(text: &str, read: impl FnOnce(&Members<'_>) -> T) -> Option<T> {
+/// than those of any graph, or than the budget has left.
+pub(super) fn with_object<T>(
+    text: &str,
+    budget: &Budget,
+    read: impl FnOnce(&Members<'_>) -> T,
+) -> Option<T> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{feff}');
     if !text.starts_with('{') || text.len() > MAX_TEXT_BYTES {
         return None;
     }
-    if let Some(members) = parse(text) {
+    if let Some(members) = parse(text, budget) {
         return Some(read(&members));
     }
     match without_non_numbers(text) {
         Cow::Borrowed(_) => None,
-        Cow::Owned(text) => parse(&text).map(|members| read(&members)),
+        Cow::Owned(text) => parse(&text, budget).map(|members| read(&members)),
     }
 }
 
-fn parse(text: &str) -> Option<Members<'_>> {
-    let mut room = MAX_GRAPH_BYTES;
+fn parse<'a>(text: &'a str, budget: &Budget) -> Option<Members<'a>> {
+    let most = MAX_GRAPH_BYTES.min(budget.left());
+    let mut room = most;
     let mut reader = serde_json::Deserializer::from_str(text);
-    let json = Bounded(&mut room).deserialize(&mut reader).ok()?;
+    let json = Bounded(&mut room).deserialize(&mut reader);
+    budget.take(most - room);
+    let json = json.ok()?;
     reader.end().ok()?;
     match json {
         Json::Object(members) => Some(members),

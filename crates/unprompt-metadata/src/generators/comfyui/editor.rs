@@ -14,21 +14,22 @@ use std::collections::HashMap;
 
 use super::document::{Json, Members};
 use super::graph::{Graph, Input, Node, Output, Source};
-use crate::limits::{MAX_GRAPH_NODES, MAX_SUBGRAPH_DEPTH};
+use crate::limits::{MAX_GRAPH_INPUTS, MAX_GRAPH_NODES, MAX_GRAPH_PATTERNS, MAX_SUBGRAPH_DEPTH};
 use definition::{Definition, Origin, Overrides, Part};
 use passages::Passages;
 
 const MUTED: u64 = 2;
 const BYPASSED: u64 = 4;
 
-/// Reads the editor's graph; one with too many nodes is empty. `None` when it has no nodes.
+/// Reads the editor's graph; one with too many nodes or inputs is empty. `None` when it has no nodes.
 pub(super) fn graph<'a>(map: &'a Members<'a>) -> Option<Graph<'a>> {
-    let library = Library::new(map);
-    let root = Definition::of_graph(map)?;
+    let mut patterns = MAX_GRAPH_PATTERNS;
+    let root = Definition::of_graph(map, &mut patterns)?;
     if root.parts.is_empty() {
         return None;
     }
-    if root.parts.len() > MAX_GRAPH_NODES {
+    let library = Library::new(map, &mut patterns);
+    if root.parts.len() > MAX_GRAPH_NODES || root.weight > MAX_GRAPH_INPUTS {
         return Some(Graph::default());
     }
     let mut expansion = Expansion::default();
@@ -44,7 +45,7 @@ struct Library<'a> {
 }
 
 impl<'a> Library<'a> {
-    fn new(map: &'a Members<'a>) -> Self {
+    fn new(map: &'a Members<'a>, patterns: &mut usize) -> Self {
         let subgraphs = map.get("definitions").and_then(|d| d.get("subgraphs"));
         let subgraphs = subgraphs.and_then(Json::as_array).into_iter().flatten();
         let groups = map.get("extra").and_then(|extra| extra.get("groupNodes"));
@@ -54,7 +55,10 @@ impl<'a> Library<'a> {
             subgraphs: subgraphs
                 .filter_map(|graph| {
                     let map = graph.as_object()?;
-                    Some((map.get("id")?.as_str()?, Definition::of_graph(map)?))
+                    Some((
+                        map.get("id")?.as_str()?,
+                        Definition::of_graph(map, patterns)?,
+                    ))
                 })
                 .collect(),
             groups: groups
@@ -103,6 +107,8 @@ struct Expansion<'l, 'a> {
     places: Vec<Option<(usize, usize)>>,
     /// The scope that each used front opens.
     opened: HashMap<usize, usize>,
+    /// The weight of all used definitions.
+    weight: usize,
 }
 
 impl<'l, 'a> Expansion<'l, 'a> {
@@ -126,7 +132,8 @@ impl<'l, 'a> Expansion<'l, 'a> {
                 // A definition that contains itself would never end.
                 let within = std::iter::successors(Some(next), |&scope| self.scopes[scope].parent)
                     .any(|scope| std::ptr::eq(self.scopes[scope].definition, inner));
-                let room = self.entries.len() + inner.parts.len() < MAX_GRAPH_NODES;
+                let room = self.entries.len() + inner.parts.len() < MAX_GRAPH_NODES
+                    && self.weight + inner.weight < MAX_GRAPH_INPUTS;
                 if part.mode == MUTED
                     || part.mode == BYPASSED
                     || within
@@ -148,6 +155,7 @@ impl<'l, 'a> Expansion<'l, 'a> {
         user: Option<(usize, &'l Part<'a>)>,
         library: &'l Library<'a>,
     ) {
+        self.weight += definition.weight;
         let scope = self.scopes.len();
         let front = self.entries.len();
         let mut overrides = HashMap::new();
@@ -255,10 +263,9 @@ impl<'l, 'a> Expansion<'l, 'a> {
             return Vec::new(); // an output that is not there is cut
         }
         if part.mode == BYPASSED {
-            // Files that are not the editor's own may leave the outputs out.
-            let outputs = part.outputs.len().max(part.inputs.len());
-            return (0..outputs)
-                .map(|output| part.bypass(output).map_or(Source::Cut, input))
+            let bypasses = part.bypasses().into_iter();
+            return bypasses
+                .map(|slot| slot.map_or(Source::Cut, input))
                 .collect();
         }
         if let Some(&inner) = self.opened.get(&entry) {
@@ -308,17 +315,22 @@ impl<'l, 'a> Expansion<'l, 'a> {
         // In newer files group nodes list values as inputs too, of which their uses know nothing.
         let inputs = &scope.definition.inputs;
         let links_only = part.inputs.len() < inputs.len();
-        let place = |slot: usize| match links_only {
-            true if inputs[slot].is_widget => None,
-            true => Some(inputs[..slot].iter().filter(|i| !i.is_widget).count()),
-            false => Some(slot),
-        };
+        let mut by_name = HashMap::new();
+        for (slot, drawn) in part.inputs.iter().enumerate() {
+            by_name.entry(drawn.name).or_insert(slot);
+        }
+        let mut links_before = 0;
         let fronts = inputs.iter().enumerate();
         fronts
             .map(|(slot, input)| {
+                let place = match links_only {
+                    true => (!input.is_widget).then_some(links_before),
+                    false => Some(slot),
+                };
+                links_before += usize::from(!input.is_widget);
                 let drawn = match input.name {
-                    Some(name) => part.inputs.iter().position(|drawn| drawn.name == name),
-                    None => place(slot).filter(|&slot| slot < part.inputs.len()),
+                    Some(name) => by_name.get(name).copied(),
+                    None => place.filter(|&slot| slot < part.inputs.len()),
                 };
                 let linked = drawn.map_or(Source::Unlinked, |slot| {
                     self.source(outer, outer.definition.origin(part_at, slot))

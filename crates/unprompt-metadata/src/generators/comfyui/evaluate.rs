@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::classes::Gives;
-use super::graph::{Graph, Input, Node, Output, Source};
+use super::graph::{Graph, Input, Node, Output, Source, text_weight};
 use crate::limits::{MAX_GRAPH_DEPTH, MAX_GRAPH_STEPS, MAX_GRAPH_TEXT_BYTES, MAX_PROMPT_BYTES};
 
 /// Which of the two prompts is asked for.
@@ -113,8 +113,8 @@ impl<'g, 'a> Evaluator<'g, 'a> {
         }
         let graph = self.graph;
         let node = graph.node(output.node)?;
-        self.steps += node.weight();
-        self.spent |= self.steps > MAX_GRAPH_STEPS || self.open.len() >= MAX_GRAPH_DEPTH;
+        self.work(node.weight())?;
+        self.spent |= self.open.len() >= MAX_GRAPH_DEPTH;
         if self.spent || !self.open.insert(question) {
             return None;
         }
@@ -132,10 +132,22 @@ impl<'g, 'a> Evaluator<'g, 'a> {
         found
     }
 
+    /// Counts work that is about to be done; `None` when the budget is spent.
+    fn work(&mut self, steps: usize) -> Option<()> {
+        self.steps = self.steps.saturating_add(steps);
+        self.spent |= self.steps > MAX_GRAPH_STEPS;
+        (!self.spent).then_some(())
+    }
+
     /// What an input is given.
     fn input(&mut self, input: &Input<'a>, side: Side, want: Want) -> Option<Text> {
         match input.source {
-            Source::Link(output) => self.ask(output, side, want),
+            Source::Link(output) => {
+                let text = self.ask(output, side, want)?;
+                // Whoever is given a text looks at it.
+                self.work(1 + text_weight(&text.text))?;
+                Some(text)
+            }
             _ => input.string().and_then(|text| self.copy(text)),
         }
     }

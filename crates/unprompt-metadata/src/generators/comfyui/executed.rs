@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use super::document::{Json, Members};
 use super::graph::{Graph, Input, Node, Output, Source, by_id};
-use crate::limits::MAX_GRAPH_NODES;
+use crate::limits::{MAX_GRAPH_INPUTS, MAX_GRAPH_NODES};
 
-/// Reads an executed graph; one with too many nodes is empty. `None` when no member is a node; other members (`extra` and
+/// Reads an executed graph; one with too many nodes or inputs is empty. `None` when no member is a node; other members (`extra` and
 /// `extraMetadata` of Civitai) are passed over.
 pub(super) fn graph<'a>(map: &'a Members<'a>) -> Option<Graph<'a>> {
     let mut nodes: Vec<(&str, &str, &Json<'_>)> = map
@@ -17,7 +17,11 @@ pub(super) fn graph<'a>(map: &'a Members<'a>) -> Option<Graph<'a>> {
     if nodes.is_empty() {
         return None;
     }
-    if nodes.len() > MAX_GRAPH_NODES {
+    let inputs = nodes
+        .iter()
+        .filter_map(|(.., node)| node.get("inputs")?.as_object());
+    let inputs = inputs.map(Members::len).sum::<usize>();
+    if nodes.len() > MAX_GRAPH_NODES || inputs > MAX_GRAPH_INPUTS {
         return Some(Graph::default());
     }
     nodes.sort_by(|(a, ..), (b, ..)| by_id(a, b));

@@ -133,10 +133,18 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// How much work it is to look at every input.
+    /// How much work it is to look at every input and every string set in the node.
     pub fn weight(&self) -> usize {
-        1 + self.inputs.len()
+        let inputs = self.inputs.iter();
+        let inputs = inputs.map(|input| 1 + text_weight(input.string().unwrap_or_default()));
+        let loose = self.loose.iter().map(|text| 1 + text_weight(text));
+        1 + inputs.sum::<usize>() + loose.sum::<usize>()
     }
+}
+
+/// How much work it is to look at a text, beside looking at an input.
+pub(super) fn text_weight(text: &str) -> usize {
+    text.len() / 32
 }
 
 fn by_length(a: &str, b: &str) -> Ordering {

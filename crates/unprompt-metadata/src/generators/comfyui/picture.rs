@@ -1,11 +1,15 @@
 //! Finds the node that made the saved picture: from the nodes that save it back along pictures.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::classes::{Gives, Picture};
 use super::document::Json;
 use super::evaluate::{Evaluator, Side, Text};
 use super::graph::{Graph, Input, Node};
+use super::words::any_of;
 
 /// What a search of a graph gives; without a sampler there may still be a prompt, in graphs that
 /// call a service.
@@ -227,33 +231,36 @@ fn outputs(graph: &Graph<'_>) -> Vec<usize> {
 
 /// Whether the name of an input is that of a picture.
 fn is_picture(name: &str) -> bool {
-    let words = ["image", "latent", "sample", "pixel", "video", "frame"];
-    words.iter().any(|word| name.contains(word))
+    static WORDS: LazyLock<Regex> =
+        LazyLock::new(|| any_of(&["image", "latent", "sample", "pixel", "video", "frame"]));
+    WORDS.is_match(name)
 }
 
 /// Whether a picture may come through an input of this name.
 fn carries(name: &str) -> bool {
-    let others = [
-        "model",
-        "clip",
-        "vae",
-        "positive",
-        "negative",
-        "cond",
-        "text",
-        "prompt",
-        "control_net",
-        "noise",
-        "sigmas",
-        "guider",
-        "mask",
-        "lora",
-        "string",
-        "seed",
-        "width",
-        "height",
-    ];
-    is_picture(name) || !others.iter().any(|other| name.contains(other))
+    static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
+        any_of(&[
+            "model",
+            "clip",
+            "vae",
+            "positive",
+            "negative",
+            "cond",
+            "text",
+            "prompt",
+            "control_net",
+            "noise",
+            "sigmas",
+            "guider",
+            "mask",
+            "lora",
+            "string",
+            "seed",
+            "width",
+            "height",
+        ])
+    });
+    is_picture(name) || !OTHERS.is_match(name)
 }
 
 /// What part a node may have had.
@@ -289,17 +296,19 @@ fn part(node: &Node<'_>) -> Option<Part> {
         return matches!(class.output(0), Some(Gives::Answered(_))).then_some(Part::Perhaps);
     }
     // What is loaded, or looked for in a picture, is not what it was made from.
-    let seeks = [
-        "load",
-        "segment",
-        "detect",
-        "sam3",
-        "grounding",
-        "clipseg",
-        "mask",
-        "ocr",
-    ];
-    if seeks.iter().any(|word| node.lower.contains(word)) {
+    static SEEKS: LazyLock<Regex> = LazyLock::new(|| {
+        any_of(&[
+            "load",
+            "segment",
+            "detect",
+            "sam3",
+            "grounding",
+            "clipseg",
+            "mask",
+            "ocr",
+        ])
+    });
+    if SEEKS.is_match(&node.lower) {
         return None;
     }
     // Numbers, models and texts are no pictures.

@@ -8,6 +8,7 @@ use super::document::Json;
 use super::evaluate::Evaluator;
 use super::graph::{Graph, Input};
 use crate::Settings;
+use crate::limits::MAX_SETTINGS_NODES;
 
 /// Settings looked up from the maker upwards, the nearest node that states one winning.
 const SETTINGS: [&str; 12] = [
@@ -31,7 +32,9 @@ pub(super) fn settings(graph: &Graph<'_>, maker: usize) -> Settings {
     let mut found: [Option<Value>; SETTINGS.len()] = Default::default();
     let mut seen = HashSet::from([maker]);
     let mut waiting = VecDeque::from([maker]);
-    while let Some(at) = waiting.pop_front() {
+    while seen.len() < MAX_SETTINGS_NODES
+        && let Some(at) = waiting.pop_front()
+    {
         let Some(node) = graph.node(at) else {
             continue;
         };

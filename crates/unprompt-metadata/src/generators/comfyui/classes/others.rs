@@ -145,6 +145,35 @@ pub(super) const CLASSES: &[Class] = &[
     Class::new(&["Prompt (LoraManager)"])
         .gives(&[Encoded("text"), Any("text")])
         .widgets("_,text"),
+    // TinyTerra's pipes.
+    Class::new(&["ttN pipeLoader_v2"])
+        .gives(&[
+            PROMPTS,
+            Nothing,
+            Positive("positive"),
+            Negative("negative"),
+            Nothing,
+            Nothing,
+            Nothing,
+            Nothing,
+            Nothing,
+            Nothing,
+            Positive("positive"),
+            Negative("negative"),
+        ])
+        .widgets("ckpt_name,_,_,_,_,positive,_,_,negative,_,_,_,width,height,batch_size,seed"),
+    Class::new(&["ttN pipeKSampler*"])
+        .gives(&[
+            Sides("pipe", "pipe"),
+            Nothing,
+            Positive("optional_positive,pipe"),
+            Negative("optional_negative,pipe"),
+            Nothing,
+        ])
+        .draws(
+            Sides("optional_positive,pipe", "optional_negative,pipe"),
+            "optional_latent,pipe",
+        ),
     // Strings of smaller packs.
     Class::new(&["PromptStashSaver", "PromptStashPassthrough"])
         .gives(&[Choice(

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::everywhere;
 use super::values::{Values, name_without, read};
 use crate::generators::comfyui::document::{Json, Members};
+use crate::limits::MAX_SHOWN_VALUES;
 
 /// The id of a node or link: numbers, or strings in nested graphs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,27 +157,44 @@ impl<'a> Part<'a> {
         self.first_value()?.as_str()
     }
 
-    /// The input that comes out of an output when the node is bypassed, as the editor chooses it:
+    /// The inputs that come out of the outputs when the node is bypassed, as the editor chooses them:
     /// the one at the same place if its type fits, else the first of the type.
-    pub fn bypass(&self, output: usize) -> Option<usize> {
-        let kind = self.outputs.get(output).map_or("*", |output| output.kind);
-        if matches!(kind, "*" | "") {
-            let first = (!self.inputs.is_empty()).then_some(0);
-            return if output < self.inputs.len() {
-                Some(output)
-            } else {
-                first
-            };
+    pub fn bypasses(&self) -> Vec<Option<usize>> {
+        let any = |kind: &str| matches!(kind, "*" | "");
+        let mut first = HashMap::new();
+        for (at, input) in self.inputs.iter().enumerate() {
+            first.entry(input.kind).or_insert(at);
         }
-        let fits = |at: usize| {
-            let kinds = self.inputs.get(at).map(|input| input.kind);
-            kinds.is_some_and(|of| of == kind || matches!(of, "*" | ""))
+        let first_of_any = self.inputs.iter().position(|input| any(input.kind));
+        // Files that are not the editor's own may leave the outputs out.
+        let outputs = 0..self.outputs.len().max(self.inputs.len());
+        let bypass = |output: usize| {
+            let kind = self.outputs.get(output).map_or("*", |output| output.kind);
+            let same = self.inputs.get(output).map(|input| input.kind);
+            if any(kind) {
+                let first = (!self.inputs.is_empty()).then_some(0);
+                return same.map(|_| output).or(first);
+            }
+            if same.is_some_and(|of| of == kind || any(of)) {
+                return Some(output);
+            }
+            first.get(kind).copied().or(first_of_any)
         };
-        if fits(output) {
-            return Some(output);
-        }
-        let exact = self.inputs.iter().position(|input| input.kind == kind);
-        exact.or_else(|| (0..self.inputs.len()).find(|&at| fits(at)))
+        outputs.map(bypass).collect()
+    }
+
+    /// How many inputs, outputs and values there are.
+    fn weight(&self) -> usize {
+        let values = list(self.json, "widgets_values").len() + self.shown().len();
+        1 + self.inputs.len() + self.outputs.len() + values
+    }
+
+    /// The values behind the front that a use of a subgraph shows.
+    fn shown(&self) -> &'a [Json<'a>] {
+        let properties = self.json.get("properties");
+        let shown = properties.and_then(|properties| properties.get("proxyWidgets"));
+        let shown = shown.and_then(Json::as_array).unwrap_or_default();
+        &shown[..shown.len().min(MAX_SHOWN_VALUES)]
     }
 }
 
@@ -201,6 +219,8 @@ pub(super) struct Definition<'a> {
     places: HashMap<Key<'a>, usize>,
     links: Links<'a>,
     is_group: bool,
+    /// How much is made anew for each use: parts with their inputs, outputs and values.
+    pub weight: usize,
 }
 
 #[derive(Debug)]
@@ -213,7 +233,9 @@ enum Links<'a> {
 
 impl<'a> Definition<'a> {
     /// Reads a graph with ids and links: the whole one, or a subgraph.
-    pub fn of_graph(map: &'a Members<'a>) -> Option<Self> {
+    ///
+    /// `patterns` counts down how many patterns of senders may still be read.
+    pub fn of_graph(map: &'a Members<'a>, patterns: &mut usize) -> Option<Self> {
         let nodes = map.get("nodes")?.as_array()?.iter();
         let nodes = nodes.filter_map(|node| {
             let json = node.as_object()?;
@@ -260,7 +282,7 @@ impl<'a> Definition<'a> {
                 "STRING" | "INT" | "FLOAT" | "BOOLEAN" | "COMBO"
             ),
         });
-        let elsewhere = everywhere::links(map, &parts, &places, &by_id);
+        let elsewhere = everywhere::links(map, &parts, &places, &by_id, patterns);
         let inputs: Vec<FrontInput<'a>> = inputs.collect();
         let mut defaults = HashMap::new();
         for (at, part) in parts.iter().enumerate() {
@@ -281,6 +303,7 @@ impl<'a> Definition<'a> {
             }
         }
         Some(Self {
+            weight: weight(&parts, inputs.len() + outputs.len()),
             inputs,
             outputs,
             defaults,
@@ -334,6 +357,7 @@ impl<'a> Definition<'a> {
             outputs.extend(free.map(|slot| Some(Origin::Part(at, slot))));
         }
         Some(Self {
+            weight: weight(&parts, inputs.len() + outputs.len()),
             inputs,
             outputs,
             defaults: HashMap::new(),
@@ -381,18 +405,13 @@ impl<'a> Definition<'a> {
             }
             return overrides;
         }
-        let shown = part.json.get("properties");
-        let shown = shown.and_then(|properties| properties.get("proxyWidgets"));
-        let shown = shown.and_then(Json::as_array).unwrap_or_default();
+        let shown = part.shown();
+        let set: HashMap<&str, &'a Json<'a>> = set.iter().rev().copied().collect();
         let given = |at: usize, name: &str| {
-            let set = set
-                .iter()
-                .find(|(of, _)| *of == name)
-                .map(|(_, value)| *value);
             let listed = (shown.len() == values.len())
                 .then(|| values.get(at))
                 .flatten();
-            set.or(listed)
+            set.get(name).copied().or(listed)
         };
         for (at, widget) in shown.iter().enumerate() {
             let Some([id, Json::String(name), ..]) = widget.as_array() else {
@@ -423,10 +442,9 @@ impl<'a> Definition<'a> {
         let all: Vec<&str> = fronts.filter_map(|input| input.name).collect();
         let own = part.inputs.iter().filter(|input| input.is_widget);
         let own: Vec<&str> = own.map(|input| input.name).collect();
-        let shown = part.json.get("properties");
-        let shown = shown.and_then(|properties| properties.get("proxyWidgets"));
-        let shown = shown.and_then(Json::as_array).into_iter().flatten();
-        let shown: Vec<(bool, &str)> = shown
+        let shown: Vec<(bool, &str)> = part
+            .shown()
+            .iter()
             .filter_map(|widget| {
                 let [id, Json::String(name), ..] = widget.as_array()? else {
                     return None;
@@ -443,6 +461,10 @@ impl<'a> Definition<'a> {
         let names = names.into_iter().find(|names| names.len() == values.len());
         names.unwrap_or_default().into_iter().zip(values).collect()
     }
+}
+
+fn weight(parts: &[Part<'_>], fronts: usize) -> usize {
+    1 + parts.iter().map(Part::weight).sum::<usize>() + fronts
 }
 
 fn setters<'a>(parts: &[Part<'a>]) -> HashMap<&'a str, usize> {

@@ -8,11 +8,12 @@ use regex::{Regex, RegexBuilder};
 use super::definition::{Key, Origin, Part, list, number};
 use crate::generators::comfyui::document::{Json, Members};
 
-/// Most things that are sent, the longest pattern by which one chooses, and most names that are held
-/// against patterns.
+/// Most things that are sent, the longest pattern by which one chooses and the longest name that is
+/// held against it, and most such names.
 const MAX_SENDINGS: usize = 64;
 const MAX_PATTERN_BYTES: usize = 256;
-const MAX_MATCHES: usize = 50_000;
+const MAX_NAME_BYTES: usize = 256;
+const MAX_MATCHES: usize = 20_000;
 
 /// The links by part and input: those that the file notes down from its last run, then those that
 /// follow from its nodes.
@@ -21,6 +22,7 @@ pub(super) fn links<'a>(
     parts: &[Part<'a>],
     places: &HashMap<Key<'a>, usize>,
     drawn: &HashMap<Key<'a>, Origin>,
+    patterns: &mut usize,
 ) -> HashMap<(usize, usize), Origin> {
     let noted = map.get("extra").and_then(Json::as_object);
     let noted = noted.map_or(&[][..], |extra| list(extra, "ue_links"));
@@ -32,30 +34,36 @@ pub(super) fn links<'a>(
         Some((to, from))
     };
     let mut links: HashMap<(usize, usize), Origin> = noted.iter().filter_map(read).collect();
-    let mut sent = sendings(parts, drawn);
+    let mut sent = sendings(parts, drawn, patterns);
+    if sent.is_empty() {
+        return links;
+    }
     // Who chooses comes before who sends to all.
     sent.sort_by_key(|sending| sending.input.is_none()); // stable
+    let mut by_kind: HashMap<&str, Vec<&Sending<'_>>> = HashMap::new();
+    for sending in &sent {
+        by_kind.entry(sending.kind).or_default().push(sending);
+    }
     let mut matches = 0;
     let mut fits = |pattern: Option<&Regex>, name: &str| {
         matches += usize::from(pattern.is_some());
-        matches <= MAX_MATCHES && pattern.is_none_or(|pattern| pattern.is_match(name))
+        matches <= MAX_MATCHES
+            && pattern.is_none_or(|pattern| name.len() <= MAX_NAME_BYTES && pattern.is_match(name))
     };
-    for sending in &sent {
-        for (at, part) in parts
-            .iter()
-            .enumerate()
-            .filter(|(_, part)| !is_sender(part))
-        {
-            for (slot, input) in part.inputs.iter().enumerate() {
-                let free = input.link.is_none() && input.kind == sending.kind;
-                let chosen = sending.input.is_some() || !input.is_widget;
-                if free
-                    && chosen
-                    && fits(sending.input.as_ref(), input.name)
+    let receivers = parts.iter().enumerate();
+    for (at, part) in receivers.filter(|(_, part)| !is_sender(part)) {
+        for (slot, input) in part.inputs.iter().enumerate() {
+            if input.link.is_some() {
+                continue;
+            }
+            let sent = by_kind.get(input.kind).into_iter().flatten();
+            let mut chosen = sent.filter(|sending| sending.input.is_some() || !input.is_widget);
+            let first = chosen.find(|sending| {
+                fits(sending.input.as_ref(), input.name)
                     && fits(sending.title.as_ref(), part.title())
-                {
-                    links.entry((at, slot)).or_insert(sending.origin);
-                }
+            });
+            if let Some(sending) = first {
+                links.entry((at, slot)).or_insert(sending.origin);
             }
         }
     }
@@ -75,7 +83,15 @@ fn is_sender(part: &Part<'_>) -> bool {
     part.class.starts_with("Anything Everywhere") || part.class == "Prompts Everywhere"
 }
 
-fn sendings<'a>(parts: &[Part<'a>], drawn: &HashMap<Key<'a>, Origin>) -> Vec<Sending<'a>> {
+fn sendings<'a>(
+    parts: &[Part<'a>],
+    drawn: &HashMap<Key<'a>, Origin>,
+    patterns: &mut usize,
+) -> Vec<Sending<'a>> {
+    let mut pattern_of = |text: &str| {
+        *patterns = patterns.checked_sub(1)?;
+        pattern_of(text)
+    };
     let mut sendings = Vec::new();
     let senders = parts
         .iter()
@@ -95,7 +111,10 @@ fn sendings<'a>(parts: &[Part<'a>], drawn: &HashMap<Key<'a>, Origin>) -> Vec<Sen
                 (kind, _) => kind,
             };
             let chooses = part.class.ends_with('?');
-            let pattern = |place: usize| part.value_at(place).and_then(pattern);
+            let mut pattern = |place: usize| {
+                let text = part.value_at(place)?;
+                (text.len() <= MAX_PATTERN_BYTES).then(|| pattern_of(text))?
+            };
             let (title, named) = match part.class {
                 "Prompts Everywhere" => {
                     let side = if slot == 0 {
@@ -111,7 +130,8 @@ fn sendings<'a>(parts: &[Part<'a>], drawn: &HashMap<Key<'a>, Origin>) -> Vec<Sen
             if sendings.len() >= MAX_SENDINGS {
                 return sendings;
             }
-            if matches!(kind, "*" | "") || (chooses && named.is_none()) {
+            let restricted = chooses || part.class == "Prompts Everywhere";
+            if matches!(kind, "*" | "") || (restricted && named.is_none()) {
                 continue;
             }
             sendings.push(Sending {
@@ -125,14 +145,10 @@ fn sendings<'a>(parts: &[Part<'a>], drawn: &HashMap<Key<'a>, Origin>) -> Vec<Sen
     sendings
 }
 
-fn pattern(text: &str) -> Option<Regex> {
-    (text.len() <= MAX_PATTERN_BYTES).then(|| pattern_of(text))?
-}
-
 fn pattern_of(text: &str) -> Option<Regex> {
     RegexBuilder::new(text)
         .case_insensitive(true)
-        .size_limit(1 << 16)
+        .size_limit(1 << 14)
         .build()
         .ok()
 }

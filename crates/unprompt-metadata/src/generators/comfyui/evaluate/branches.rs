@@ -4,12 +4,14 @@ use super::Evaluator;
 use super::scalar::place_in_name;
 use crate::generators::comfyui::document::Json;
 use crate::generators::comfyui::graph::{Input, Node};
+use crate::generators::comfyui::words::contains;
 
 /// Inputs by which a node selects one of others. With an index the first is 0, with the others 1.
-const SELECTORS: [&str; 15] = [
+const SELECTORS: [&str; 16] = [
     "index",
     "idx",
     "selected_index",
+    "select_index",
     "select",
     "selected",
     "selector",
@@ -62,17 +64,18 @@ impl<'g, 'a> Evaluator<'g, 'a> {
 
     /// One of two, by a condition.
     fn of_two(&self, node: &'g Node<'a>) -> Option<Vec<&'g Input<'a>>> {
-        let condition = || CONDITIONS.iter().find_map(|name| node.input(name));
+        let condition = CONDITIONS.iter().find_map(|name| node.input(name))?;
         let (yes, no) = PAIRS.iter().find_map(|(yes, no)| {
             let has = |word: &str| {
                 let mut inputs = node.inputs();
-                inputs.find(|input| input.name.to_ascii_lowercase().contains(word))
+                inputs.find(|input| contains(&input.name, word))
             };
             let (yes, no) = (has(yes)?, has(no)?);
             (yes.name != no.name).then_some((yes, no))
         })?;
-        let condition =
-            condition().filter(|input| input.name != yes.name && input.name != no.name)?;
+        if condition.name == yes.name || condition.name == no.name {
+            return None;
+        }
         Some(match self.truth(condition) {
             Some(true) => vec![yes],
             Some(false) => vec![no],

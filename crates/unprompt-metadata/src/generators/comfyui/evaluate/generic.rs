@@ -1,10 +1,15 @@
 //! Rules for classes that are not in the table. Most classes are somebody's extension; they are told
 //! by the names of their inputs.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::language_model::instructs;
 use super::strings::shows;
 use super::{Evaluator, Side, Text, Want};
 use crate::generators::comfyui::graph::{Input, Node};
+use crate::generators::comfyui::words::{any_of, contains};
 
 impl Side {
     fn other(self) -> Self {
@@ -24,8 +29,12 @@ impl Side {
     /// Whether an input holds, or leads to, this prompt and not the other.
     fn names(self, input: &str) -> bool {
         let short = &self.word()[..3];
-        let lower = input.to_ascii_lowercase();
-        lower.contains(self.word()) || lower == short || lower.starts_with(&format!("{short}_"))
+        let begins = input
+            .split_at_checked(short.len())
+            .is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(short) && (rest.is_empty() || rest.starts_with('_'))
+            });
+        begins || contains(input, self.word())
     }
 }
 
@@ -76,46 +85,50 @@ const STRING_VALUES: [&str; 10] = [
 ];
 
 /// Parts of the names of inputs that never lead to a prompt.
-const NOT_TEXT: [&str; 10] = [
-    "trigger",
-    "model",
-    "vae",
-    "image",
-    "pixels",
-    "mask",
-    "latent",
-    "samples",
-    "control_net",
-    "lora",
-];
+static NOT_TEXT: LazyLock<Regex> = LazyLock::new(|| {
+    any_of(&[
+        "trigger",
+        "model",
+        "vae",
+        "image",
+        "pixels",
+        "mask",
+        "latent",
+        "samples",
+        "control_net",
+        "lora",
+    ])
+});
 
 /// Parts of the names of strings that are no prompts: names of things, and how things are done.
-const NOT_PROSE: [&str; 24] = [
-    "file",
-    "path",
-    "folder",
-    "dir",
-    "key",
-    "model",
-    "ckpt",
-    "lora",
-    "vae",
-    "font",
-    "color",
-    "colour",
-    "device",
-    "dtype",
-    "scheduler",
-    "sampler",
-    "mode",
-    "method",
-    "format",
-    "extension",
-    "url",
-    "token",
-    "delimiter",
-    "separator",
-];
+static NOT_PROSE: LazyLock<Regex> = LazyLock::new(|| {
+    any_of(&[
+        "file",
+        "path",
+        "folder",
+        "dir",
+        "key",
+        "model",
+        "ckpt",
+        "lora",
+        "vae",
+        "font",
+        "color",
+        "colour",
+        "device",
+        "dtype",
+        "scheduler",
+        "sampler",
+        "mode",
+        "method",
+        "format",
+        "extension",
+        "url",
+        "token",
+        "delimiter",
+        "separator",
+    ])
+});
 
 /// Ends of the names of files.
 const FILE_ENDS: [&str; 18] = [
@@ -140,25 +153,37 @@ const FILE_ENDS: [&str; 18] = [
 ];
 
 /// Parts of the names of classes that ask a language model.
-const LANGUAGE_MODELS: [&str; 12] = [
-    "llm",
-    "gpt",
-    "ollama",
-    "gemini",
-    "claude",
-    "llama",
-    "mistral",
-    "deepseek",
-    "promptenhance",
-    "promptexpan",
-    "enhanceprompt",
-    "prompt_enhance",
-];
+static LANGUAGE_MODELS: LazyLock<Regex> = LazyLock::new(|| {
+    any_of(&[
+        "llm",
+        "gpt",
+        "ollama",
+        "gemini",
+        "claude",
+        "llama",
+        "mistral",
+        "deepseek",
+        "promptenhance",
+        "promptexpan",
+        "enhanceprompt",
+        "prompt_enhance",
+    ])
+});
 
 fn is_file_name(text: &str) -> bool {
-    let lower = text.trim().to_ascii_lowercase();
-    FILE_ENDS.iter().any(|end| lower.ends_with(end)) && !lower.contains('\n')
+    let name = text.trim().as_bytes();
+    let ends = FILE_ENDS.iter().any(|end| ends_with(name, end));
+    ends && !name.contains(&b'\n')
 }
+
+/// Whether a name ends like this, without regard to case.
+fn ends_with(name: &[u8], end: &str) -> bool {
+    let start = name.len().checked_sub(end.len());
+    start.is_some_and(|at| name[at..].eq_ignore_ascii_case(end.as_bytes()))
+}
+
+/// Nobody writes more than this into a node.
+const MAX_PROSE_BYTES: usize = 64 << 10;
 
 /// Values that are never texts: what the editor does with a seed, and the usual choices.
 const CHOICES: [&str; 14] = [
@@ -179,12 +204,18 @@ const CHOICES: [&str; 14] = [
 ];
 
 fn is_choice(text: &str) -> bool {
-    CHOICES.contains(&text.trim().to_ascii_lowercase().as_str())
+    let text = text.trim();
+    CHOICES
+        .iter()
+        .any(|choice| choice.eq_ignore_ascii_case(text))
 }
 
 /// Whether a text may be what somebody wrote: not a choice, a number, the name of a thing, a
 /// program, or orders for a language model.
 fn is_prose(text: &str) -> bool {
+    if text.len() > MAX_PROSE_BYTES {
+        return false;
+    }
     let text = text.trim();
     let words = text.split_whitespace().take(3).count();
     let name = text.len() < 60 && text.ends_with(')');
@@ -200,18 +231,15 @@ fn is_prose(text: &str) -> bool {
 }
 
 fn may_be_prompt(input: &Input<'_>) -> bool {
-    let name = input.name.to_ascii_lowercase();
     let text = input.string().unwrap_or_default();
-    !text.trim().is_empty()
-        && !NOT_PROSE.iter().any(|part| name.contains(part))
-        && !is_file_name(text)
+    !text.trim().is_empty() && !NOT_PROSE.is_match(&input.name) && !is_file_name(text)
 }
 
 /// Whether an input may lead to a text.
 fn may_lead_to_text(name: &str) -> bool {
     let clip =
         matches!(name, "clip" | "clip_vision" | "clip_vision_output") || name.ends_with("_clip");
-    !clip && !NOT_TEXT.iter().any(|part| name.contains(part))
+    !clip && !NOT_TEXT.is_match(name)
 }
 
 impl<'g, 'a> Evaluator<'g, 'a> {
@@ -280,7 +308,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
         }
         match want {
             Want::Conditioning => self.conditioning(node, side),
-            Want::String if LANGUAGE_MODELS.iter().any(|name| node.lower.contains(name)) => {
+            Want::String if LANGUAGE_MODELS.is_match(&node.lower) => {
                 let answer =
                     self.first(node, "response,answer,generated_text,generated", side, want);
                 answer.or_else(|| {

@@ -4,52 +4,58 @@
 //! and the same for everybody: how long the prompt shall be, what to answer with. They are told from
 //! what was typed by what they say.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::{Evaluator, Side, Text, Want};
 use crate::generators::comfyui::classes::Gives;
 use crate::generators::comfyui::graph::{Input, Node};
+use crate::generators::comfyui::words::any_of;
 
 /// How far back the parts of a request are looked for, and how many.
 const MAX_PART_DEPTH: usize = 12;
 const MAX_PARTS: usize = 32;
 
 /// Words of those who instruct a model. Whoever describes a picture does without them.
-const INSTRUCTIONS: [&str; 30] = [
-    "you are a",
-    "you are an",
-    "you will",
-    "your task",
-    "your role",
-    "your output",
-    "act as",
-    "the user",
-    "user's",
-    "user input",
-    "user prompt",
-    "output only",
-    "only output",
-    "output the",
-    "only return",
-    "return only",
-    "respond with",
-    "rewrite",
-    "instructions",
-    "guidelines",
-    "prompt engineer",
-    "expand the",
-    "enhance the",
-    "do not include",
-    "do not add",
-    "following prompt",
-    "json",
-    "你是",
-    "用户",
-    "输出",
-];
+static INSTRUCTIONS: LazyLock<Regex> = LazyLock::new(|| {
+    any_of(&[
+        "you are a",
+        "you are an",
+        "you will",
+        "your task",
+        "your role",
+        "your output",
+        "act as",
+        "the user",
+        "user's",
+        "user input",
+        "user prompt",
+        "output only",
+        "only output",
+        "output the",
+        "only return",
+        "return only",
+        "respond with",
+        "rewrite",
+        "instructions",
+        "guidelines",
+        "prompt engineer",
+        "expand the",
+        "enhance the",
+        "do not include",
+        "do not add",
+        "following prompt",
+        "json",
+        "你是",
+        "用户",
+        "输出",
+    ])
+});
 
 /// Whether a text gives orders to a model.
 pub(super) fn instructs(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    INSTRUCTIONS.iter().any(|words| lower.contains(words))
+    INSTRUCTIONS.is_match(text)
 }
 
 impl<'g, 'a> Evaluator<'g, 'a> {
@@ -79,11 +85,12 @@ impl<'g, 'a> Evaluator<'g, 'a> {
 
     /// The parts that a string is made of.
     fn parts_of(&mut self, input: &Input<'a>, side: Side, depth: usize, parts: &mut Vec<String>) {
-        if parts.len() >= MAX_PARTS {
-            return;
-        }
         let graph = self.graph;
         let node = input.link().and_then(|output| graph.node(output.node));
+        let weight = node.map_or(1, Node::weight);
+        if parts.len() >= MAX_PARTS || self.work(weight).is_none() {
+            return;
+        }
         let names = node.and_then(|node| {
             let made_of = match node.class?.output(0)? {
                 Gives::Joined(names, ..) => [names, ""],

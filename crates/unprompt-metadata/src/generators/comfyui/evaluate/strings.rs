@@ -109,6 +109,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
             let places = [("{", "}"), ("%", "%"), ("[", "]"), ("<", ">")];
             let name = input.name.rsplit('.').next().unwrap_or_default();
             let places = places.map(|(open, close)| format!("{open}{name}{close}"));
+            self.charge(now.len().saturating_mul(places.len()))?;
             if !places.iter().any(|place| now.contains(place.as_str())) {
                 continue;
             }
@@ -172,6 +173,7 @@ impl<'g, 'a> Evaluator<'g, 'a> {
         // Hardly anybody shows a text more than once; everybody else is made up.
         nodes.into_iter().take(4).find_map(|at| {
             let node = graph.node(at)?;
+            self.work(node.weight())?;
             self.kept(node, shows(node)?)
         })
     }
