@@ -1,4 +1,4 @@
-//! Where pictures come from: files, folders and standard input.
+//! Where pictures come from: files, folders, standard input, and what others read.
 
 mod picture_file;
 
@@ -8,8 +8,9 @@ use crate::error::{EngineError, InputError, Result};
 use std::{
     collections::HashSet,
     fs::File,
-    io::{self, Read},
+    io::{self, Cursor, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use unprompt_image::Limits;
 use unprompt_metadata::video_tags;
@@ -22,6 +23,8 @@ pub enum Source {
     File(PathBuf),
     /// One picture on standard input.
     Stdin,
+    /// A picture that was read out of something else, and what records call it.
+    Bytes(PathBuf, Arc<[u8]>),
     /// A place that a folder walk could not enter, and why.
     Unreadable(PathBuf, String),
 }
@@ -30,7 +33,7 @@ impl Source {
     /// The path as records show it: `-` for standard input.
     pub fn path(&self) -> &Path {
         match self {
-            Self::File(path) | Self::Unreadable(path, _) => path,
+            Self::File(path) | Self::Bytes(path, _) | Self::Unreadable(path, _) => path,
             Self::Stdin => Path::new("-"),
         }
     }
@@ -63,6 +66,11 @@ impl Source {
                 }
             }),
             Self::Stdin => read(&mut io::stdin().lock()),
+            Self::Bytes(_, bytes) => match video_tags(&mut Cursor::new(bytes)) {
+                Ok(Some(tags)) => Ok(tags),
+                Ok(None) => read(&mut &bytes[..]),
+                Err(error) => Err(error),
+            },
             Self::Unreadable(_, message) => return Err(InputError::Walk(message.clone())),
         };
         let bytes = bytes?;
@@ -229,6 +237,18 @@ mod tests {
         let expected = ["a.png", "b/c.jpg", "d.png", "e.txt", "a.txt"];
         assert_eq!(names, expected.map(Path::new));
         Ok(())
+    }
+
+    #[test]
+    fn bytes_are_a_picture_with_a_name() {
+        let limits = Limits {
+            max_encoded_bytes: 3,
+            ..Limits::default()
+        };
+        let source = |bytes: &[u8]| Source::Bytes("a.tar/b.png".into(), bytes.into());
+        assert_eq!(source(b"abc").read(&limits).unwrap(), b"abc");
+        assert_eq!(source(b"abc").path(), Path::new("a.tar/b.png"));
+        assert!(source(b"abcd").read(&limits).is_err());
     }
 
     #[test]
