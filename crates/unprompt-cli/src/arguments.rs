@@ -2,22 +2,27 @@
 
 mod blend;
 mod caption;
+mod duration;
 mod eval;
 mod files;
 mod formats;
 mod index;
 mod interrogate;
+mod job;
 mod metadata;
 mod serve;
+mod sidecars;
 mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
-pub(crate) use caption::{Caption, LengthOf, Sidecar};
+pub(crate) use caption::{Caption, LengthOf};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
+pub(crate) use job::{Job, JobFlags, Layout, Merge};
 pub(crate) use metadata::Metadata;
 pub(crate) use serve::Serve;
+pub(crate) use sidecars::{SidecarMode, Sidecars};
 pub(crate) use train::{Solver, Train, TrainHead};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -131,6 +136,8 @@ pub(crate) enum Format {
     Csv,
     /// The competition's file of embeddings
     Submission,
+    /// A table of columns, of jobs alone
+    Parquet,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,6 +173,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: Index,
     },
+    /// The records of a job that is done, in one file
+    Merge(Merge),
+    /// Jobs: long lists of pictures that survive interruptions, begun with --job DIR of other commands
+    Job {
+        #[command(subcommand)]
+        action: Job,
+    },
     /// Weights of your own, trained on captioned pictures
     Train {
         #[command(subcommand)]
@@ -187,7 +201,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct Predict {
     /// Pictures, folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "from", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Preset: a name, or a TOML file of your own [default: eye]
     #[arg(long, env = "UNPROMPT_PRESET")]
@@ -195,12 +209,18 @@ pub(crate) struct Predict {
     /// Predict even where the file carries its prompt
     #[arg(long)]
     pub(crate) no_metadata: bool,
+    #[command(flatten)]
+    pub(crate) sidecars: Sidecars,
+    #[command(flatten)]
+    pub(crate) deny: sidecars::Deny,
+    #[command(flatten)]
+    pub(crate) job: JobFlags,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Classify {
     /// Pictures, folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "from", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Classifier: a name, a hub id or a path
     #[arg(long, default_value = "efficientnet-lite0")]
@@ -208,6 +228,8 @@ pub(crate) struct Classify {
     /// Labels for each picture
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) job: JobFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -221,7 +243,7 @@ pub(crate) enum Embed {
 #[derive(Args, Debug)]
 pub(crate) struct EmbedImage {
     /// Pictures, folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "from", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// CLIP, SigLIP or Vision Transformer: a name such as `ViT-L-14/openai`, a hub id or a path
     #[arg(long)]
@@ -232,6 +254,8 @@ pub(crate) struct EmbedImage {
     /// Average the picture with its mirror image
     #[arg(long, value_enum, default_value_t)]
     pub(crate) tta: Tta,
+    #[command(flatten)]
+    pub(crate) job: JobFlags,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -335,7 +359,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate, predict)
+    /// Small sizes, only to see that it works (interrogate, job, predict)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -362,4 +386,6 @@ pub(crate) enum BenchKind {
     Caption,
     /// CLIP Interrogator on random weights
     Interrogate,
+    /// A folder of pictures with a job, without one, and with two shards
+    Job,
 }

@@ -1,7 +1,7 @@
 //! The `unprompt` command line.
 //!
 //! Data goes to standard output or `--out`; progress and errors go to standard error. Exit codes:
-//! 0 all done, 1 could not start, 2 finished but some inputs failed.
+//! 0 all done, 1 could not start, 2 finished but some inputs failed, 3 a job that a signal stopped.
 
 mod arguments;
 mod commands;
@@ -28,6 +28,10 @@ pub(crate) enum Finished {
     Whole,
     /// Some inputs failed; each was reported.
     WithFailures,
+    /// A signal asked to stop, and the same command goes on.
+    Stopped,
+    /// It could not start or go on, and why was said already.
+    Refused,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
     match commands::run(&arguments) {
         Ok(Finished::Whole) => ExitCode::SUCCESS,
         Ok(Finished::WithFailures) => ExitCode::from(2),
+        Ok(Finished::Stopped) => ExitCode::from(3),
+        Ok(Finished::Refused) => ExitCode::FAILURE,
         // Whoever read the output has enough of it: no failure of ours.
         Err(_) if output::reader_left() => ExitCode::SUCCESS,
         Err(error) => {

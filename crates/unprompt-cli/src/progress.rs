@@ -57,6 +57,12 @@ impl Bar {
         Self::new(name, total, template, quiet)
     }
 
+    /// What was done at another time: it tells nothing of the rate.
+    pub(crate) fn skip(&mut self, by: u64) {
+        self.bar.inc(by);
+        self.bar.reset_eta();
+    }
+
     pub(crate) fn advance(&mut self, by: u64) {
         self.bar.inc(by);
         if self.quiet || self.bar.elapsed() < PATIENCE {
@@ -72,7 +78,11 @@ impl Bar {
             let left = HumanDuration(self.bar.eta());
             complain(&match total {
                 0 => format!("{}: {done}", self.name),
-                _ => format!("{}: {done} of {total}, {left} left", self.name),
+                _ => format!(
+                    "{}: {done} of {total}, {:.1} a second, {left} left",
+                    self.name,
+                    self.bar.per_sec()
+                ),
             });
         }
     }

@@ -14,12 +14,16 @@ pub struct CleanUp {
     pub words: Option<usize>,
 }
 
-/// How people begin to describe a picture: "An image of", "Photograph (a) shows", "The figure is".
+/// How people begin to describe a picture: "An image of", "There is a photo of", "Photograph (a)
+/// shows", "The figure is".
 static LEAD: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let article = r"(?:(?:this|the|an?|\(?[a-d]\))\s+)?";
     let kind = r"(?:(?:black and white|colou?r|aerial)\s+)?(?:image|photo|photograph|picture|figure|painting|illustration|drawing|micrograph)s?(?:\s+\(?[a-d]\)?)?";
     let verb = r"(?:is of|shows?|showing|depicts?|depicting|displays?|illustrates?|features?|portrays?|contains?|is|of)";
-    Regex::new(&format!(r"(?i)^{article}{kind}\s+{verb}\s+")).ok()
+    Regex::new(&format!(
+        r"(?i)^(?:(?:there|this|here|it) is )?{article}{kind}\s+{verb}\s+"
+    ))
+    .ok()
 });
 
 impl CleanUp {
@@ -86,6 +90,8 @@ mod tests {
                 "A black and white photo of two men; one sits",
                 Some("two men"),
             ),
+            ("There is a photo of a dog", Some("a dog")),
+            ("there is a dog", Some("there is a dog")),
             ("Imagery of war", Some("Imagery of war")),
             (
                 "one two three four five six seven",

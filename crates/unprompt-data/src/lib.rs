@@ -19,6 +19,7 @@
 //! Invariant: the same files give the same samples in the same order.
 
 mod clean;
+mod edits;
 mod error;
 mod limits;
 mod read;
@@ -27,8 +28,10 @@ mod source;
 mod spec;
 
 pub use clean::CleanUp;
+pub use edits::{Edits, Phrase};
 pub use error::{DataError, RecordError, RecordProblem};
 pub use limits::Limits;
+pub use read::stored::{PictureTable, TarPicture, read_tar_picture, tar_pictures};
 pub use sample::Sample;
 pub use source::{Source, Tally};
 pub use spec::{Layout, SourceSpec};

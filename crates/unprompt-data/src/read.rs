@@ -4,9 +4,11 @@ pub(crate) mod coco;
 pub(crate) mod csv;
 pub(crate) mod diffusiondb;
 pub(crate) mod jsonl;
+mod members;
 mod pictures;
 pub(crate) mod shards;
 pub(crate) mod sidecar;
+pub(crate) mod stored;
 pub(crate) mod tokens;
 
 use crate::{DataError, Layout, RecordError, Sample, limits::read_at_most};
@@ -59,7 +61,7 @@ pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
 }
 
 /// The text of a list that has to be read whole; a mark of byte order at its beginning goes.
-fn list_text(path: &Path, most: u64) -> Result<String, DataError> {
+pub(crate) fn list_text(path: &Path, most: u64) -> Result<String, DataError> {
     let file = File::open(path).map_err(|error| DataError::io(path, error))?;
     let bytes = read_at_most(io::BufReader::new(file), most)
         .map_err(|error| DataError::io(path, error))?

@@ -8,7 +8,7 @@ use crate::error::{EngineError, InputError, Result};
 use std::{
     collections::HashSet,
     fs::File,
-    io::{self, Read},
+    io::{self, Cursor, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -84,7 +84,11 @@ impl Source {
                 }
             }),
             Self::Stdin => read(&mut io::stdin().lock()),
-            Self::Memory(_, bytes) => read(&mut &**bytes),
+            Self::Memory(_, bytes) => match video_tags(&mut Cursor::new(bytes)) {
+                Ok(Some(tags)) => Ok(tags),
+                Ok(None) => read(&mut &bytes[..]),
+                Err(error) => Err(error),
+            },
             Self::Pixels(_, bytes) => read(&mut bytes.as_slice()),
             Self::Unreadable(_, message) => return Err(InputError::Walk(message.clone())),
         };

@@ -42,6 +42,18 @@ impl Lock {
         }
     }
 
+    /// Takes the lock of this file, which is made, or says that somebody else has it: `None`.
+    pub fn try_acquire(path: &Path) -> Option<Self> {
+        let Some(file) = open(path) else {
+            return Some(Self::Unavailable);
+        };
+        match file.try_lock() {
+            Ok(()) if is_real(path) => Some(Self::Held(file)),
+            Ok(()) | Err(TryLockError::Error(_)) => Some(Self::Unavailable),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Whether nobody else holds it.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Held(_))
@@ -90,6 +102,17 @@ mod tests {
             drop(first);
             assert!(waiter.join().unwrap());
         });
+    }
+
+    #[test]
+    fn who_does_not_wait_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shard.lock");
+        let first = Lock::try_acquire(&path).unwrap();
+        assert!(first.is_held());
+        assert!(Lock::try_acquire(&path).is_none());
+        drop(first);
+        assert!(Lock::try_acquire(&path).unwrap().is_held());
     }
 
     #[test]

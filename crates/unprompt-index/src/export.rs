@@ -3,8 +3,6 @@
 //! Written column by column: arrow's arrays, which would do the same, take longer to build than all
 //! else that this program knows of parquet.
 
-mod arrow_schema;
-
 use crate::{IndexError, PromptIndex, Result, Space, durable, segment::Segment};
 use parquet::{
     basic::Compression,
@@ -24,6 +22,7 @@ use std::{
     path::Path,
     sync::Arc,
 };
+use unprompt_table::arrow_schema::{self, ArrowColumn, ArrowKind};
 
 /// The columns, in their order.
 const PROMPT: &str = "prompt";
@@ -70,19 +69,24 @@ impl PromptIndex {
             ]
         });
         let mut metadata: Vec<KeyValue> = metadata.collect();
-        let mut lists = [(PROMPT, 0); LISTS.len()];
-        for (list, (name, space)) in lists.iter_mut().zip(LISTS) {
+        let column = |name, kind| ArrowColumn {
+            name,
+            kind,
+            nullable: false,
+        };
+        let mut columns = vec![column(PROMPT, ArrowKind::Text)];
+        for (name, space) in LISTS {
             let width = self.manifest().width(space);
             let width = i32::try_from(width).map_err(|_| {
                 IndexError::Embedding(format!(
                     "embeddings of {width} numbers are too wide for a list"
                 ))
             })?;
-            *list = (name, width);
+            columns.push(column(name, ArrowKind::Vector(width)));
         }
         metadata.push(KeyValue::new(
             arrow_schema::KEY.to_owned(),
-            arrow_schema::encoded(PROMPT, &lists),
+            arrow_schema::encoded(&columns),
         ));
         Ok(WriterProperties::builder()
             .set_compression(Compression::SNAPPY)

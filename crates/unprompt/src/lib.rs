@@ -66,6 +66,11 @@ pub mod interrogate {
     pub use unprompt_interrogate::*;
 }
 
+/// Long lists of items, worked through by processes that may die.
+pub mod job {
+    pub use unprompt_job::*;
+}
+
 /// Reading the prompt that a picture carries, writing one, and taking it out.
 pub mod metadata {
     pub use unprompt_metadata::*;

@@ -1,5 +1,9 @@
 //! The arguments of `unprompt caption`.
 
+use super::{
+    job::JobFlags,
+    sidecars::{Deny, Sidecars},
+};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -9,7 +13,7 @@ pub(super) const DEFAULT_CAPTIONER: &str = "Salesforce/blip-image-captioning-lar
 #[derive(Args, Debug)]
 pub(crate) struct Caption {
     /// Pictures, folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "from", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Captioner, BLIP or OFA: a name, a hub id or a path
     #[arg(long, default_value = DEFAULT_CAPTIONER, env = "UNPROMPT_CAPTIONER")]
@@ -33,9 +37,6 @@ pub(crate) struct Caption {
     /// What a BLIP goes on from, or an OFA is asked
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
-    /// Write each caption into a text file beside its picture; what to do where there is one
-    #[arg(long, value_enum)]
-    pub(crate) sidecar: Option<Sidecar>,
     /// Power of the length by which a text's score is divided; more favours long captions
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) length_penalty: Option<f64>,
@@ -57,18 +58,12 @@ pub(crate) struct Caption {
     /// With --seed: draw from the likeliest words that together reach this probability
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "seed")]
     pub(crate) top_p: f32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sidecar {
-    /// Leave it and do not caption the picture
-    Skip,
-    /// Replace it
-    Overwrite,
-    /// Put the caption behind what is there, after a comma
-    Append,
-    /// Put the caption before what is there, and a comma
-    Prepend,
+    #[command(flatten)]
+    pub(crate) job: JobFlags,
+    #[command(flatten)]
+    pub(crate) sidecars: Sidecars,
+    #[command(flatten)]
+    pub(crate) deny: Deny,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

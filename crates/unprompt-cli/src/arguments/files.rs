@@ -1,6 +1,6 @@
 //! Which files a command line names, to read and to write.
 
-use super::{Arguments, Blend, Command, Embed, Index, Models, Train};
+use super::{Arguments, Blend, Command, Embed, Index, Job, Models, Train};
 use crate::destination::Input;
 use std::path::{Path, PathBuf};
 use unprompt::data::SourceSpec;
@@ -27,10 +27,14 @@ impl Arguments {
             Command::Predict(predict) => {
                 inputs.pictures(&predict.paths);
                 inputs.others(&predict.preset);
+                inputs.others(&predict.sidecars.replace);
+                inputs.others(&predict.deny.deny);
             }
             Command::Caption(caption) => {
                 inputs.pictures(&caption.paths);
                 inputs.other(&caption.model);
+                inputs.others(&caption.sidecars.replace);
+                inputs.others(&caption.deny.deny);
             }
             Command::Interrogate(interrogate) => {
                 inputs.pictures(&interrogate.paths);
@@ -40,6 +44,7 @@ impl Arguments {
                 inputs.others(&interrogate.labels);
                 inputs.others(&interrogate.allow);
                 inputs.others(&interrogate.deny);
+                inputs.others(&interrogate.sidecars.replace);
             }
             Command::Classify(classify) => {
                 inputs.pictures(&classify.paths);
@@ -65,6 +70,10 @@ impl Arguments {
                 inputs.other(&head.tower);
                 inputs.other(&head.encoder);
             }
+            Command::Merge(merge) => inputs.pictures(std::slice::from_ref(&merge.job)),
+            Command::Job { action } => match action {
+                Job::Status { job, .. } => inputs.pictures(std::slice::from_ref(job)),
+            },
             Command::Tokenize(tokenize) => inputs.other(&tokenize.model),
             Command::Metadata(metadata) => {
                 inputs.pictures(&metadata.paths);

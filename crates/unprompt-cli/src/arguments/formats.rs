@@ -11,12 +11,25 @@ use std::ffi::OsStr;
 /// The argument's name.
 pub(super) const ID: &str = "format";
 
-const EVERY: [Format; 5] = [
+const EVERY: [Format; 6] = [
     Format::Text,
     Format::Json,
     Format::Jsonl,
     Format::Csv,
     Format::Submission,
+    Format::Parquet,
+];
+
+/// What commands write that can be jobs.
+const JOBS: [Format; 4] = [Format::Text, Format::Json, Format::Jsonl, Format::Parquet];
+
+/// What `interrogate` writes.
+const INTERROGATE: [Format; 5] = [
+    Format::Text,
+    Format::Json,
+    Format::Jsonl,
+    Format::Csv,
+    Format::Parquet,
 ];
 
 /// What most commands write.
@@ -27,7 +40,9 @@ const RECORDS: &[Format] = EVERY.split_at(3).0;
 fn written_by(command: &str) -> &'static [Format] {
     match command {
         "predict" => &EVERY,
-        "interrogate" => EVERY.split_at(4).0,
+        "interrogate" => &INTERROGATE,
+        // `image` is that of `embed`.
+        "caption" | "classify" | "image" => &JOBS,
         _ => RECORDS,
     }
 }

@@ -1,6 +1,6 @@
 //! The arguments of `unprompt interrogate`.
 
-use super::caption::DEFAULT_CAPTIONER;
+use super::{caption::DEFAULT_CAPTIONER, job::JobFlags, sidecars::Sidecars};
 use clap::{Args, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 use unprompt::interrogate::Mode;
@@ -8,7 +8,7 @@ use unprompt::interrogate::Mode;
 #[derive(Args, Debug)]
 pub(crate) struct Interrogate {
     /// Pictures, folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "from", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// CLIP: a name of open_clip, a hub id or a path
     #[arg(long, value_name = "M", default_value = "ViT-L-14/openai")]
@@ -34,7 +34,8 @@ pub(crate) struct Interrogate {
     /// File of words and phrases, one a line: only labels that contain one of them are used
     #[arg(long, value_name = "FILE")]
     pub(crate) allow: Option<PathBuf>,
-    /// File of words and phrases, one a line: labels that contain one of them are not used
+    /// File of words and phrases, one a line: labels that contain one of them are not used,
+    /// nor parts of the texts that --sidecar writes
     #[arg(long, value_name = "FILE")]
     pub(crate) deny: Option<PathBuf>,
     /// Phrases that best and negative append even if they do not help
@@ -54,7 +55,7 @@ pub(crate) struct Interrogate {
     #[arg(long, value_name = "M", requires = "max_tokens")]
     pub(crate) tokenizer: Option<String>,
     /// Time for each picture, as `5s` or `800ms`; best and negative then give the best so far
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::duration::duration)]
     pub(crate) budget: Option<Duration>,
     /// Tell what each phrase adds to the similarity
     #[arg(long)]
@@ -77,6 +78,10 @@ pub(crate) struct Interrogate {
     /// --compat does; only for the default lists and CLIPs by their names in open_clip
     #[arg(long, conflicts_with = "labels")]
     pub(crate) published_labels: bool,
+    #[command(flatten)]
+    pub(crate) job: JobFlags,
+    #[command(flatten)]
+    pub(crate) sidecars: Sidecars,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -111,34 +116,5 @@ impl InterrogateMode {
     /// As the command line spells it.
     pub(crate) fn name(self) -> String {
         format!("{self:?}").to_lowercase()
-    }
-}
-
-/// A number with its unit: ms, s, m or h; without one, seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let seconds = match &text[number.len()..] {
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("a number with ms, s, m or h is needed, as `5s`".into()),
-    };
-    let number: f64 = number.parse().map_err(|_| "a number is needed, as `5s`")?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        let found = ["5s", "800ms", "1.5", "2m", "1h"].map(|text| duration(text).unwrap());
-        let expected = [5000, 800, 1500, 120_000, 3_600_000].map(Duration::from_millis);
-        assert_eq!(found, expected);
-        for text in ["", "s", "5 s", "-1s", "5d", "nans", "1e300h", "5é"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! `unprompt caption`: what each picture shows, as text, as JSON, or as a file beside the picture.
 
-mod sidecar;
-
 use crate::{
     Finished,
     arguments::{Caption as Arguments, Common, LengthOf},
-    commands::inputs,
+    commands::{
+        inputs, job,
+        sidecars::{self, Done, Sidecars},
+    },
     missing,
     output::{Output, complain},
     progress::LoadingProgress,
@@ -15,58 +16,52 @@ use crate::{
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::Serialize;
-use sidecar::Sidecars;
+use serde_json::json;
 use std::io::Write;
 use unprompt::{
     CaptionOptions, Captioner, FailureRecord, InputError, Source,
     image::{Limits, RgbImage, decode},
+    job::{ColumnKind, Model},
     models::{Caption, LengthPenalty, Sampling},
 };
 
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Record {
-    Caption {
-        path: String,
-        caption: String,
-        token_ids: Vec<u32>,
-        score: f32,
-    },
-    /// There is a text beside the picture already.
-    Skipped { path: String, skipped: bool },
+struct Record {
+    path: String,
+    caption: String,
+    token_ids: Vec<u32>,
+    score: f32,
 }
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
+    if let Some(finished) = job::supervise(common, &arguments.job, &arguments.paths) {
+        return finished;
+    }
+    if job::is_worker(&arguments.job) {
+        return work(common, arguments);
+    }
     let found = inputs::pictures(common, &arguments.paths)?;
     let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
         &TEXT_OR_JSON,
     )?;
-    let sidecars = arguments
-        .sidecar
-        .map(|mode| Sidecars::new(mode, &found))
-        .transpose()?;
-    let progress = LoadingProgress::new(common.quiet);
-    let compute = compute(common)?;
-    let hub = hub(common)?;
-    missing::captioner(&hub, &arguments.model, |note| {
-        if !common.quiet {
-            complain(note);
-        }
-    })?;
-    let (_, captioner) = Captioner::load(&hub, &arguments.model, &compute, &progress)?;
+    let deny = arguments.deny.deny.as_deref();
+    let sidecars = Sidecars::new(&arguments.sidecars, deny, &found)?;
     let options = options(arguments);
-    captioner
-        .check(&options)
-        .with_context(|| format!("model `{}`", arguments.model))?;
+    let (_, captioner) = load(common, arguments, &options)?;
     let single = inputs::is_single(&arguments.paths);
-    let work = |batch: &[Source]| caption(&captioner, batch, &options, sidecars.as_ref());
+    let work = |batch: &[Source]| {
+        let captions = |batch: &[Source]| caption(&captioner, batch, &options);
+        sidecars::around(sidecars.as_ref(), batch, captions, |record: &Record| {
+            Some(&record.caption)
+        })
+    };
     let mut skipped = 0;
     let finished = inputs::write_each(common, &found, work, records, |records, path, record| {
-        skipped += usize::from(matches!(record, Record::Skipped { .. }));
+        skipped += usize::from(record.is_skipped());
         if !records.write_json_of(path, &record)?
-            && let Record::Caption { path, caption, .. } = &record
+            && let Done::Record(Record { path, caption, .. }) = &record
         {
             let (path, caption) = (escaped(path), escaped(caption));
             if single {
@@ -77,13 +72,49 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         }
         Ok(())
     })?;
-    if skipped > 0 && !common.quiet {
-        complain(&format!(
-            "{skipped} of {} pictures have a text beside them already and were left alone",
-            found.len()
-        ));
-    }
+    sidecars::note_skipped(skipped, found.len(), common.quiet);
     Ok(finished)
+}
+
+/// The captioner, which must be able to do what is asked for.
+fn load(
+    common: &Common,
+    arguments: &Arguments,
+    options: &CaptionOptions,
+) -> Result<(Model, Captioner)> {
+    let progress = LoadingProgress::new(common.quiet);
+    let compute = compute(common)?;
+    let hub = hub(common)?;
+    missing::captioner(&hub, &arguments.model, |note| {
+        if !common.quiet {
+            complain(note);
+        }
+    })?;
+    let name = &arguments.model;
+    let (model, captioner) = Captioner::load(&hub, name, &compute, &progress)?;
+    captioner
+        .check(options)
+        .with_context(|| format!("model `{name}`"))?;
+    Ok((job::model(name, &model, compute.dtype())?, captioner))
+}
+
+/// The worker of a job.
+fn work(common: &Common, arguments: &Arguments) -> Result<Finished> {
+    let options = options(arguments);
+    let (model, captioner) = load(common, arguments, &options)?;
+    let described = job::Described {
+        command: "caption",
+        settings: job::settings(json!({ "caption": format!("{options:?}") })),
+        models: vec![model],
+        columns: vec![
+            ("caption", ColumnKind::Text),
+            ("token_ids", ColumnKind::Json),
+            ("score", ColumnKind::Number),
+        ],
+    };
+    job::serve(common, described, |batch| {
+        caption(&captioner, batch, &options)
+    })
 }
 
 fn options(arguments: &Arguments) -> CaptionOptions {
@@ -115,25 +146,14 @@ fn caption(
     captioner: &Captioner,
     batch: &[Source],
     options: &CaptionOptions,
-    sidecars: Option<&Sidecars>,
 ) -> Vec<Result<Record, FailureRecord>> {
-    let path = |source: &Source| source.path().to_string_lossy().into_owned();
-    let is_skipped = |source: &Source| sidecars.is_some_and(|sidecars| sidecars.skips(source));
-    let skips: Vec<bool> = batch.iter().map(is_skipped).collect();
-    let images: Vec<Option<Result<RgbImage, InputError>>> = batch
+    let images: Vec<Result<RgbImage, InputError>> = batch
         .par_iter()
-        .zip(&skips)
-        .map(|(source, skip)| (!skip).then(|| read(captioner, source)))
+        .map(|source| read(captioner, source))
         .collect();
-    let good: Vec<RgbImage> = images.iter().flatten().flatten().cloned().collect();
+    let good: Vec<RgbImage> = images.iter().flatten().cloned().collect();
     let mut together = captioner.caption(&good, options).ok().map(Vec::into_iter);
-    let one = |(source, image): (&Source, Option<Result<RgbImage, InputError>>)| {
-        let Some(image) = image else {
-            return Ok(Record::Skipped {
-                path: path(source),
-                skipped: true,
-            });
-        };
+    let one = |(source, image): (&Source, Result<RgbImage, InputError>)| {
         let caption = image.and_then(|image| match together.as_mut().and_then(Iterator::next) {
             Some(caption) => Ok(caption),
             None => Ok(captioner.caption(&[image], options)?.swap_remove(0)),
@@ -143,13 +163,8 @@ fn caption(
             token_ids,
             score,
         } = caption.map_err(|error| inputs::failure(source, &error))?;
-        if let Some(sidecars) = sidecars {
-            sidecars
-                .write(source, &text)
-                .map_err(|error| inputs::failure(source, &format!("{error:#}")))?;
-        }
-        Ok(Record::Caption {
-            path: path(source),
+        Ok(Record {
+            path: source.path().to_string_lossy().into_owned(),
             caption: text,
             token_ids,
             score,

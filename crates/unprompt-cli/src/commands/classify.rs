@@ -3,7 +3,7 @@
 use crate::{
     Finished,
     arguments::{Classify, Common},
-    commands::inputs,
+    commands::{inputs, job},
     output::{Output, complain},
     progress::LoadingProgress,
     records::{RecordWriter, TEXT_OR_JSON, escaped},
@@ -12,10 +12,12 @@ use crate::{
 use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::json;
 use std::io::Write;
 use unprompt::{
-    Classifier, InputError, Label, Source,
+    Classifier, FailureRecord, InputError, Label, Source,
     image::{Limits, decode},
+    job::{ColumnKind, Model},
 };
 
 #[derive(Serialize)]
@@ -25,28 +27,18 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
+    if let Some(finished) = job::supervise(common, &arguments.job, &arguments.paths) {
+        return finished;
+    }
+    if job::is_worker(&arguments.job) {
+        return work(common, arguments);
+    }
     let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
     let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
-    let progress = LoadingProgress::new(common.quiet);
-    let compute = compute(common)?;
-    let (_, classifier) = Classifier::load(&hub(common)?, &arguments.model, &compute, &progress)?;
-    if classifier.dtype() != compute.dtype() && !common.quiet {
-        let (model, dtype) = (&arguments.model, classifier.dtype());
-        complain(&format!("note: {model} always computes in {dtype}"));
-    }
+    let (_, classifier) = load(common, arguments)?;
     let single = inputs::is_single(&arguments.paths);
-
-    let work = |batch: &[Source]| {
-        let one = |source: &Source| match classify(&classifier, source, arguments.top) {
-            Ok(labels) => Ok(Record {
-                path: source.path().to_string_lossy().into_owned(),
-                labels,
-            }),
-            Err(error) => Err(inputs::failure(source, &error)),
-        };
-        batch.par_iter().map(one).collect()
-    };
+    let work = |batch: &[Source]| classify_all(&classifier, batch, arguments.top);
     inputs::write_each(common, &sources, work, records, |records, path, record| {
         if !records.write_json_of(path, &record)? {
             for Label {
@@ -61,6 +53,48 @@ pub(crate) fn run(common: &Common, arguments: &Classify) -> Result<Finished> {
         }
         Ok(())
     })
+}
+
+/// The classifier, with a note where it computes in other numbers than asked for.
+fn load(common: &Common, arguments: &Classify) -> Result<(Model, Classifier)> {
+    let progress = LoadingProgress::new(common.quiet);
+    let compute = compute(common)?;
+    let name = &arguments.model;
+    let (model, classifier) = Classifier::load(&hub(common)?, name, &compute, &progress)?;
+    if classifier.dtype() != compute.dtype() && !common.quiet {
+        let (model, dtype) = (&arguments.model, classifier.dtype());
+        complain(&format!("note: {model} always computes in {dtype}"));
+    }
+    Ok((job::model(name, &model, classifier.dtype())?, classifier))
+}
+
+/// The worker of a job.
+fn work(common: &Common, arguments: &Classify) -> Result<Finished> {
+    let (model, classifier) = load(common, arguments)?;
+    let described = job::Described {
+        command: "classify",
+        settings: job::settings(json!({ "top": arguments.top })),
+        models: vec![model],
+        columns: vec![("labels", ColumnKind::Json)],
+    };
+    job::serve(common, described, |batch| {
+        classify_all(&classifier, batch, arguments.top)
+    })
+}
+
+fn classify_all(
+    classifier: &Classifier,
+    batch: &[Source],
+    top: usize,
+) -> Vec<Result<Record, FailureRecord>> {
+    let one = |source: &Source| match classify(classifier, source, top) {
+        Ok(labels) => Ok(Record {
+            path: source.path().to_string_lossy().into_owned(),
+            labels,
+        }),
+        Err(error) => Err(inputs::failure(source, &error)),
+    };
+    batch.par_iter().map(one).collect()
 }
 
 fn classify(

@@ -3,7 +3,7 @@
 use crate::{
     Finished,
     arguments::{Common, Embed, EmbedImage, EmbedText, Tta},
-    commands::inputs,
+    commands::{inputs, job},
     output::Output,
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON, escaped},
@@ -12,6 +12,7 @@ use crate::{
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::json;
 use std::{
     fs::File,
     io::{BufRead, BufReader, Write, stdin},
@@ -20,9 +21,18 @@ use std::{
 use unprompt::{
     FailureRecord, ImageEncoder, InputError, Source, TextEncoder, Views,
     image::{Limits, RgbImage, decode},
+    job::{ColumnKind, Model},
 };
 
 pub(crate) fn run(common: &Common, what: &Embed) -> Result<Finished> {
+    if let Embed::Image(arguments) = what {
+        if let Some(finished) = job::supervise(common, &arguments.job, &arguments.paths) {
+            return finished;
+        }
+        if job::is_worker(&arguments.job) {
+            return work(common, arguments);
+        }
+    }
     let records = RecordWriter::new(
         Output::open(common.out.as_deref())?,
         common.format,
@@ -91,17 +101,8 @@ pub(super) struct ImageRecord {
 
 fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Result<Finished> {
     let found = inputs::pictures(common, &arguments.paths)?;
-    let progress = LoadingProgress::new(common.quiet);
-    let (_, encoder) = ImageEncoder::load(
-        &hub(common)?,
-        &arguments.model,
-        &compute(common)?,
-        &progress,
-    )?;
-    let views = match arguments.tta {
-        Tta::None => Views::Plain,
-        Tta::Flip => Views::Flip,
-    };
+    let (_, encoder) = load(common, arguments)?;
+    let views = views(arguments);
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| embed(&encoder, batch, views, arguments.raw);
     inputs::write_each(common, &found, work, records, |records, path, record| {
@@ -114,6 +115,46 @@ fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Res
             }
         }
         Ok(())
+    })
+}
+
+fn load(common: &Common, arguments: &EmbedImage) -> Result<(Model, ImageEncoder)> {
+    let progress = LoadingProgress::new(common.quiet);
+    let (name, compute) = (&arguments.model, compute(common)?);
+    let (model, encoder) = ImageEncoder::load(&hub(common)?, name, &compute, &progress)?;
+    Ok((job::model(name, &model, compute.dtype())?, encoder))
+}
+
+fn views(arguments: &EmbedImage) -> Views {
+    match arguments.tta {
+        Tta::None => Views::Plain,
+        Tta::Flip => Views::Flip,
+    }
+}
+
+/// Numbers of a vector: only the network's answer tells, whatever the picture is.
+fn width(encoder: &ImageEncoder) -> Result<usize> {
+    const SIDE: u32 = 32;
+    let grey = RgbImage::from_pixels(SIDE, SIDE, vec![128; (SIDE * SIDE * 3) as usize])?;
+    let vectors = encoder.embed(&[grey], Views::Plain, true)?;
+    Ok(vectors.first().map_or(0, Vec::len))
+}
+
+/// The worker of a job.
+fn work(common: &Common, arguments: &EmbedImage) -> Result<Finished> {
+    let (model, encoder) = load(common, arguments)?;
+    let (views, raw) = (views(arguments), arguments.raw);
+    let described = job::Described {
+        command: "embed image",
+        settings: job::settings(json!({
+            "raw": raw,
+            "tta": format!("{:?}", arguments.tta).to_lowercase(),
+        })),
+        models: vec![model],
+        columns: vec![("embedding", ColumnKind::Vector(width(&encoder)?))],
+    };
+    job::serve(common, described, |batch| {
+        embed(&encoder, batch, views, raw)
     })
 }
 

@@ -57,10 +57,14 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     };
     let truth = Truth::new(&truth, &pairs.sources, predictor.encoder()?)?;
     let mut scores = Scores::new(&predictor, &baselines, truth);
-    let finished =
-        inputs::predict_each(common, pairs.sources, &predictor, &options, |_, result| {
-            scores.add(result)
-        })?;
+    let finished = inputs::predict_each(
+        common,
+        pairs.sources,
+        &predictor,
+        &options,
+        |_, _| Ok(()),
+        |_, result| scores.add(result),
+    )?;
     let evaluation = scores.finish(pairs.without_truth, pairs.without_picture)?;
 
     if let Some(mut page) = page {

@@ -48,17 +48,20 @@ pub(crate) fn for_each<R>(
 }
 
 /// The same for predictions: the next batch is read and decoded while the networks work on this one.
+/// `check` may make a failure of a prediction.
 pub(crate) fn predict_each(
     common: &Common,
     sources: Vec<Source>,
     predictor: &Predictor,
     options: &PredictOptions,
+    check: impl Fn(&Source, &PredictionRecord) -> Result<(), FailureRecord>,
     mut write: impl FnMut(&Path, Prediction) -> Result<()>,
 ) -> Result<Finished> {
     let mut tally = Tally::new(common, sources.len());
     let batch_size = NonZeroUsize::new(common.batch_size.into()).unwrap_or(NonZeroUsize::MIN);
     predictor.predict_each(sources, batch_size, options, |source, outcome| {
         let result = outcome.into_result();
+        let result = result.and_then(|record| check(&source, &record).map(|()| record));
         tally.count(result.as_ref().err());
         write(source.path(), result)
     })?;

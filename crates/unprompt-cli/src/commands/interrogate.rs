@@ -3,25 +3,30 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Interrogate},
-    commands::inputs,
+    commands::{
+        inputs, job,
+        sidecars::{self, Done, Sidecars},
+    },
     missing,
     output::{Output, complain},
     progress::LoadingProgress,
     records::{RecordWriter, escaped},
     setup::{compute, hub},
 };
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde::Serialize;
-use std::{collections::BTreeMap, io::Write};
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
 use unprompt::{
     CaptionOptions, Captioner, FailureRecord, Hub, InputError, LabelChoice, PictureInterrogator,
     Source,
     image::{Limits, RgbImage, decode},
     interrogate::{
-        Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, RankedLabel,
+        Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, Mode, RankedLabel,
         TokenBudget,
     },
+    job::{ColumnKind, Model},
     token_counter,
 };
 
@@ -48,9 +53,50 @@ struct Record {
 }
 
 pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> {
+    if let Some(finished) = job::supervise(common, &arguments.job, &arguments.paths) {
+        return finished;
+    }
+    if job::is_worker(&arguments.job) {
+        return work(common, arguments);
+    }
     let sources = inputs::pictures(common, &arguments.paths)?;
+    let deny = arguments.deny.as_deref();
+    let sidecars = Sidecars::new(&arguments.sidecars, deny, &sources)?;
+    if sidecars.is_some() && arguments.mode.mode() == Mode::Analyze {
+        bail!("--sidecar: --mode analyze makes no prompt that could be written beside a picture");
+    }
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
+    let (models, _) = load(common, arguments)?;
+    let single = inputs::is_single(&arguments.paths);
+    if records.format() == Format::Csv {
+        records.write_row(&["path", "prompt"])?;
+    }
+    let work = |batch: &[Source]| {
+        let prompts = |batch: &[Source]| interrogate(&models, batch, arguments);
+        sidecars::around(sidecars.as_ref(), batch, prompts, |record: &Record| {
+            record.prompt.as_deref()
+        })
+    };
+    let mut skipped = 0;
+    let finished = inputs::write_each(common, &sources, work, records, |records, path, done| {
+        skipped += usize::from(done.is_skipped());
+        match &done {
+            Done::Record(record) if records.format() == Format::Csv => {
+                let prompt = record.prompt.as_deref().unwrap_or_default();
+                records.write_row(&[&record.path, prompt])
+            }
+            _ if records.write_json_of(path, &done)? => Ok(()),
+            Done::Record(record) => write_text(records, record, single),
+            Done::Skipped { .. } => Ok(()),
+        }
+    })?;
+    sidecars::note_skipped(skipped, sources.len(), common.quiet);
+    Ok(finished)
+}
+
+/// Loads what pictures go through, and says which models that are.
+fn load(common: &Common, arguments: &Interrogate) -> Result<(Models, Vec<Model>)> {
     let hub = hub(common)?;
     let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
@@ -59,19 +105,23 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
             complain(note);
         }
     };
-    let labels_folder = arguments.labels.as_deref();
     missing::interrogator(
         &hub,
         &arguments.clip,
         captioner_of(arguments),
-        labels_folder,
+        arguments.labels.as_deref(),
         say,
     )?;
+    let mut used = Vec::new();
     let captioner = match captioner_of(arguments) {
-        Some(model) => Some(Captioner::load(&hub, model, &compute, &progress)?.1),
+        Some(name) => {
+            let (model, captioner) = Captioner::load(&hub, name, &compute, &progress)?;
+            used.push(job::model(name, &model, compute.dtype())?);
+            Some(captioner)
+        }
         None => None,
     };
-    let (_, interrogator) = PictureInterrogator::load(
+    let (model, interrogator) = PictureInterrogator::load(
         &hub,
         &arguments.clip,
         &labels(arguments)?,
@@ -80,25 +130,81 @@ pub(crate) fn run(common: &Common, arguments: &Interrogate) -> Result<Finished> 
         &progress,
         &progress,
     )?;
-    let single = inputs::is_single(&arguments.paths);
-    if records.format() == Format::Csv {
-        records.write_row(&["path", "prompt"])?;
-    }
+    used.push(job::model(&arguments.clip, &model, compute.dtype())?);
     let models = Models {
         interrogator,
         captioner,
     };
-    let work = |batch: &[Source]| interrogate(&models, batch, arguments);
-    inputs::write_each(common, &sources, work, records, |records, path, record| {
-        if records.format() == Format::Csv {
-            let prompt = record.prompt.as_deref().unwrap_or_default();
-            return records.write_row(&[&record.path, prompt]);
-        }
-        if !records.write_json_of(path, &record)? {
-            write_text(records, &record, single)?;
-        }
-        Ok(())
+    Ok((models, used))
+}
+
+/// The worker of a job.
+fn work(common: &Common, arguments: &Interrogate) -> Result<Finished> {
+    if arguments.budget.is_some() {
+        bail!(
+            "--budget: what a prompt can be in some time is another one each time; a job needs the same"
+        );
+    }
+    let (models, used) = load(common, arguments)?;
+    let described = job::Described {
+        command: "interrogate",
+        settings: settings(arguments)?,
+        models: used,
+        columns: vec![
+            ("mode", ColumnKind::Text),
+            ("prompt", ColumnKind::Text),
+            ("caption", ColumnKind::Text),
+            ("similarity", ColumnKind::Number),
+            ("explain", ColumnKind::Json),
+            ("tables", ColumnKind::Json),
+        ],
+    };
+    job::serve(common, described, |batch| {
+        interrogate(&models, batch, arguments)
     })
+}
+
+/// What the prompts depend on, besides the models.
+fn settings(arguments: &Interrogate) -> Result<Map<String, Value>> {
+    let digest = |file: &PathBuf| -> Result<String> {
+        let failed = || format!("cannot read {}", file.display());
+        Ok(job::sha256(fs::read(file).with_context(failed)?))
+    };
+    let optional = |file: &Option<PathBuf>| file.as_ref().map(digest).transpose();
+    let mut lists = BTreeMap::new();
+    if let Some(folder) = &arguments.labels {
+        let failed = || format!("cannot read {}", folder.display());
+        for entry in fs::read_dir(folder).with_context(failed)? {
+            let path = entry.with_context(failed)?.path();
+            if path.extension().is_some_and(|ending| ending == "txt") && path.is_file() {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                lists.insert(name.into_owned(), digest(&path)?);
+            }
+        }
+    }
+    let lists = lists.into_iter();
+    let lists: Vec<String> = lists
+        .map(|(name, digest)| format!("{name} {digest}"))
+        .collect();
+    Ok(job::settings(json!({
+        "mode": arguments.mode.name(),
+        "caption": arguments.caption,
+        "labels (SHA-256)": job::sha256(lists.join("\n")),
+        "no-artists": arguments.no_artists,
+        "without": arguments.without,
+        "allow (SHA-256)": optional(&arguments.allow)?,
+        "deny (SHA-256)": optional(&arguments.deny)?,
+        "min-flavors": arguments.min_flavors,
+        "max-flavors": arguments.max_flavors,
+        "candidates": arguments.candidates,
+        "max-tokens": arguments.max_tokens,
+        "tokenizer": arguments.tokenizer,
+        "explain": arguments.explain,
+        "top": arguments.top,
+        "compat": arguments.compat,
+        "chunk-size": arguments.chunk_size,
+        "published-labels": arguments.published_labels,
+    })))
 }
 
 /// The model that writes captions, where they are wanted and not given.

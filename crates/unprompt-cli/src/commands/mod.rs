@@ -10,12 +10,15 @@ mod eval;
 mod index;
 mod inputs;
 mod interrogate;
+mod job;
 mod lazy_encoder;
+mod merge;
 mod metadata;
 mod models;
 mod predict;
 mod score;
 mod serve;
+mod sidecars;
 mod tokenize;
 mod train;
 
@@ -55,6 +58,8 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Eval(eval) => eval::run(common, eval),
         Command::Blend { action } => blend::run(common, action),
         Command::Index { action } => index::run(common, action),
+        Command::Merge(merge) => merge::run(common, merge),
+        Command::Job { action } => job::status(common, action),
         Command::Train { what } => train::run(common, what),
         Command::Serve(serve) => serve::run(common, serve),
         Command::Models { action } => models::run(common, action),

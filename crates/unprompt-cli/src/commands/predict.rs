@@ -3,7 +3,10 @@
 use crate::{
     Finished,
     arguments::{Common, Format, Predict},
-    commands::inputs::{self, Prediction},
+    commands::{
+        inputs, job,
+        sidecars::{self, Done, Sidecars},
+    },
     missing::better_preset,
     output::{Output, complain},
     progress::LoadingProgress,
@@ -11,14 +14,16 @@ use crate::{
     setup::{compute, hub},
 };
 use anyhow::Result;
+use serde_json::json;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io::{self, IsTerminal, Write},
     path::Path,
 };
 use unprompt::{
-    PredictOptions, PredictionRecord, Predictor, Preset, Source,
+    FailureRecord, PredictOptions, PredictionRecord, Predictor, Preset, Source,
     eval::{SubmissionWriter, image_id},
+    job::Model,
 };
 
 const DEFAULT_PRESET: &str = "eye";
@@ -31,11 +36,19 @@ const FORMATS: [Format; 5] = [
 ];
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
+    if let Some(finished) = job::supervise(common, &arguments.job, &arguments.paths) {
+        return finished;
+    }
+    if job::is_worker(&arguments.job) {
+        return work(common, arguments);
+    }
     let preset = Preset::load(arguments.preset.as_deref().unwrap_or(DEFAULT_PRESET))?;
     let found = inputs::pictures(common, &arguments.paths)?;
     if common.format == Format::Submission {
         check_ids(&found)?;
     }
+    let deny = arguments.deny.deny.as_deref();
+    let sidecars = Sidecars::new(&arguments.sidecars, deny, &found)?;
     let output = Output::open(common.out.as_deref())?;
     let progress = LoadingProgress::new(common.quiet);
     let hub = hub(common)?;
@@ -48,11 +61,9 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     {
         complain(&better);
     }
-    let options = PredictOptions {
-        metadata: !arguments.no_metadata,
-        ..PredictOptions::default()
-    };
-    let work = |take: Take<'_>| inputs::predict_each(common, found, &predictor, &options, take);
+    let options = options(arguments);
+    let sidecars = sidecars.as_ref();
+    let work = |take: Take<'_>| predict(common, found, &predictor, &options, sidecars, take);
     match common.format {
         Format::Submission => submission(common, output, work),
         _ => {
@@ -63,8 +74,92 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     }
 }
 
-/// Calls its argument on each prediction.
-type Take<'a> = &'a mut dyn FnMut(&Path, Prediction) -> Result<()>;
+fn options(arguments: &Predict) -> PredictOptions {
+    PredictOptions {
+        metadata: !arguments.no_metadata,
+        ..PredictOptions::default()
+    }
+}
+
+/// The worker of a job.
+fn work(common: &Common, arguments: &Predict) -> Result<Finished> {
+    let name = arguments.preset.as_deref().unwrap_or(DEFAULT_PRESET);
+    let text = Preset::text(name)?;
+    let preset = Preset::parse(&format!("`{name}`"), &text)?;
+    let progress = LoadingProgress::new(common.quiet);
+    let predictor = Predictor::load(
+        &hub(common)?,
+        preset,
+        &compute(common)?,
+        &progress,
+        &progress,
+    )?;
+    let options = options(arguments);
+    let models = predictor.receipt().models.iter().map(|model| Model {
+        name: model.name.clone(),
+        sha256: model.sha256.clone(),
+        dtype: model.dtype.to_owned(),
+    });
+    let described = job::Described {
+        command: "predict",
+        settings: job::settings(json!({
+            "preset": name,
+            "preset (SHA-256)": job::sha256(text),
+            "metadata": options.metadata,
+        })),
+        models: models.collect(),
+        columns: job::prediction_columns(predictor.embedding_width()?),
+    };
+    job::serve_predictions(common, described, &predictor, &options)
+}
+
+/// Calls its argument on what becomes of each picture.
+type Take<'a> =
+    &'a mut dyn FnMut(&Path, Result<Done<Box<PredictionRecord>>, FailureRecord>) -> Result<()>;
+
+/// Predicts the pictures that have no text beside them yet, and writes the prompt of each there, where
+/// texts are asked for.
+fn predict(
+    common: &Common,
+    sources: Vec<Source>,
+    predictor: &Predictor,
+    options: &PredictOptions,
+    sidecars: Option<&Sidecars>,
+    take: Take<'_>,
+) -> Result<Finished> {
+    let all = sources.len();
+    let skips = |source: &Source| sidecars.is_some_and(|sidecars| sidecars.skips(source));
+    let (mut kept, mut skipped) = (Vec::new(), VecDeque::new());
+    for source in sources {
+        if skips(&source) {
+            // With the number of pictures that come before it.
+            skipped.push_back((kept.len(), source));
+        } else {
+            kept.push(source);
+        }
+    }
+    let count = skipped.len();
+    let mut done = 0;
+    let mut take_skipped = |done: usize, take: Take<'_>| -> Result<()> {
+        while let Some((_, source)) = skipped.pop_front_if(|(before, _)| *before <= done) {
+            take(source.path(), Ok(Done::skipped(&source)))?;
+        }
+        Ok(())
+    };
+    let write = |source: &Source, record: &PredictionRecord| match sidecars {
+        Some(sidecars) => sidecars.write_of(source, &record.prompt),
+        None => Ok(()),
+    };
+    let finished =
+        inputs::predict_each(common, kept, predictor, options, write, |path, result| {
+            take_skipped(done, &mut *take)?;
+            done += 1;
+            take(path, result.map(Done::Record))
+        })?;
+    take_skipped(done, &mut *take)?;
+    sidecars::note_skipped(count, all, common.quiet);
+    Ok(finished)
+}
 
 fn write_records(
     common: &Common,
@@ -77,7 +172,7 @@ fn write_records(
     }
     let finished = work(&mut |path, result| {
         match result {
-            Ok(record) => {
+            Ok(Done::Record(record)) => {
                 note_metadata(common, &record);
                 if !records.write_json_of(path, &record)? {
                     let PredictionRecord { path, prompt, .. } = &*record;
@@ -87,6 +182,9 @@ fn write_records(
                         _ => writeln!(records.raw(), "{}\t{}", escaped(path), escaped(prompt))?,
                     }
                 }
+            }
+            Ok(skipped) => {
+                records.write_json_of(path, &skipped)?;
             }
             Err(failure) => {
                 records.write_json_of(path, &failure)?;
@@ -109,7 +207,7 @@ fn submission(
         .unwrap_or(Path::new("standard output"));
     let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
     let finished = work(&mut |path, result| {
-        if let Ok(record) = result {
+        if let Ok(Done::Record(record)) = result {
             note_metadata(common, &record);
             writer.write(&image_id(path), &record.embedding)?;
         }

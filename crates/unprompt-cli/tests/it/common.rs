@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "predict",
     "caption",
     "interrogate",
@@ -14,6 +14,8 @@ const COMMANDS: [&str; 15] = [
     "eval",
     "blend",
     "index",
+    "merge",
+    "job",
     "serve",
     "models",
     "bench",
@@ -116,6 +118,8 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
         &["index", "build", picture, "--clip", "nosuch", "--out", "x"],
         &["index", "search", "nosuch", picture],
         &["index", "info", "nosuch"],
+        &["merge", "nosuch"],
+        &["job", "status", "nosuch"],
         &["models", "list"],
         &["bench"],
         &["doctor"],

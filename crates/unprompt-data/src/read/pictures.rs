@@ -31,9 +31,7 @@ impl Pictures {
     /// The bytes of a picture of the folder.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, RecordProblem> {
         let relative = Path::new(name);
-        let plain = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
-        // A backslash is a separator on one system and part of a name on another.
-        if name.contains('\\') || !relative.components().all(plain) {
+        if !stays_inside(name) {
             return Err(RecordProblem::Traversal);
         }
         let mut path = self.folder.join(relative);
@@ -62,6 +60,13 @@ impl Pictures {
                 }),
         )
     }
+}
+
+/// Whether a name leads nowhere else than into its folder.
+pub(super) fn stays_inside(name: &str) -> bool {
+    let plain = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
+    // A backslash is a separator on one system and part of a name on another.
+    !name.contains('\\') && Path::new(name).components().all(plain)
 }
 
 /// The bytes of a file that is no longer than `most`.

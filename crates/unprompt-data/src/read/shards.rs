@@ -3,22 +3,19 @@
 //!
 //! Members are read one after the other and never unpacked, so that a name leads nowhere.
 
-use super::{Records, folder_of};
-use crate::{
-    DataError, Limits, RecordError, RecordProblem, Sample, SourceSpec, limits::read_at_most,
+use super::{
+    Records, folder_of,
+    members::{Members, read_range, split},
 };
+use crate::{DataError, Limits, RecordError, RecordProblem, Sample, SourceSpec};
 use serde::Deserialize;
 use std::{
     collections::VecDeque,
-    fs::{self, File},
-    io::{self, BufReader, Seek, SeekFrom},
-    path::{Component, Path, PathBuf},
+    fs, io,
+    path::{Path, PathBuf},
 };
-use tar::{Archive, EntryType};
 
 const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "gif"];
-/// Headers and contents begin at multiples of this.
-const BLOCK: u64 = 512;
 
 /// The tar files of a source in order of their names: one file, all of a folder, or those whose name
 /// begins and ends like one with a `*`.
@@ -57,13 +54,10 @@ fn tar_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// One shard. The entries of an archive borrow it, so each step opens the archive anew where the
-/// last member ended.
+/// One shard.
 struct Shard {
-    path: PathBuf,
+    members: Members,
     limits: Limits,
-    /// Where the next member's header is.
-    position: u64,
     group: Group,
     ready: VecDeque<Result<Sample, RecordError>>,
     ended: bool,
@@ -96,9 +90,8 @@ struct Details {
 impl Shard {
     fn new(path: PathBuf, limits: Limits) -> Self {
         Self {
-            path,
+            members: Members::new(path),
             limits,
-            position: 0,
             group: Group::default(),
             ready: VecDeque::new(),
             ended: false,
@@ -116,43 +109,25 @@ impl Shard {
 
     /// The member at the position, or `None` at the end of the archive.
     fn member(&mut self) -> io::Result<Option<Member>> {
-        let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(self.position))?;
-        let mut archive = Archive::new(BufReader::new(file));
-        let Some(entry) = archive.entries()?.next() else {
+        let Some(member) = self.members.next()? else {
             return Ok(None);
         };
-        let entry = entry?;
-        // What stands in the archive; a sparse file claims more.
-        let stored = match entry.header().entry_type() {
-            EntryType::GNUSparse => entry.header().entry_size()?,
-            _ => entry.size(),
-        };
-        let begin = entry.raw_file_position();
-        let next = stored
-            .checked_next_multiple_of(BLOCK)
-            .and_then(|stored| self.position.checked_add(begin)?.checked_add(stored));
-        self.position = next.ok_or(io::ErrorKind::InvalidData)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let most = if PICTURES.contains(&ending(&name)) {
+        let most = if PICTURES.contains(&split(&member.name).1) {
             self.limits.picture
         } else {
             self.limits.text
         };
-        let entry_type = entry.header().entry_type();
-        let content = match kind(entry_type) {
-            _ if matches!(entry_type, EntryType::Directory | EntryType::XGlobalHeader) => Ok(None),
+        let content = match member.other_kind() {
+            _ if member.is_nothing() => Ok(None),
             Some(what) => Err(RecordProblem::NotAFile(what)),
-            None if !stays_inside(&name) => Err(RecordProblem::Traversal),
-            None if stored > most => Err(RecordProblem::TooLarge { most }),
+            None if member.leads_out() => Err(RecordProblem::Traversal),
+            None if member.length > most => Err(RecordProblem::TooLarge { most }),
             None => {
-                let bytes = read_at_most(entry, most)?.unwrap_or_default();
-                if bytes.len() as u64 != stored {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                Ok(Some(bytes))
+                let path = self.members.path();
+                Ok(Some(read_range(path, member.offset, member.length)?))
             }
         };
+        let name = member.name;
         Ok(Some(Member { name, content }))
     }
 
@@ -182,7 +157,7 @@ impl Shard {
         self.finish_group();
         self.ended = true;
         if let Some(error) = error {
-            let id = self.path.to_string_lossy();
+            let id = self.members.path().to_string_lossy();
             self.ready
                 .push_back(Err(RecordProblem::Archive(error).of(id)));
         }
@@ -231,32 +206,4 @@ impl Iterator for Shard {
         }
         self.ready.pop_front()
     }
-}
-
-/// What a member is that is no plain file.
-fn kind(kind: EntryType) -> Option<&'static str> {
-    match kind {
-        EntryType::Regular | EntryType::Continuous => None,
-        EntryType::Symlink | EntryType::Link => Some("a link"),
-        EntryType::GNUSparse => Some("a sparse file"),
-        _ => Some("a device or something else"),
-    }
-}
-
-fn stays_inside(name: &str) -> bool {
-    let plain = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
-    !name.contains('\\') && Path::new(name).components().all(plain)
-}
-
-/// The key of a picture and the ending, at the first full stop of the name, as WebDataset has it.
-fn split(name: &str) -> (&str, &str) {
-    let file = name.rfind('/').map_or(0, |slash| slash + 1);
-    match name[file..].split_once('.') {
-        Some((stem, ending)) => (&name[..file + stem.len()], ending),
-        None => (name, ""),
-    }
-}
-
-fn ending(name: &str) -> &str {
-    split(name).1
 }

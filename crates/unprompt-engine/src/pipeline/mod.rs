@@ -39,6 +39,7 @@ use std::{
     time::Instant,
 };
 use text_search::{FoundText, TextQuery};
+use unprompt_eye::TextList;
 use unprompt_hub::{Hub, NoProgress, Progress};
 use unprompt_image::Limits;
 use unprompt_index::PromptIndex;
@@ -208,6 +209,18 @@ impl Predictor {
     /// When it cannot be had or is not a sentence encoder.
     pub fn encoder(&self) -> Result<&SentenceEncoder> {
         Ok(&self.encoder.get(&NoProgress)?.1)
+    }
+
+    /// Numbers of an embedding. A preset whose text is one of a list knows it without its encoder.
+    ///
+    /// # Errors
+    /// As [`encoder`](Self::encoder).
+    pub fn embedding_width(&self) -> Result<usize> {
+        match &self.preset.text {
+            // Where the list is damaged there will be no embedding at all.
+            Some(_) => Ok(unprompt_eye::prompts().map_or(0, TextList::width)),
+            None => Ok(self.encoder()?.width()),
+        }
     }
 
     /// The SHA-256 of the encoder's files.

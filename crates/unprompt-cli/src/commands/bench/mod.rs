@@ -6,6 +6,7 @@ mod comparison;
 mod first_prediction;
 mod index;
 mod interrogate;
+mod job;
 mod minilm;
 mod peer;
 mod predict;
@@ -31,8 +32,11 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
     let hub = hub(common)?;
     let progress = LoadingProgress::new(common.quiet);
-    // Everything is fetched before anything is timed. Neither of these needs any of it.
-    if !matches!(arguments.what, Some(BenchKind::Caption | BenchKind::Index)) {
+    // Everything is fetched before anything is timed. None of these needs any of it.
+    if !matches!(
+        arguments.what,
+        Some(BenchKind::Caption | BenchKind::Index | BenchKind::Job)
+    ) {
         for name in [ENCODER, "efficientnet-lite0"] {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
         }
@@ -50,6 +54,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         Some(BenchKind::Interrogate) => {
             interrogate::interrogate(common, arguments, &hub, folder.path())?
         }
+        Some(BenchKind::Job) => job::job(common, arguments, folder.path())?,
         Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };

@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use flatbuffers::{FlatBufferBuilder, TableFinishedWIPOffset, VOffsetT, WIPOffset};
 
 /// The key in a file's metadata.
-pub(super) const KEY: &str = "ARROW:schema";
+pub const KEY: &str = "ARROW:schema";
 
 /// Members of the format's enumerations.
 const VERSION_5: i16 = 4;
@@ -16,12 +16,14 @@ const FLOATING_POINT: u8 = 3;
 const UTF8: u8 = 5;
 const FIXED_SIZE_LIST: u8 = 16;
 const SINGLE: i16 = 1;
+const DOUBLE: i16 = 2;
 
 /// Where the tables have their members.
 const fn slot(index: VOffsetT) -> VOffsetT {
     4 + 2 * index
 }
 const FIELD_NAME: VOffsetT = slot(0);
+const FIELD_NULLABLE: VOffsetT = slot(1);
 const FIELD_TYPE_KIND: VOffsetT = slot(2);
 const FIELD_TYPE: VOffsetT = slot(3);
 const FIELD_CHILDREN: VOffsetT = slot(5);
@@ -32,15 +34,34 @@ const MESSAGE_HEADER: VOffsetT = slot(2);
 /// The only member of `FloatingPoint` (its precision) and of `FixedSizeList` (its length).
 const ONLY: VOffsetT = slot(0);
 
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct ArrowColumn<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What is in it.
+    pub kind: ArrowKind,
+    /// Whether a row may have no value.
+    pub nullable: bool,
+}
+
+/// What is in a column.
+#[derive(Clone, Copy, Debug)]
+pub enum ArrowKind {
+    /// Text.
+    Text,
+    /// f64.
+    Double,
+    /// Lists of so many f32 each, none of which is missing.
+    Vector(i32),
+}
+
 type Table = WIPOffset<TableFinishedWIPOffset>;
 
-/// The schema of a text column and of columns of lists of f32, each with its length. Nothing is null.
-pub(super) fn encoded(text: &str, lists: &[(&str, i32)]) -> String {
+/// The schema of some columns, in their order.
+pub fn encoded(columns: &[ArrowColumn<'_>]) -> String {
     let mut buffer = FlatBufferBuilder::new();
-    let mut fields = vec![text_field(&mut buffer, text)];
-    for (name, length) in lists {
-        fields.push(list_field(&mut buffer, name, *length));
-    }
+    let fields: Vec<Table> = columns.iter().map(|one| column(&mut buffer, one)).collect();
     let fields = buffer.create_vector(&fields);
     let schema = buffer.start_table();
     buffer.push_slot_always(SCHEMA_FIELDS, fields);
@@ -59,27 +80,34 @@ pub(super) fn encoded(text: &str, lists: &[(&str, i32)]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-fn text_field(buffer: &mut FlatBufferBuilder<'_>, name: &str) -> Table {
-    field(buffer, name, UTF8, |buffer| {
-        (table(buffer, |_| ()), Vec::new())
-    })
+fn column(buffer: &mut FlatBufferBuilder<'_>, column: &ArrowColumn<'_>) -> Table {
+    let (name, nullable) = (column.name, column.nullable);
+    match column.kind {
+        ArrowKind::Text => field(buffer, name, nullable, UTF8, |buffer| {
+            (table(buffer, |_| ()), Vec::new())
+        }),
+        ArrowKind::Double => field(buffer, name, nullable, FLOATING_POINT, |buffer| {
+            (precision(buffer, DOUBLE), Vec::new())
+        }),
+        ArrowKind::Vector(width) => field(buffer, name, nullable, FIXED_SIZE_LIST, |buffer| {
+            let item = field(buffer, "item", false, FLOATING_POINT, |buffer| {
+                (precision(buffer, SINGLE), Vec::new())
+            });
+            let list = table(buffer, |buffer| buffer.push_slot_always(ONLY, width));
+            (list, vec![item])
+        }),
+    }
 }
 
-fn list_field(buffer: &mut FlatBufferBuilder<'_>, name: &str, length: i32) -> Table {
-    field(buffer, name, FIXED_SIZE_LIST, |buffer| {
-        let item = field(buffer, "item", FLOATING_POINT, |buffer| {
-            let single = table(buffer, |buffer| buffer.push_slot_always(ONLY, SINGLE));
-            (single, Vec::new())
-        });
-        let list = table(buffer, |buffer| buffer.push_slot_always(ONLY, length));
-        (list, vec![item])
-    })
+fn precision(buffer: &mut FlatBufferBuilder<'_>, precision: i16) -> Table {
+    table(buffer, |buffer| buffer.push_slot_always(ONLY, precision))
 }
 
 /// A field; the function makes its type and its children.
 fn field(
     buffer: &mut FlatBufferBuilder<'_>,
     name: &str,
+    nullable: bool,
     kind: u8,
     make: impl FnOnce(&mut FlatBufferBuilder<'_>) -> (Table, Vec<Table>),
 ) -> Table {
@@ -88,6 +116,9 @@ fn field(
     let children = buffer.create_vector(&children);
     table(buffer, |buffer| {
         buffer.push_slot_always(FIELD_NAME, name);
+        if nullable {
+            buffer.push_slot_always(FIELD_NULLABLE, true);
+        }
         buffer.push_slot_always(FIELD_TYPE_KIND, kind);
         buffer.push_slot_always(FIELD_CHILDREN, children);
         buffer.push_slot_always(FIELD_TYPE, made);
@@ -116,14 +147,30 @@ mod tests {
     #[test]
     fn arrow_reads_the_columns_that_were_meant() {
         let item = Arc::new(Field::new("item", DataType::Float32, false));
-        let list = |name, width| {
+        let list = |name, width, nullable| {
             let kind = DataType::FixedSizeList(Arc::clone(&item), width);
-            Field::new(name, kind, false)
+            Field::new(name, kind, nullable)
         };
-        let text = Field::new("text", DataType::Utf8, false);
-        let schema = Schema::new(vec![text, list("wide", 1024), list("narrow", 3)]);
+        let schema = Schema::new(vec![
+            Field::new("text", DataType::Utf8, false),
+            list("wide", 1024, false),
+            list("narrow", 3, true),
+            Field::new("note", DataType::Utf8, true),
+            Field::new("number", DataType::Float64, true),
+        ]);
         let columns = ArrowSchemaConverter::new().convert(&schema).unwrap();
-        let ours = encoded("text", &[("wide", 1024), ("narrow", 3)]);
+        let column = |name, kind, nullable| ArrowColumn {
+            name,
+            kind,
+            nullable,
+        };
+        let ours = encoded(&[
+            column("text", ArrowKind::Text, false),
+            column("wide", ArrowKind::Vector(1024), false),
+            column("narrow", ArrowKind::Vector(3), true),
+            column("note", ArrowKind::Text, true),
+            column("number", ArrowKind::Double, true),
+        ]);
         let ours = vec![KeyValue::new(KEY.to_owned(), ours)];
         assert_eq!(
             parquet_to_arrow_schema(&columns, Some(&ours)).unwrap(),

@@ -1,0 +1,375 @@
+//! The worker: a process of its own that makes records of items.
+//!
+//! It reads items from its standard input and writes to its standard output, one line of JSON each: first
+//! what it does ([`Work`]), then the record of each item, in their order. It may wait for a whole batch
+//! before it answers, but not past an empty line, nor longer than until its input ends, at which it ends
+//! too.
+//!
+//! A process and not a thread, for a thread cannot be ended, and takes all others with it when it runs
+//! out of stack or memory. When the worker ends or hangs, those items that it may have had in hand are
+//! given to a new one, one by one, and the item that it then dies of gets a record that says so. What
+//! killed the worker from outside costs nothing but time.
+
+use crate::{Item, JobError, Work, error::Result};
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often is looked whether the work should end.
+const POLL: Duration = Duration::from_millis(50);
+/// Batches that the worker has: one in work, one that is prepared, one that waits.
+const BATCHES: usize = 3;
+/// After so many deaths without a record in between it is not the items.
+const MOST_DEATHS: usize = 20;
+/// The exit code of a worker that has said what is wrong, whatever the item is.
+const TOLD: i32 = 1;
+
+/// Bounds on the worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Items that it takes together.
+    pub batch: usize,
+    /// How long it may give no record while it has items.
+    pub time: Duration,
+}
+
+/// How the work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All items have their record.
+    Whole,
+    /// It was asked to stop, and did at the end of a batch.
+    Stopped,
+}
+
+/// What the caller hears of.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The record of an item, one line of JSON.
+    Record(&'a Item, &'a str),
+    /// Nothing for a moment: a good time to write what there is.
+    Pause,
+}
+
+/// A worker that runs. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Worker {
+    /// Starts a worker.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        #[cfg(unix)]
+        {
+            // An interrupt from the terminal is for us alone; we end the worker.
+            use std::os::unix::process::CommandExt as _;
+            command.process_group(0);
+        }
+        let failed = |error| JobError::worker(format!("the worker cannot be started: {error}"));
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(failed)?;
+        let (sender, lines) = channel();
+        let input = child.stdin.take();
+        if let Some(output) = child.stdout.take() {
+            thread::spawn(move || {
+                let lines = BufReader::new(output).lines();
+                for line in lines.map_while(|line| line.ok()) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self {
+            child,
+            input,
+            lines,
+        })
+    }
+
+    /// Waits until the worker has loaded what it needs, and says what it does; `None` when the work
+    /// should end before.
+    ///
+    /// # Errors
+    /// When the worker ends, or says something else.
+    pub fn hello(&mut self, stop: &AtomicBool) -> Result<Option<Work>> {
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            match self.lines.recv_timeout(POLL) {
+                Ok(line) => {
+                    let work = serde_json::from_str(&line);
+                    return work.map(Some).map_err(|error| {
+                        JobError::worker(format!("the worker does not say what it does: {error}"))
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let (how, was_told) = self.end();
+                    let message = format!("the worker ended before it began: {how}");
+                    return Err(JobError::Worker { message, was_told });
+                }
+            }
+        }
+    }
+
+    /// A worker that has ended is noticed by its output.
+    fn send(&mut self, line: &str) {
+        if let Some(input) = &mut self.input {
+            let _ = input.write_all(line.as_bytes());
+            let _ = input.write_all(b"\n");
+        }
+    }
+
+    /// Ends the worker if it has not ended; how it did, and whether it has said why.
+    fn end(&mut self) -> (String, bool) {
+        // It ends with its output, which is closed a moment before.
+        let end = Instant::now() + Duration::from_secs(1);
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return (status.to_string(), status.code() == Some(TOLD)),
+                Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(2)),
+                _ => break,
+            }
+        }
+        self.kill();
+        ("its output ended".to_owned(), false)
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Gives items to a worker until there are none, or `stop` is set; `take` hears of every record, in the
+/// order of the items.
+///
+/// `start` makes the command of another worker, where the first one ends. Of a worker that is stopped the
+/// batch in work is waited for.
+///
+/// # Errors
+/// The first error of `items` and of `take`; when a worker cannot be started, does other work than
+/// `work`, has said that it cannot go on, or ends again and again whatever the item is.
+pub fn supervise(
+    worker: Worker,
+    start: impl Fn() -> Command,
+    work: &Work,
+    limits: Limits,
+    stop: &AtomicBool,
+    items: impl FnMut() -> Result<Option<Item>>,
+    take: impl FnMut(Event<'_>) -> Result<()>,
+) -> Result<Ended> {
+    Supervisor {
+        worker,
+        start,
+        work,
+        limits: Limits {
+            batch: limits.batch.max(1),
+            ..limits
+        },
+        stop,
+        items,
+        take,
+        pending: VecDeque::new(),
+        sent: 0,
+        suspects: 0,
+        deaths: 0,
+        answered: 0,
+        is_flushed: false,
+        is_exhausted: false,
+        left: None,
+        last: Instant::now(),
+    }
+    .run()
+}
+
+struct Supervisor<'a, S, I, T> {
+    worker: Worker,
+    start: S,
+    work: &'a Work,
+    limits: Limits,
+    stop: &'a AtomicBool,
+    items: I,
+    take: T,
+    /// Items without a record, those that the worker has first.
+    pending: VecDeque<Item>,
+    sent: usize,
+    /// How many of the first ones are given to the worker one by one.
+    suspects: usize,
+    /// Workers that ended since the last record.
+    deaths: usize,
+    /// Records since the worker last began with nothing in hand: its batches are counted from there.
+    answered: usize,
+    /// Whether the worker was told not to wait for more.
+    is_flushed: bool,
+    /// Whether the list has no more items.
+    is_exhausted: bool,
+    /// Records that are still waited for when the work should end.
+    left: Option<usize>,
+    /// When the worker last gave a record, or first got an item.
+    last: Instant,
+}
+
+impl<S, I, T> Supervisor<'_, S, I, T>
+where
+    S: Fn() -> Command,
+    I: FnMut() -> Result<Option<Item>>,
+    T: FnMut(Event<'_>) -> Result<()>,
+{
+    fn run(mut self) -> Result<Ended> {
+        loop {
+            if self.left.is_none() && self.stop.load(Ordering::Relaxed) {
+                let batch = self.limits.batch;
+                self.left = Some(match self.suspects {
+                    0 => batch - self.answered % batch,
+                    _ => 1,
+                });
+            }
+            if self.left == Some(0) {
+                return Ok(Ended::Stopped);
+            }
+            self.feed()?;
+            if self.sent == 0 {
+                return Ok(match self.left {
+                    Some(_) => Ended::Stopped,
+                    None => Ended::Whole,
+                });
+            }
+            let line = match self.worker.lines.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    (self.take)(Event::Pause)?;
+                    self.worker.lines.recv_timeout(POLL)
+                }
+                line => line.map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match line {
+                Ok(line) => self.record(&line)?,
+                Err(RecvTimeoutError::Timeout) if self.last.elapsed() < self.limits.time => {}
+                Err(error) => {
+                    let hangs = error == RecvTimeoutError::Timeout;
+                    if !self.replace(hangs)? {
+                        return Ok(Ended::Stopped);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the worker what it may have.
+    fn feed(&mut self) -> Result<()> {
+        let room = match self.suspects {
+            0 => self.limits.batch * BATCHES,
+            _ => 1,
+        };
+        if self.left.is_none() {
+            while self.pending.len() < room && !self.is_exhausted {
+                match (self.items)()? {
+                    Some(item) => self.pending.push_back(item),
+                    None => self.is_exhausted = true,
+                }
+            }
+            while self.sent < room.min(self.pending.len()) {
+                let line = serde_json::to_string(&self.pending[self.sent]);
+                let line = line.map_err(|error| JobError::worker(error.to_string()))?;
+                if self.sent == 0 {
+                    self.last = Instant::now();
+                }
+                self.worker.send(&line);
+                self.sent += 1;
+                self.is_flushed = false;
+            }
+        }
+        let is_last = self.is_exhausted && self.sent == self.pending.len();
+        if !self.is_flushed && (self.suspects > 0 || is_last || self.left.is_some()) {
+            self.worker.send("");
+            self.is_flushed = true;
+        }
+        Ok(())
+    }
+
+    /// Takes the record of the first item.
+    fn record(&mut self, line: &str) -> Result<()> {
+        let Some(item) = self.pending.pop_front() else {
+            return Err(JobError::worker("the worker answered what nobody asked"));
+        };
+        self.sent -= 1;
+        self.suspects = self.suspects.saturating_sub(1);
+        self.deaths = 0;
+        self.answered += 1;
+        if self.sent == 0 && self.is_flushed {
+            self.answered = 0;
+        }
+        self.last = Instant::now();
+        self.left = self.left.map(|left| left - 1);
+        (self.take)(Event::Record(&item, line))
+    }
+
+    /// Puts another worker in the place of one that ended or hangs; `false` where none is needed.
+    fn replace(&mut self, hangs: bool) -> Result<bool> {
+        let (how, was_told) = match hangs {
+            true => {
+                self.worker.kill();
+                let seconds = self.limits.time.as_secs_f64();
+                (format!("nothing came of it within {seconds} s"), false)
+            }
+            false => self.worker.end(),
+        };
+        if was_told {
+            let message = "the worker cannot go on".to_owned();
+            return Err(JobError::Worker { message, was_told });
+        }
+        self.deaths += 1;
+        if self.deaths > MOST_DEATHS {
+            return Err(JobError::worker(format!(
+                "{MOST_DEATHS} workers in a row ended without a record ({how}); it is not the items"
+            )));
+        }
+        if self.suspects > 0 {
+            if let Some(item) = self.pending.pop_front() {
+                let error = match hangs {
+                    true => how,
+                    false => format!("the process that worked on it ended: {how}"),
+                };
+                let record = item.failure(&self.work.columns, &error);
+                (self.take)(Event::Record(&item, &record))?;
+            }
+            self.suspects -= 1;
+        } else {
+            self.suspects = self.sent.min(2 * self.limits.batch);
+        }
+        (self.sent, self.answered, self.is_flushed) = (0, 0, false);
+        if self.left.is_some() || self.stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.worker = Worker::start(&mut (self.start)())?;
+        match self.worker.hello(self.stop)? {
+            None => Ok(false),
+            Some(work) if work == *self.work => Ok(true),
+            Some(_) => Err(JobError::worker(
+                "another worker would do other work: a model or a setting changed meanwhile",
+            )),
+        }
+    }
+}

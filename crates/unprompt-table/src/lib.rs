@@ -1,0 +1,20 @@
+//! Tables in parquet files: texts, numbers and vectors, column by column.
+//!
+//! Read through parquet's plain column reader (its reader into arrow's arrays divides by numbers of the
+//! file without a look at them) and written column by column (arrow's arrays take longer to build than
+//! all else that this program knows of parquet).
+//!
+//! Invariant: a file is untrusted: whatever is in it ends in values or in a [`TableError`], never in a
+//! panic.
+//!
+//! Invariant: the same rows are the same bytes.
+
+pub mod arrow_schema;
+mod error;
+mod read;
+mod write;
+
+pub use error::TableError;
+pub use parquet::data_type::{ByteArrayType, DataType, DoubleType, FloatType};
+pub use read::{Column, ColumnShape, Table, Vectors};
+pub use write::{Cell, Field, Kind, TableWriter};
