@@ -49,6 +49,39 @@ fn with_lists(lists: &[(&str, &[&str])], options: InterrogateOptions) -> Interro
     Interrogator::load(model().encoder(), set, None, options, &NoTableProgress).unwrap()
 }
 
+/// One that has the tables of all modes gives in each what one of that mode gives.
+#[test]
+fn the_tables_of_an_analysis_serve_every_mode() {
+    let options = |mode| InterrogateOptions::new(mode, Behaviour::Fixed);
+    let all = model().interrogator(options(Mode::Analyze));
+    let pictures = model().pictures(&PICTURES);
+    let caption = Some("a caption");
+    for mode in [
+        Mode::Classic,
+        Mode::Fast,
+        Mode::Best,
+        Mode::Negative,
+        Mode::Competition,
+        Mode::Analyze,
+    ] {
+        let own = model().interrogator(options(mode));
+        for picture in &pictures {
+            let subject = Subject { picture, caption };
+            let found = all.interrogate_in(mode, &[subject]).unwrap();
+            let [Ok(found)] = &found[..] else {
+                panic!("{mode:?}: {found:?}")
+            };
+            assert_eq!(found, &one(&own, picture, caption), "{mode:?}");
+        }
+        let subject = Subject {
+            picture: &pictures[0],
+            caption,
+        };
+        let other = own.interrogate_in(Mode::Analyze, &[subject]);
+        assert_eq!(other.is_ok(), mode == Mode::Analyze, "{mode:?}");
+    }
+}
+
 /// As many labels as fit and not one more: 0.6.0 measures without the comma that it then adds, and
 /// takes a text of exactly 77 tokens for too long.
 #[test]

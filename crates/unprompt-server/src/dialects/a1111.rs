@@ -168,14 +168,29 @@ fn infotext(found: &Metadata) -> String {
     if let Some(negative) = &found.negative_prompt {
         text += &format!("\nNegative prompt: {negative}");
     }
-    let settings = found.settings.iter();
-    let settings: Vec<String> = settings
-        .map(|(name, value)| format!("{name}: {}", quoted(plain(value))))
+    let settings: Vec<String> = found
+        .settings
+        .iter()
+        .filter_map(|(name, value)| setting(found, name, value))
         .collect();
     if !settings.is_empty() {
         text += &format!("\n{}", settings.join(", "));
     }
     text
+}
+
+/// One setting as the line has it. A size, which is read as two numbers, is one setting again.
+fn setting(found: &Metadata, name: &str, value: &Value) -> Option<String> {
+    let other = |stem: &str, number: &str| found.settings.get(&format!("{stem}-{number}"));
+    if let Some(stem) = name.strip_suffix("-1")
+        && let Some(height) = other(stem, "2")
+    {
+        return Some(format!("{stem}: {}x{}", plain(value), plain(height)));
+    }
+    match name.strip_suffix("-2") {
+        Some(stem) if other(stem, "1").is_some() => None,
+        _ => Some(format!("{name}: {}", quoted(plain(value)))),
+    }
 }
 
 fn plain(value: &Value) -> String {
@@ -219,17 +234,14 @@ mod tests {
 
     #[test]
     fn a_record_becomes_an_infotext_that_reads_back() {
-        let found: Metadata = serde_json::from_value(json!({
-            "generator": "comfyui",
-            "prompt": "a cat,\nasleep",
-            "negative_prompt": "ugly",
-            "settings": { "Steps": 20, "Model": "a:b, c", "Hires": true },
-        }))
-        .unwrap();
+        // From a text, which keeps the order of settings.
+        let found = r#"{"generator": "comfyui", "prompt": "a cat,\nasleep", "negative_prompt": "ugly",
+            "settings": {"Steps": 20, "Size-1": 64, "Size-2": 96, "Model": "a:b, c", "x-2": 1}}"#;
+        let found: Metadata = serde_json::from_str(found).unwrap();
         let text = infotext(&found);
         assert_eq!(
             text,
-            "a cat,\nasleep\nNegative prompt: ugly\nSteps: 20, Model: \"a:b, c\", Hires: true"
+            "a cat,\nasleep\nNegative prompt: ugly\nSteps: 20, Size: 64x96, Model: \"a:b, c\", x-2: 1"
         );
         let info = png_info_of(&found);
         assert_eq!(info.parameters["Steps"], "20");

@@ -73,11 +73,14 @@ class Server:
                 break
         else:
             raise SystemExit("the server did not start:\n" + "".join(self.log))
-        threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True).start()
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        code = self.process.wait(timeout=60)
+        self.reader.join()
+        return code
 
 
 def curl(server, *arguments):
@@ -178,7 +181,7 @@ def test_ollama(server):
     assert "".join(part.response for part in parts) == answer.response and parts[-1].done
     messages = [{"role": "user", "content": "What is it?", "images": [str(PICTURES / "cat.png")]}]
     assert client.chat(model="eye:latest", messages=messages).message.content == answer.response
-    assert len(client.embed(input=["a cat", "a dog"], model="").embeddings) == 2
+    assert len(client.embed(input=["a cat", "a dog"], model=str(FIXTURES / "tiny-sbert")).embeddings) == 2
     try:
         client.generate(model="llava", images=[CAT])
     except ollama.ResponseError as error:
@@ -254,6 +257,33 @@ def test_load(server):
     )
 
 
+def drain(program):
+    """Told to stop under load: whatever was answered arrives, and nothing that was begun is dropped."""
+    server = Server(program)
+    answers, others, stop = [], [], threading.Event()
+
+    def ask():
+        headers = {"Authorization": f"Bearer {KEY}"}
+        while not stop.is_set():
+            try:
+                answers.append(requests.post(f"{server.url}/v1/predict", files={"image": CAT}, headers=headers).status_code)
+            except requests.exceptions.ConnectionError as error:
+                others.append(error)
+                stop.set()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    code = server.stop()
+    for thread in threads:
+        thread.join()
+    told = sum('"route":"/v1/predict"' in line for line in server.log)
+    assert code == 0, code
+    assert set(answers) == {200} and len(answers) == told > 0, (len(answers), told)
+    assert others, "nobody noticed"
+
+
 def main():
     program = sys.argv[1]
     labels = tempfile.TemporaryDirectory()
@@ -284,11 +314,17 @@ def main():
             failed += 1
             verdict = f"FAILED: {type(error).__name__}: {error}"
         print(f"{test.__name__}: {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
+    try:
+        drain(program)
+        print("drain: ok", flush=True)
+    except Exception as error:
+        failed += 1
+        print(f"drain: FAILED: {type(error).__name__}: {error}", flush=True)
     code = server.stop()
     if code != 0 or KEY in "".join(server.log):
         failed += 1
         print(f"the server ended with {code}, or its log has the key")
-    print(f"clients: {len(tests) + 1 - failed} passed, {failed} failed")
+    print(f"clients: {len(tests) + 2 - failed} passed, {failed} failed")
     sys.exit(failed > 0)
 
 

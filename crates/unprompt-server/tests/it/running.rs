@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use unprompt::{
     Label, PredictionRecord, PromptSource, Receipt, Source,
     interrogate::{Interrogation, Mode, RankedLabel},
+    metadata::{Generator, Metadata},
     models::Caption,
 };
 use unprompt_server::{
@@ -139,15 +140,15 @@ fn answer(catalog: &Catalog, task: &Task, name: String) -> Given {
             receipt: catalog.receipt.clone(),
         })),
         Task::Metadata if name == "none" => Given::Metadata(None),
-        Task::Metadata => Given::Metadata(Some(Box::new(
-            serde_json::from_value(serde_json::json!({
-                "generator": "a1111",
-                "prompt": name,
-                "negative_prompt": "ugly",
-                "settings": { "Steps": 20, "Size": "512x512" },
-            }))
-            .unwrap(),
-        ))),
+        Task::Metadata => {
+            let settings = r#"{"Steps": 20, "Size": "512x512"}"#;
+            Given::Metadata(Some(Box::new(Metadata {
+                generator: Some(Generator::A1111),
+                prompt: name,
+                negative_prompt: Some("ugly".into()),
+                settings: serde_json::from_str(settings).unwrap(),
+            })))
+        }
         Task::Classify { top } => Given::Labels(vec![
             Label {
                 index: 1,
