@@ -33,6 +33,7 @@ async function testProgram(browser, program, shots) {
   const plain = await startServer(program, cache ?? folder, []);
   await testPictures(browser, plain.url, Boolean(cache), shots);
   await testFolderAndPaste(browser, plain.url);
+  await testDocs(browser, plain.url);
   await testCancel(browser, plain.url);
   await plain.stop();
   // Without an encoder: its own folder has none.
@@ -190,6 +191,17 @@ async function testFolderAndPaste(browser, url) {
   await context.close();
 }
 
+/** The list of interfaces, made of the server's description. */
+async function testDocs(browser, url) {
+  const { page, context, faults } = await openPage(browser, `${url}/docs`);
+  await page.goto(`${url}/docs`);
+  await page.locator("h2", { hasText: "POST /v1/predict" }).waitFor();
+  assert.equal(await page.locator("h2", { hasText: "/page/" }).count(), 0);
+  await checkAccessibility(page, "docs");
+  assert.deepEqual(faults, []);
+  await context.close();
+}
+
 /** A busy server is asked again; a cancel stops the rest, and what was cancelled can be asked again. */
 async function testCancel(browser, url) {
   const { page, context } = await openPage(browser, url);
@@ -236,6 +248,9 @@ async function testKeyAndTables(browser, url, shots) {
   assert.equal(await page.locator(".analysis .tables > div").filter({ hasText: "Medium" }).locator("li").count(), 2);
   await checkAccessibility(page, "tables of a CLIP");
   await shoot(page, shots, "tables");
+  await page.setViewportSize({ width: 390, height: 900 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+  await shoot(page, shots, "tables-390");
   // The tab remembers the key.
   await load(page, url);
   assert.equal(await page.locator(".card").count(), 1);

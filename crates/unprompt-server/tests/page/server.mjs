@@ -33,7 +33,7 @@ export function smallClip(folder) {
   const labels = join(folder, "labels");
   mkdirSync(labels);
   for (const [table, lines] of Object.entries(TABLES)) writeFileSync(join(labels, `${table}.txt`), lines.join("\n"));
-  return ["--clip", join(ROOT, "fixtures/models/tiny-clip-transformers"), "--labels", labels];
+  return ["--clip", join(ROOT, "fixtures/models/tiny-clip"), "--labels", labels];
 }
 
 export function scratch() {
@@ -49,6 +49,8 @@ export async function startServer(program, cache, args, more = {}) {
     env,
     stdio: ["ignore", "ignore", "pipe"],
   });
+  // Nothing stays behind where a test fails.
+  process.on("exit", () => child.kill());
   let log = "";
   const url = await new Promise((found, failed) => {
     child.stderr.setEncoding("utf8").on("data", (text) => {
