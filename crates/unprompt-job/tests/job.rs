@@ -77,7 +77,7 @@ fn go_on(folder: &Path, format: PartFormat, steps: usize) -> (Result<(), JobErro
             .map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
     };
     let mut made = 0;
-    let mut work = || {
+    let work = || {
         let new = new(format);
         let begin = Job::open_or_begin_by(folder, &new, || Ok(items()), Box::new(step));
         let (job, _) = begin?;

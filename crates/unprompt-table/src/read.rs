@@ -7,6 +7,7 @@ use parquet::{
     data_type::{DataType, FloatType},
     errors::ParquetError,
     file::reader::{FileReader, SerializedFileReader},
+    schema::types::ColumnDescPtr,
 };
 use std::{
     cell::Cell,
@@ -63,7 +64,7 @@ impl Table {
     /// The columns, in their order.
     pub fn columns(&self) -> Vec<ColumnShape> {
         let schema = self.file.metadata().file_metadata().schema_descr();
-        let shape = |column: &parquet::schema::types::ColumnDescPtr| ColumnShape {
+        let shape = |column: &ColumnDescPtr| ColumnShape {
             name: column.path().string(),
             is_bytes: column.physical_type() == Type::BYTE_ARRAY,
             is_text: column.converted_type() == ConvertedType::UTF8
@@ -105,7 +106,16 @@ impl Table {
     fn reader<T: DataType>(&self, name: &str, batch: usize, repeated: bool) -> Result<Rows<T>> {
         let schema = self.file.metadata().file_metadata().schema_descr();
         let columns = schema.columns();
-        let index = columns.iter().position(|one| one.path().string() == name);
+        let is_it = |column: &ColumnDescPtr| match repeated {
+            // `NAME.list.item`, or however its writer calls what is inside.
+            true => column
+                .path()
+                .parts()
+                .first()
+                .is_some_and(|first| first == name),
+            false => column.path().string() == name,
+        };
+        let index = columns.iter().position(is_it);
         let index = index.ok_or_else(|| self.error(format!("no column `{name}`")))?;
         let described = schema.column(index);
         let (stored, levels) = (described.physical_type(), described.max_rep_level());

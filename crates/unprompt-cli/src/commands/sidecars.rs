@@ -118,8 +118,12 @@ impl Sidecars {
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
             bail!("{} is a link, or no file", path.display());
         }
-        let Some(text) = self.edits.apply(&one_line(text)) else {
-            bail!("nothing of its text is left for {}", path.display());
+        let text = one_line(text);
+        let text = match self.edits.apply(&text) {
+            Some(text) => text,
+            // The model had nothing to say.
+            None if text.trim().is_empty() => String::new(),
+            None => bail!("nothing of its text is left for {}", path.display()),
         };
         let before = match self.mode {
             SidecarMode::Skip | SidecarMode::Overwrite => String::new(),

@@ -543,12 +543,13 @@ fn a_picture_that_hangs_or_kills_its_worker_costs_its_own_record() {
         wait_for("the worker", || {
             let worker = children(child.id()).first().copied().unwrap_or(last);
             let is_new = worker != last && place.path("kill/job.json").exists();
-            if is_new && done(&place, "kill") == records {
-                // It has the pipe in hand now, or soon.
-                std::thread::sleep(Duration::from_millis(700));
-                last = worker;
+            if !is_new || done(&place, "kill") != records {
+                return false;
             }
-            last == worker && worker != 0
+            // It has the pipe in hand now, or soon.
+            std::thread::sleep(Duration::from_millis(700));
+            last = worker;
+            true
         });
         signal("-9", last);
     }
