@@ -1,4 +1,4 @@
-"""The `lite` preset as a Python user would write it: one picture in, its prompt and embedding out as JSON.
+"""Labels and their mean as a Python user would write them: one picture in, its prompt and embedding out as JSON.
 
 A peer of `unprompt predict` for the time from process start to the first prediction, so everything that a fresh
 process has to do is in it: importing the packages, reading the weights, one picture, one sentence.

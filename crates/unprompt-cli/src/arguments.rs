@@ -203,7 +203,7 @@ pub(crate) struct Predict {
     /// Pictures, folders, or `-` for standard input
     #[arg(required_unless_present = "from", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Preset: a name, or a TOML file of your own [default: eye]
+    /// Preset: a name, or a TOML file of your own [default: lite]
     #[arg(long, env = "UNPROMPT_PRESET")]
     pub(crate) preset: Option<String>,
     /// Predict even where the file carries its prompt
@@ -310,7 +310,7 @@ pub(crate) struct Score {
 pub(crate) enum Models {
     /// Every named model and what the shared cache holds, with sizes
     List,
-    /// Fetch models, or all that a preset needs [default: the preset `lite`]
+    /// Fetch models, or all that a preset needs [default: `lite`, that is its sentence encoder]
     Pull {
         /// Names, hub ids, presets
         #[arg(value_name = "M")]
@@ -336,7 +336,7 @@ pub(crate) enum Models {
     },
     /// Write models into one bundle, `--out FILE`, for a machine without a network
     Export {
-        /// Names, hub ids, presets [default: the preset `lite`]
+        /// Names, hub ids, presets [default: `lite`, that is its sentence encoder]
         #[arg(value_name = "M")]
         models: Vec<String>,
     },

@@ -32,7 +32,9 @@ pub use encoders::{
     classifier::{Classifier, Label},
     image_encoder::{ImageEncoder, Views},
     located::reference as model_reference,
-    picture_interrogator::{Captioned, LabelChoice, Opening, PictureInterrogator, token_counter},
+    picture_interrogator::{
+        Captioned, LabelChoice, Opening, PictureInterrogator, label_folder, token_counter,
+    },
     sentence_encoder::load_sentence_encoder,
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
 };

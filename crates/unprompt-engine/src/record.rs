@@ -40,10 +40,12 @@ pub struct PredictionRecord {
     /// Why the file's metadata could not be read: a prompt may be in them, and this one is predicted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata_error: Option<String>,
-    /// The prompt's place in the sentence encoder's space: 384 numbers of unit length. Missing only
-    /// where [`PredictOptions::require_embedding`](crate::PredictOptions) allows it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub embedding: Vec<f32>,
+    /// The prompt's place in the sentence encoder's space: 384 numbers of unit length. `None`, in JSON
+    /// `null`, only for a prompt that was read from the file where there is no encoder to embed it.
+    pub embedding: Option<Vec<f32>>,
+    /// Why there is no embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_error: Option<String>,
     /// What each member of the preset gave; empty for a prompt that was read.
     pub members: Vec<MemberRecord>,
     /// Real prompts that are near what was seen, the nearest first.
@@ -92,6 +94,10 @@ pub struct MemberRecord {
     pub text: Option<String>,
     /// Its embedding, of unit length.
     pub embedding: Vec<f32>,
+    /// How long it was before it was brought to unit length, where that counts: in presets with
+    /// `normalize_members = false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<f64>,
 }
 
 /// What computed a record: enough to compute it again.

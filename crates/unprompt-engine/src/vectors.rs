@@ -5,6 +5,14 @@ pub(crate) fn blend<'a>(
     rows: impl IntoIterator<Item = (f64, &'a [f64])>,
     normalize: bool,
 ) -> Vec<f64> {
+    unit(&sum(rows, normalize))
+}
+
+/// The same as long as it is.
+pub(crate) fn sum<'a>(
+    rows: impl IntoIterator<Item = (f64, &'a [f64])>,
+    normalize: bool,
+) -> Vec<f64> {
     let mut sum: Vec<f64> = Vec::new();
     for (weight, row) in rows {
         let scale = if normalize {
@@ -17,7 +25,7 @@ pub(crate) fn blend<'a>(
             .zip(row)
             .for_each(|(sum, value)| *sum += scale * value);
     }
-    unit(&sum)
+    sum
 }
 
 /// A vector at unit length; one of zeros stays as it is.
@@ -26,8 +34,8 @@ pub(crate) fn unit(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| value / length).collect()
 }
 
-/// Never 0, so that a vector of zeros can be divided by it.
-fn length(values: &[f64]) -> f64 {
+/// The length of a vector. Never 0, so that a vector of zeros can be divided by it.
+pub(crate) fn length(values: &[f64]) -> f64 {
     product(values, values).sqrt().max(1e-12)
 }
 

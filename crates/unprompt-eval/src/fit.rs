@@ -93,6 +93,8 @@ pub struct HeldOut {
     pub cosine: f64,
     /// Mean cosine over all pairs of members whose final weight is above 0; 1 where there is none.
     pub agreement: f64,
+    /// Length of the members' sum under the final weights, over the sum of these.
+    pub length: f64,
 }
 
 /// Finds the weights, none below 0, whose blend has the highest mean cosine with the truth.
@@ -173,12 +175,16 @@ pub fn fit(
         let of_fold = cosines.iter().zip(&fold_of).filter(|(_, f)| **f == fold);
         mean(&of_fold.map(|(cosine, _)| *cosine).collect::<Vec<f64>>())
     });
+    // Of weights for members as long as they are.
+    let unscaled = weights.iter().zip(&lengths);
+    let sum_of_weights: f64 = unscaled.map(|(weight, length)| weight / length).sum();
     let weighted: Vec<usize> = all.iter().copied().filter(|&m| weights[m] > 0.0).collect();
     let held_out = ids.iter().enumerate().map(|(image, id)| HeldOut {
         id: (*id).to_owned(),
         fold: fold_of[image],
         cosine: cosines[image],
         agreement: products.agreement(&weighted, image),
+        length: products.length(&weights, image) / sum_of_weights,
     });
     let (mean_embedding, constant_prompt) = baselines(&expected, &fold_of);
     Ok(Fit {

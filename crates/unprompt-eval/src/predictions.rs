@@ -21,7 +21,8 @@ pub struct Predictions {
     /// The prompts, where every record has both a prompt and an embedding.
     pub prompts: Option<Answers>,
     /// Each member with its name, in the order of the first record; empty where records have none.
-    /// A member's embedding counts, its text where it has no embedding; one with neither is left out.
+    /// A member's embedding counts, as long as its `length` says; its text where it has no embedding;
+    /// one with neither is left out.
     pub members: Vec<(String, Answers)>,
 }
 
@@ -30,6 +31,8 @@ pub struct Predictions {
 pub(crate) struct InnerMember {
     name: String,
     embedding: Option<Vec<Option<f64>>>,
+    /// How long the embedding was before it was brought to unit length.
+    length: Option<f64>,
     text: Option<String>,
 }
 
@@ -91,9 +94,14 @@ impl RecordSink for Predictions {
         let mut parts = Vec::new();
         for member in members.unwrap_or_default() {
             let answer = match (member.embedding, member.text) {
-                (Some(numbers), _) => finite(&id, numbers)
-                    .map(Answer::Embedding)
-                    .map_err(|problem| self.bad(line, problem))?,
+                (Some(numbers), _) => {
+                    let mut row =
+                        finite(&id, numbers).map_err(|problem| self.bad(line, problem))?;
+                    if let Some(length) = member.length {
+                        row.iter_mut().for_each(|value| *value *= length);
+                    }
+                    Answer::Embedding(row)
+                }
                 (None, Some(text)) => Answer::Prompt(text),
                 (None, None) => continue,
             };

@@ -120,6 +120,9 @@ fn folds_and_held_out_images_add_up_to_the_score() {
         assert!((mean(Some(fold)) - score).abs() < 1e-12);
     }
     assert!(found.held_out.iter().all(|image| image.agreement < 1.0));
+    // Members of unit length that differ have a mean that is shorter.
+    let lengths = found.held_out.iter().map(|image| image.length);
+    assert!(lengths.clone().all(|length| length > 0.0 && length < 1.0));
 }
 
 #[test]

@@ -83,3 +83,16 @@ fn records_of_other_members_are_refused_with_their_line() {
     let error = Predictions::read("p.jsonl", lines(&records).as_bytes()).unwrap_err();
     assert!(matches!(error.problem(), Problem::BadRecord { .. }));
 }
+
+#[test]
+fn a_member_is_as_long_as_it_was_before_it_was_brought_to_unit_length() {
+    let members = json!([
+        {"name": "seen", "embedding": row(2.0), "length": 0.5},
+        {"name": "said", "embedding": row(2.0)},
+    ]);
+    let found = Predictions::read("p", lines(&[record("a", &members)]).as_bytes()).unwrap();
+    let of = |member: usize| &found.members[member].1.get("a").unwrap().answer;
+    let half: Vec<f64> = row(2.0).iter().map(|value| value * 0.5).collect();
+    assert_eq!(of(0), &Answer::Embedding(half));
+    assert_eq!(of(1), &Answer::Embedding(row(2.0)));
+}

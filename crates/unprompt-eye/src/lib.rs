@@ -15,7 +15,7 @@ mod quantised;
 mod text_list;
 
 pub use assets::{ENCODER, NAME, head, head_config, labels, prompts, sha256, tower};
-pub use make::{NewSegment, make_list};
+pub use make::{NewSegment, make_list, remake_list};
 pub use printable::is_printable;
 pub use text_list::{Segment, TextList};
 

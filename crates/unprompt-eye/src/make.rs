@@ -1,6 +1,10 @@
 //! How a list is made.
 
-use crate::{Damaged, is_printable, quantised::quantise, text_list::BLOCK};
+use crate::{
+    Damaged, is_printable,
+    quantised::quantise,
+    text_list::{BLOCK, TextList},
+};
 use flate2::{Compression, write::DeflateEncoder};
 use safetensors::{Dtype, tensor::TensorView};
 use std::{collections::HashMap, io::Write};
@@ -16,34 +20,73 @@ pub struct NewSegment {
     pub embeddings: Vec<Vec<f32>>,
 }
 
+/// A segment as it is stored: each text with the scale and the bytes of its row.
+struct StoredSegment {
+    name: String,
+    texts: Vec<String>,
+    rows: Vec<(f32, Vec<i8>)>,
+}
+
 /// The bytes of a list; the same segments give the same bytes.
 ///
 /// # Errors
 /// When there is no text, or embeddings are missing or of different widths.
 pub fn make_list(segments: &[NewSegment]) -> Result<Vec<u8>, Damaged> {
+    let stored = segments.iter().map(|segment| StoredSegment {
+        name: segment.name.clone(),
+        texts: segment.texts.clone(),
+        rows: segment.embeddings.iter().map(|row| quantise(row)).collect(),
+    });
+    store(&stored.collect::<Vec<_>>())
+}
+
+/// The bytes of a list with those texts of another that `keeps` names by their places, marked by the
+/// rule of what may be shown as it is now. It has the bytes that [`make_list`] gives of these texts.
+///
+/// # Errors
+/// When the list is damaged, or no text stays.
+pub fn remake_list(list: &TextList, keeps: impl Fn(usize) -> bool) -> Result<Vec<u8>, Damaged> {
+    let mut segments = Vec::new();
+    for segment in list.segments() {
+        let mut stored = StoredSegment {
+            name: segment.name.clone(),
+            texts: Vec::new(),
+            rows: Vec::new(),
+        };
+        let texts = list.texts(segment.rows.clone())?;
+        for (index, text) in segment.rows.clone().zip(texts) {
+            if keeps(index) {
+                let row = list.row(index);
+                stored.texts.push(text);
+                stored.rows.push((row.scale, row.values.to_vec()));
+            }
+        }
+        segments.push(stored);
+    }
+    store(&segments)
+}
+
+fn store(segments: &[StoredSegment]) -> Result<Vec<u8>, Damaged> {
     let texts: Vec<&str> = segments
         .iter()
         .flat_map(|one| &one.texts)
         .map(String::as_str)
         .collect();
-    let rows: Vec<&Vec<f32>> = segments.iter().flat_map(|one| &one.embeddings).collect();
-    let width = rows.first().map_or(0, |row| row.len());
-    let belong = segments
-        .iter()
-        .all(|one| one.texts.len() == one.embeddings.len())
+    let rows = || segments.iter().flat_map(|one| &one.rows);
+    let width = rows().next().map_or(0, |(_, row)| row.len());
+    let belong = segments.iter().all(|one| one.texts.len() == one.rows.len())
         && width > 0
-        && rows.iter().all(|row| row.len() == width)
+        && rows().all(|(_, row)| row.len() == width)
         && texts.iter().all(|text| !text.contains('\n'));
     if !belong {
         return Err(Damaged::new("texts and embeddings do not belong together"));
     }
-    let mean = mean(rows.iter().copied());
+    // Of what is stored, not of what it was made from.
+    let mean = mean(rows());
     let (mut values, mut scales, mut centred) = (Vec::new(), Vec::new(), Vec::new());
-    for row in &rows {
-        let (scale, bytes) = quantise(row);
+    for (scale, bytes) in rows() {
         values.extend(bytes.iter().map(|byte| byte.cast_unsigned()));
-        scales.push(scale);
-        // Of what is stored, not of what it was made from.
+        scales.push(*scale);
         let length: f32 = bytes
             .iter()
             .zip(&mean)
@@ -53,7 +96,7 @@ pub fn make_list(segments: &[NewSegment]) -> Result<Vec<u8>, Damaged> {
     }
     let means: Vec<f32> = segments
         .iter()
-        .flat_map(|one| self::mean(one.embeddings.iter()))
+        .flat_map(|one| self::mean(one.rows.iter()))
         .collect();
     let printable: Vec<u8> = texts
         .iter()
@@ -73,7 +116,7 @@ pub fn make_list(segments: &[NewSegment]) -> Result<Vec<u8>, Damaged> {
             .collect()
     };
     let ends: Vec<u8> = ends.iter().flat_map(|end| end.to_le_bytes()).collect();
-    let count = rows.len();
+    let count = texts.len();
     let parts = [
         ("values", Dtype::I8, vec![count, width], values),
         ("scales", Dtype::F32, vec![count], floats(&scales)),
@@ -112,14 +155,13 @@ fn pack(texts: &[&str]) -> Result<(Vec<u8>, Vec<u32>), Damaged> {
     Ok((blocks, ends))
 }
 
-fn mean<'a>(rows: impl Iterator<Item = &'a Vec<f32>>) -> Vec<f32> {
+fn mean<'a>(rows: impl Iterator<Item = &'a (f32, Vec<i8>)>) -> Vec<f32> {
     let mut sum: Vec<f64> = Vec::new();
     let mut count = 0.0f64;
-    for row in rows {
+    for (scale, row) in rows {
         sum.resize(row.len(), 0.0);
-        sum.iter_mut()
-            .zip(row)
-            .for_each(|(sum, value)| *sum += f64::from(*value));
+        let values = sum.iter_mut().zip(row);
+        values.for_each(|(sum, byte)| *sum += f64::from(f32::from(*byte) * scale));
         count += 1.0;
     }
     sum.iter()

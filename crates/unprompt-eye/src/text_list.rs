@@ -206,7 +206,32 @@ impl TextList {
     /// # Errors
     /// When its block is damaged.
     pub fn text(&self, index: usize) -> Result<String, Damaged> {
-        let block = index / BLOCK;
+        let block = self.block(index / BLOCK)?;
+        let text = block.split('\n').nth(index % BLOCK);
+        text.map(str::to_owned)
+            .ok_or_else(|| Damaged::new("a text is missing"))
+    }
+
+    /// Texts in their order, each block unpacked once.
+    ///
+    /// # Errors
+    /// When a block is damaged.
+    pub fn texts(&self, rows: Range<usize>) -> Result<Vec<String>, Damaged> {
+        let mut texts = Vec::with_capacity(rows.len());
+        for block in rows.start / BLOCK..rows.end.div_ceil(BLOCK) {
+            let all = self.block(block)?;
+            let wanted = all.split('\n').enumerate();
+            let wanted = wanted.filter(|(index, _)| rows.contains(&(block * BLOCK + index)));
+            texts.extend(wanted.map(|(_, text)| text.to_owned()));
+        }
+        match texts.len() == rows.len() {
+            true => Ok(texts),
+            false => Err(Damaged::new("a text is missing")),
+        }
+    }
+
+    /// The texts of a block, one a line.
+    fn block(&self, block: usize) -> Result<String, Damaged> {
         let missing = || Damaged::new("a block of texts is missing");
         let end = *self.block_ends.get(block).ok_or_else(missing)? as usize;
         let start = match block {
@@ -219,11 +244,10 @@ impl TextList {
             .take(LARGEST_BLOCK)
             .read_to_string(&mut texts)
             .map_err(Damaged::new)?;
-        let text = texts.split('\n').nth(index % BLOCK);
-        text.map(str::to_owned).ok_or_else(missing)
+        Ok(texts)
     }
 
-    fn row(&self, index: usize) -> Row<'_> {
+    pub(crate) fn row(&self, index: usize) -> Row<'_> {
         let start = index * self.width;
         Row {
             scale: self.scales[index],

@@ -1,6 +1,6 @@
 //! A list is what it was made from.
 
-use unprompt_eye::{Damaged, NewSegment, TextList, make_list};
+use unprompt_eye::{Damaged, NewSegment, TextList, make_list, remake_list};
 
 /// Embeddings on a circle, more texts than one block and one part hold.
 fn segments() -> Vec<NewSegment> {
@@ -51,6 +51,25 @@ fn texts_and_embeddings_come_back() {
         list.is_printable(5) && !list.is_printable(100),
         "long numbers are refused"
     );
+}
+
+#[test]
+fn a_list_without_some_texts_is_the_one_made_without_them() {
+    let mut segments = segments();
+    let list = TextList::open(leaked(make_list(&segments).unwrap())).unwrap();
+    assert_eq!(
+        remake_list(&list, |_| true).unwrap(),
+        make_list(&segments).unwrap()
+    );
+    for place in [2400, 301, 7] {
+        let segment = &mut segments[usize::from(place >= 300)];
+        let place = if place < 300 { place } else { place - 300 };
+        segment.texts.remove(place);
+        segment.embeddings.remove(place);
+    }
+    let fewer = remake_list(&list, |index| ![2400, 301, 7].contains(&index)).unwrap();
+    assert_eq!(fewer, make_list(&segments).unwrap());
+    assert!(matches!(remake_list(&list, |_| false), Err(Damaged { .. })));
 }
 
 #[test]

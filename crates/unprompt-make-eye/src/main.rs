@@ -1,27 +1,61 @@
 //! Makes the lists and the tower that `unprompt-eye` carries; its `make.sh` calls this:
 //!
 //! ```text
-//! unprompt-make-eye OUT ENCODER TOWER parti=PROMPTS.csv licensed=PROMPTS.csv
+//! unprompt-make-eye OUT ENCODER TOWER without=TESTS.csv parti=PROMPTS.csv licensed=PROMPTS.csv
+//! ```
+//!
+//! marks the carried lists by the rule of what may be shown as it is now, without embedding anything:
+//!
+//! ```text
+//! unprompt-make-eye again OUT
+//! ```
+//!
+//! and chooses the numbers of the preset that uses them, see [`choose`]:
+//!
+//! ```text
+//! unprompt-make-eye choose FOLDER...
 //! ```
 //!
 //! ENCODER and TOWER are the folders of all-MiniLM-L6-v2 and efficientnet-lite0, as `unprompt models
 //! path` shows them. Each list is a CSV file with a column `prompt`; prompts are cut at 77 words, and
-//! one that was there before is left out.
+//! one that was there before is left out. So is one that is near to a prompt of `without`, whose
+//! pictures measure the result.
+
+#![allow(clippy::print_stdout, reason = "the tables are what it is for")]
+
+mod choose;
 
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
 use std::{collections::HashSet, error::Error, fs, path::Path};
 use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_eye::{NewSegment, make_list};
+use unprompt_eye::{NewSegment, TextList, make_list, remake_list};
 use unprompt_models::{Compute, LoadOptions, SentenceEncoder, imagenet_labels};
 
 /// Words that a prompt is cut to.
 const WORDS: usize = 77;
+/// From this cosine on a prompt is as good as one of those that are measured with.
+const SAME: f32 = 0.85;
 /// Texts that are embedded together.
 const TEXTS_AT_ONCE: usize = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, sets @ ..] = arguments.as_slice()
+        && first == "choose"
+    {
+        return choose::run(sets);
+    }
+    if let [first, out] = arguments.as_slice()
+        && first == "again"
+    {
+        let out = Path::new(out);
+        let prompts = remake_list(unprompt_eye::prompts()?, |_| true)?;
+        let labels = remake_list(unprompt_eye::labels()?, |_| true)?;
+        fs::write(out.join("prompts.safetensors"), prompts)?;
+        fs::write(out.join("labels.safetensors"), labels)?;
+        return Ok(());
+    }
     let [out, encoder, tower, lists @ ..] = arguments.as_slice() else {
         return Err("the arguments are OUT ENCODER TOWER NAME=FILE.csv ...".into());
     };
@@ -41,12 +75,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("labels.safetensors"), make_list(&labels)?)?;
 
     let mut seen = HashSet::new();
-    let mut segments = Vec::new();
+    let (mut tests, mut segments) = (Vec::new(), Vec::new());
     for list in lists {
         let (name, path) = list.split_once('=').ok_or("a list is NAME=FILE.csv")?;
-        segments.push(segment(name, prompts(path, &mut seen)?, &encoder)?);
+        match name {
+            "without" => {
+                let prompts = prompts(path, &mut HashSet::new())?;
+                tests.extend(segment(name, prompts, &encoder)?.embeddings);
+            }
+            _ => segments.push(segment(name, prompts(path, &mut seen)?, &encoder)?),
+        }
     }
-    fs::write(out.join("prompts.safetensors"), make_list(&segments)?)?;
+    let all = TextList::open(make_list(&segments)?.leak())?;
+    let mut is_near = vec![false; all.len()];
+    for test in &tests {
+        let products = is_near.iter_mut().zip(all.products(test));
+        products.for_each(|(is_near, product)| *is_near |= product >= SAME);
+    }
+    for segment in all.segments() {
+        let near = segment.rows.clone().filter(|index| is_near[*index]).count();
+        let stay = segment.rows.len() - near;
+        let name = &segment.name;
+        println!("{name}: {stay} prompts; {near} are near to one that is measured with");
+    }
+    let list = remake_list(&all, |index| !is_near[index])?;
+    fs::write(out.join("prompts.safetensors"), list)?;
     Ok(())
 }
 

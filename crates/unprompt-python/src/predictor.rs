@@ -12,16 +12,13 @@ use pyo3::{
 use std::sync::Arc;
 use unprompt::{PredictOptions, Preset};
 
-/// That of the command line.
-const DEFAULT_PRESET: &str = "eye";
-
 /// A preset with its models loaded: turns pictures back into prompts.
 ///
 /// Safe from many threads at once, which share its models. Pickled by its arguments: the process that
 /// unpickles it loads the models anew.
 ///
 /// Args:
-///     preset: A name, as `eye`, `lite`, `clip`, or a TOML file. None is `eye`, which needs no download.
+///     preset: A name, as `lite`, `clip`, or a TOML file. None is `lite`, which needs no download.
 ///     device: `auto`, `cpu` or `cuda`.
 ///     dtype: `auto`, `f32`, `f16`, `bf16` or `int8`.
 ///     threads: Threads to compute with, from 1 to 1024. None is one for each core.
@@ -56,7 +53,7 @@ impl Predictor {
         let settings = Settings::new(device, dtype, threads, offline, allow_pickle)?;
         let name = preset.clone();
         let inner = settings.load(py, move |hub, compute, caller| {
-            let preset = Preset::load(name.as_deref().unwrap_or(DEFAULT_PRESET))?;
+            let preset = Preset::load(name.as_deref().unwrap_or(Preset::DEFAULT))?;
             Ok(unprompt::Predictor::load(
                 hub, preset, compute, caller, caller,
             )?)

@@ -108,11 +108,13 @@ fn prediction<'py>(py: Python<'py>, record: PredictionRecord) -> PyResult<Bound<
         PromptSource::Metadata => "metadata",
         PromptSource::Predicted => "predicted",
     };
+    let embedding = record.embedding.map(|vector| frozen_array(py, vector));
     let fields = (
         record.path,
         record.prompt,
         source,
-        frozen_array(py, record.embedding)?,
+        embedding.transpose()?,
+        record.embedding_error,
         tuple(py, record.members, member)?,
         tuple(py, record.evidence, evidence)?,
         record.expected_score,

@@ -75,7 +75,7 @@ def test_records_are_those_of_the_command_line(
     paths = unprompt.pictures(tmp_path)
     assert [path.name for path in paths] == ["broken.png", "cat.png", "coffee.webp", "rocket.jpg"]
     found = predictor.predict(paths, batch_size=3)
-    records = cli("predict", "--preset", "eye", tmp_path)
+    records = cli("predict", "--preset", "lite", tmp_path)
     assert len(found) == len(records) == 4
     for one, record in zip(found, records):
         check(one, record)
@@ -276,11 +276,11 @@ def test_records_do_not_change(predictor: unprompt.Predictor) -> None:
 
 def test_a_predictor_is_pickled_by_its_arguments(predictor: unprompt.Predictor) -> None:
     again = pickle.loads(pickle.dumps(predictor))
-    assert again.preset == predictor.preset == "eye"
+    assert again.preset == predictor.preset == "lite"
     assert again.receipt == predictor.receipt
     path = PICTURES / "cat.png"
     assert bits(again.predict(path)) == bits(predictor.predict(path))
-    assert repr(predictor) == 'unprompt.Predictor("eye")'
+    assert repr(predictor) == 'unprompt.Predictor("lite")'
 
 
 def test_eight_threads_at_once(predictor: unprompt.Predictor) -> None:

@@ -28,11 +28,11 @@ from tqdm import tqdm
 import unprompt
 from unprompt.clip_interrogator import Config, Interrogator
 
-predictor = unprompt.Predictor("eye", device="cpu", threads=2)
+predictor = unprompt.Predictor("lite", device="cpu", threads=2)
 one = predictor.predict(Image.open("a.png"))
 if one.ok:
     prompt: str = one.prompt
-    vector: NDArray[np.float32] = one.embedding
+    vector: NDArray[np.float32] | None = one.embedding
 else:
     error: str = one.error
 with tqdm() as bar:

@@ -153,7 +153,6 @@ impl LoadedModels {
     fn predict(&self, pictures: &[Source], metadata: bool) -> Vec<Result<Answer, InputFailure>> {
         let options = PredictOptions {
             metadata,
-            require_embedding: false,
             ..PredictOptions::default()
         };
         match self.predictor.predict(pictures, &options) {

@@ -42,6 +42,8 @@ pub(crate) struct BlendFit {
 pub(crate) enum Feature {
     /// How near the members are to each other
     Agreement,
+    /// How long the members' sum is: they say much, and do not cancel out
+    Length,
     /// How near the prompt is to the embedding; needs records that the preset itself made
     Text,
 }

@@ -12,7 +12,7 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "T")]
     pub(crate) truth: PathBuf,
     /// Preset: a name, or a TOML file of your own
-    #[arg(long, default_value = "eye", env = "UNPROMPT_PRESET")]
+    #[arg(long, default_value = unprompt::Preset::DEFAULT, env = "UNPROMPT_PRESET")]
     pub(crate) preset: String,
     /// File to write the report to: one page of HTML that needs no network
     #[arg(long, value_name = "FILE")]

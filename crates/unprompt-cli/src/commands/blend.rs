@@ -74,8 +74,9 @@ fn run_fit(common: &Common, arguments: &BlendFit) -> Result<Finished> {
         .filter(|member| member.weight > 0.0)
         .count();
     let feature = match arguments.feature {
-        Some(Feature::Agreement) if weighted < 2 => {
-            bail!("--feature agreement: only one member has a weight; `text` needs no second one")
+        Some(feature @ (Feature::Agreement | Feature::Length)) if weighted < 2 => {
+            let name = format!("{feature:?}").to_lowercase();
+            bail!("--feature {name}: only one member has a weight; `text` needs no second one")
         }
         Some(feature) => feature,
         None if weighted < 2 => Feature::Text,
@@ -83,6 +84,7 @@ fn run_fit(common: &Common, arguments: &BlendFit) -> Result<Finished> {
     };
     let values = match feature {
         Feature::Agreement => Ok(fit.held_out.iter().map(|image| image.agreement).collect()),
+        Feature::Length => Ok(fit.held_out.iter().map(|image| image.length).collect()),
         Feature::Text => {
             let mut score = |left: &Answers, right: &Answers| {
                 let score = score(left, right, &mut embed)?;
@@ -205,6 +207,7 @@ fn calibration(
         feature: match feature {
             Feature::Agreement => ConfidenceFeature::Agreement,
             Feature::Text => ConfidenceFeature::Text,
+            Feature::Length => ConfidenceFeature::Length,
         },
         map: calibrate(name, values, &scores, &folds)?,
     })

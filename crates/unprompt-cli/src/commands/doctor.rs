@@ -140,7 +140,11 @@ fn models(hub: &Hub) -> Vec<Check> {
                 Some(path) if status.installed => Check::good(name, path.display().to_string()),
                 _ => Check::gap(
                     name,
-                    format!("not here, {} to fetch", megabytes(status.download_bytes)),
+                    format!(
+                        "not here, {} to fetch; the default needs it only to embed a prompt that a file \
+                         carries",
+                        megabytes(status.download_bytes)
+                    ),
                     format!("unprompt models pull {name}"),
                 ),
             }
@@ -177,7 +181,7 @@ fn network(endpoint: &str) -> Check {
         Check::gap(
             "network",
             format!("hub {endpoint} cannot be reached: {why}"),
-            "models of the preset `lite` also come from Python packages; for others set \
+            "all-MiniLM-L6-v2 also comes from a Python package; for others set \
              HF_ENDPOINT to a mirror or bring a bundle with `unprompt models import`",
         )
     };

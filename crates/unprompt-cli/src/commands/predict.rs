@@ -26,7 +26,6 @@ use unprompt::{
     job::Model,
 };
 
-const DEFAULT_PRESET: &str = "eye";
 const FORMATS: [Format; 5] = [
     Format::Text,
     Format::Json,
@@ -42,7 +41,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     if job::is_worker(&arguments.job) {
         return work(common, arguments);
     }
-    let preset = Preset::load(arguments.preset.as_deref().unwrap_or(DEFAULT_PRESET))?;
+    let preset = Preset::load(arguments.preset.as_deref().unwrap_or(Preset::DEFAULT))?;
     let found = inputs::pictures(common, &arguments.paths)?;
     if common.format == Format::Submission {
         check_ids(&found)?;
@@ -57,19 +56,24 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
     if arguments.preset.is_none()
         && !common.quiet
         && io::stdout().is_terminal()
-        && let Some(better) = better_preset(&hub, DEFAULT_PRESET)
+        && let Some(better) = better_preset(&hub, Preset::DEFAULT)
     {
         complain(&better);
     }
     let options = options(arguments);
     let sidecars = sidecars.as_ref();
+    let notes = Notes {
+        common,
+        encoder: &predictor.preset().encoder,
+        told: false,
+    };
     let work = |take: Take<'_>| predict(common, found, &predictor, &options, sidecars, take);
     match common.format {
-        Format::Submission => submission(common, output, work),
+        Format::Submission => submission(common, output, notes, work),
         _ => {
             let records = RecordWriter::new(output, common.format, &FORMATS)?;
             let single = inputs::is_single(&arguments.paths);
-            write_records(common, single, records, work)
+            write_records(single, records, notes, work)
         }
     }
 }
@@ -83,7 +87,7 @@ fn options(arguments: &Predict) -> PredictOptions {
 
 /// The worker of a job.
 fn work(common: &Common, arguments: &Predict) -> Result<Finished> {
-    let name = arguments.preset.as_deref().unwrap_or(DEFAULT_PRESET);
+    let name = arguments.preset.as_deref().unwrap_or(Preset::DEFAULT);
     let text = Preset::text(name)?;
     let preset = Preset::parse(&format!("`{name}`"), &text)?;
     let progress = LoadingProgress::new(common.quiet);
@@ -162,9 +166,9 @@ fn predict(
 }
 
 fn write_records(
-    common: &Common,
     single: bool,
     mut records: RecordWriter,
+    mut notes: Notes<'_>,
     work: impl FnOnce(Take<'_>) -> Result<Finished>,
 ) -> Result<Finished> {
     if records.format() == Format::Csv {
@@ -173,7 +177,7 @@ fn write_records(
     let finished = work(&mut |path, result| {
         match result {
             Ok(Done::Record(record)) => {
-                note_metadata(common, &record);
+                notes.of(&record);
                 if !records.write_json_of(path, &record)? {
                     let PredictionRecord { path, prompt, .. } = &*record;
                     match records.format() {
@@ -199,6 +203,7 @@ fn write_records(
 fn submission(
     common: &Common,
     output: Output,
+    mut notes: Notes<'_>,
     work: impl FnOnce(Take<'_>) -> Result<Finished>,
 ) -> Result<Finished> {
     let name = common
@@ -206,27 +211,63 @@ fn submission(
         .as_deref()
         .unwrap_or(Path::new("standard output"));
     let mut writer = SubmissionWriter::new(&name.to_string_lossy(), output)?;
+    let mut lacking = false;
     let finished = work(&mut |path, result| {
-        if let Ok(Done::Record(record)) = result {
-            note_metadata(common, &record);
-            writer.write(&image_id(path), &record.embedding)?;
+        let Ok(Done::Record(record)) = result else {
+            return Ok(());
+        };
+        notes.of(&record);
+        match &record.embedding {
+            Some(embedding) => writer.write(&image_id(path), embedding)?,
+            // A submission is embeddings and nothing else.
+            None => {
+                lacking = true;
+                let path = &record.path;
+                complain(&one_line(&format!(
+                    "{path}: left out of the submission, for its prompt has no embedding"
+                )));
+            }
         }
         Ok(())
     })?;
     writer.finish()?.finish()?;
-    Ok(finished)
+    Ok(match lacking {
+        true => Finished::WithFailures,
+        false => finished,
+    })
 }
 
-/// Says that the prompt is a guess because the one in the file cannot be read.
-fn note_metadata(common: &Common, record: &PredictionRecord) {
-    if let Some(error) = &record.metadata_error
-        && !common.quiet
-    {
-        let line = format!(
-            "{}: predicted, for its metadata cannot be read: {error}",
-            record.path
-        );
-        complain(&one_line(&line));
+/// What is said on standard error of predictions that did not fail.
+struct Notes<'a> {
+    common: &'a Common,
+    /// The preset's sentence encoder.
+    encoder: &'a str,
+    /// Whether it was said how it is had.
+    told: bool,
+}
+
+impl Notes<'_> {
+    fn of(&mut self, record: &PredictionRecord) {
+        if self.common.quiet {
+            return;
+        }
+        let path = &record.path;
+        // The prompt is a guess because the one in the file cannot be read.
+        if let Some(error) = &record.metadata_error {
+            complain(&one_line(&format!(
+                "{path}: predicted, for its metadata cannot be read: {error}"
+            )));
+        }
+        if let Some(error) = &record.embedding_error
+            && !self.told
+        {
+            self.told = true;
+            complain(&one_line(&format!(
+                "{path}: its prompt was read, but has no embedding, and so for every other file that \
+                 carries one: {error}; `unprompt models pull {}` fetches the sentence encoder once",
+                self.encoder
+            )));
+        }
     }
 }
 

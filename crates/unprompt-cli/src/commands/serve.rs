@@ -17,13 +17,12 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use unprompt::LabelChoice;
+use unprompt::{LabelChoice, Preset};
 use unprompt_server::{
     ApiKey, Finish, Limits, LoadedModels, Log, ModelChoice, ServeOptions, Server, Timeouts,
     told_to_stop,
 };
 
-const DEFAULT_PRESET: &str = "eye";
 /// No key is longer.
 const LONGEST_KEY: u64 = 64 << 10;
 /// How much longer than a request the server waits for those that are under way when it is told to stop.
@@ -55,7 +54,7 @@ fn load(common: &Common, arguments: &Serve) -> Result<LoadedModels> {
         preset: arguments
             .preset
             .as_deref()
-            .unwrap_or(DEFAULT_PRESET)
+            .unwrap_or(Preset::DEFAULT)
             .to_owned(),
         text_encoder: arguments.text_encoder.clone(),
         image_encoder: arguments.image_encoder.clone(),

@@ -97,7 +97,7 @@ impl Place {
             .env("UNPROMPT_CACHE", &self.caches)
             .env("HF_HOME", self.caches.join("huggingface"))
             // The default needs no model, and most of what is tested is about models.
-            .env("UNPROMPT_PRESET", "lite")
+            .env("UNPROMPT_PRESET", labels_preset())
             .stdin(Stdio::null());
         command
     }
@@ -193,6 +193,11 @@ pub fn workspace(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(path)
+}
+
+/// A preset that needs two models: EfficientNet-Lite0's labels, and the prompts near to them.
+pub fn labels_preset() -> PathBuf {
+    workspace("crates/unprompt-cli/bench/labels.toml")
 }
 
 /// A PNG of 57 bytes that claims to be 100,000 pixels wide and high.

@@ -1,6 +1,6 @@
 //! `unprompt predict`, as far as it comes without weights.
 
-use crate::harness::{Place, workspace};
+use crate::harness::{Place, labels_preset, workspace};
 
 fn picture() -> std::path::PathBuf {
     workspace("examples/pictures/cat.png")
@@ -11,7 +11,7 @@ fn an_unknown_preset_is_answered_with_the_known_ones() {
     let place = Place::new();
     place.copy(&picture(), "cat.png");
     let run = place.run(&["predict", "cat.png", "--preset", "heavy"]);
-    let expected = "unprompt: preset `heavy`: not one of eye, lite, clip, open, paper, knn; a file of your own ends \
+    let expected = "unprompt: preset `heavy`: not one of lite, clip, open, paper, knn; a file of your own ends \
                     in .toml\n";
     assert_eq!(run.refusal(), expected);
     let run = place.run(&["predict", "cat.png", "--preset", "missing.toml"]);
@@ -22,8 +22,8 @@ fn an_unknown_preset_is_answered_with_the_known_ones() {
 fn a_preset_file_with_a_mistake_is_named_with_it() {
     let place = Place::new();
     place.copy(&picture(), "cat.png");
-    let lite = std::fs::read_to_string(workspace("crates/unprompt-engine/presets/lite.toml"));
-    let wrong = lite.unwrap().replace("weight = 0.0", "weight = -1.0");
+    let labels = std::fs::read_to_string(labels_preset());
+    let wrong = labels.unwrap().replace("weight = 0.0", "weight = -1.0");
     place.write("own.toml", wrong);
     let run = place.run(&["predict", "cat.png", "--preset", "own.toml"]);
     let expected = "unprompt: preset `own.toml`: member `labels`: weight -1\n";
@@ -60,14 +60,15 @@ fn every_model_that_a_preset_lacks_is_named_with_its_size_and_the_next_step() {
     let run = place.run(&["predict", "cat.png", "--offline"]);
     let stderr = run.refusal();
     for expected in [
-        "preset `lite`: 2 of its 2 models are not on this machine",
-        "`unprompt models pull lite` fetches what can be fetched",
-        "`unprompt models export lite --out BUNDLE.tar`",
+        "preset `labels`: 2 of its 2 models are not on this machine",
+        "`unprompt models pull all-MiniLM-L6-v2 efficientnet-lite0` fetches what can be fetched",
+        "models export all-MiniLM-L6-v2 efficientnet-lite0 --out BUNDLE.tar`",
         "\n  all-MiniLM-L6-v2      91.6 MB\n",
         "\n  efficientnet-lite0    17.4 MB\n",
         "\n  in all               108.9 MB\n",
     ] {
         assert!(stderr.contains(expected), "{expected}: {stderr}");
     }
-    assert!(!stderr.contains("is complete on this machine"), "{stderr}");
+    let offer = "`--preset lite` is complete on this machine";
+    assert!(stderr.contains(offer), "{stderr}");
 }

@@ -1,15 +1,15 @@
-//! `unprompt blend fit` and `eval` of the preset `lite`.
+//! `unprompt blend fit` and `eval` of a preset of two models.
 
 use crate::{
     Test,
-    harness::{json, keys},
+    harness::{json, keys, labels_preset},
     prediction::{PICTURES, place},
     weights::Weights,
 };
 
 pub const TESTS: &[Test] = &[
-    ("fit::lite_is_calibrated_by_its_texts", calibration),
-    ("eval::lite_is_scored_as_its_records_are", evaluation),
+    ("fit::a_preset_is_calibrated_by_its_texts", calibration),
+    ("eval::a_preset_is_scored_as_its_records_are", evaluation),
 ];
 
 const TRUTH: &str = "file,prompt\nastronaut.jpg,a portrait of an astronaut\ncat.png,a tabby cat\n\
@@ -31,6 +31,7 @@ fn calibration(weights: &Weights) {
     let place = place(weights);
     place.write("truth.csv", TRUTH);
     place.run(&PREDICT).output();
+    place.copy(&labels_preset(), "labels.toml");
     let fit = [
         "blend",
         "fit",
@@ -39,7 +40,7 @@ fn calibration(weights: &Weights) {
         "--member",
         "records.jsonl",
         "--preset",
-        "lite",
+        "labels.toml",
         "--offline",
         "--out",
         "own.toml",

@@ -1,4 +1,4 @@
-//! What needs the real weights of the preset `lite`, all-MiniLM-L6-v2 and EfficientNet-Lite0, and
+//! What needs the real weights of all-MiniLM-L6-v2 and EfficientNet-Lite0, and
 //! CLIP's real vocabulary and the lists of clip-interrogator.
 //!
 //! They are fetched once, about 110 MB, into a cache that stays: the folder that `UNPROMPT_CACHE`

@@ -90,7 +90,7 @@ fn record(weights: &Weights) {
     assert_eq!(keys(record), expected);
     assert_eq!(record["path"], "in/cat.png");
     assert_eq!(record["source"], "predicted");
-    assert_eq!(record["preset"], "lite");
+    assert_eq!(record["preset"], "labels");
     assert_unit(&embedding(record));
 
     let members = record["members"].as_array().unwrap();
@@ -352,7 +352,7 @@ fn own_preset(weights: &Weights) {
     );
 }
 
-/// Where a model of a preset is missing and those of `lite` are here, `lite` is offered.
+/// Where a model of a preset is missing, `lite` is offered.
 fn offer(weights: &Weights) {
     let place = place(weights);
     let own = LABELS_ALONE.replacen("efficientnet-lite0", "./missing.pth", 1);
@@ -368,10 +368,10 @@ fn offer(weights: &Weights) {
     }
 }
 
-/// Both features, worked out again from the records, through a map that is not constant.
+/// Every feature, worked out again from the records, through a map that is not constant.
 fn expected_score(weights: &Weights) {
     let place = place(weights);
-    for feature in ["text", "agreement"] {
+    for feature in ["text", "agreement", "length"] {
         let map =
             format!("[calibration]\nfeature = \"{feature}\"\npoints = [[-1, -0.5], [1, 0.5]]");
         place.write("own.toml", format!("{LABELS_ALONE}\n{map}\n"));
@@ -386,7 +386,14 @@ fn expected_score(weights: &Weights) {
                     .collect::<Vec<_>>(),
                 &embedding(record),
             ),
-            _ => cosine(&embedding(&members[0]), &embedding(&members[1])),
+            "agreement" => cosine(&embedding(&members[0]), &embedding(&members[1])),
+            _ => {
+                let rows = embedding(&members[0])
+                    .into_iter()
+                    .zip(embedding(&members[1]));
+                let squares = rows.map(|(text, mean)| (0.25 * text + 0.75 * mean).powi(2));
+                squares.sum::<f64>().sqrt()
+            }
         };
         let found = record["expected_score"].as_f64().unwrap();
         assert!(

@@ -1,19 +1,16 @@
 //! The text of a prediction out of a list that the program carries.
 //!
-//! The embedding alone knows the kind of a picture better than the thing in it, so that what the
-//! classifier sees has a say of its own: the text is the prompt whose embedding has the largest
-//! product with the blend and the embeddings of the labels, each as far as it is probable.
+//! The embedding alone knows the kind of a picture better than the thing in it, so that members which
+//! know the thing have a say of their own: the text is the prompt whose embedding has the largest
+//! product with the blend and these members' embeddings, each times its support.
 
 use crate::{
-    encoders::classifier::Label,
     pipeline::text_search::FoundText,
     vectors::{narrowed, product, widened},
 };
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use unprompt_eye::{Damaged, TextList};
-
-/// Labels below this probability have no say.
-const LEAST_PROBABILITY: f32 = 0.02;
 
 /// The text rule of a preset.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,13 +18,14 @@ const LEAST_PROBABILITY: f32 = 0.02;
 pub(crate) struct TextRule {
     /// The list: `eye`.
     prompts: String,
-    /// How much the labels count beside the blend, not negative.
-    support: f64,
+    /// How much members count beside the blend, by their names; not negative.
+    #[serde(default)]
+    support: BTreeMap<String, f64>,
 }
 
 impl TextRule {
-    /// What is wrong with it in a preset with this encoder.
-    pub(crate) fn check(&self, encoder: &str) -> Result<(), String> {
+    /// What is wrong with it in a preset with this encoder and members of these names.
+    pub(crate) fn check(&self, encoder: &str, members: &[&str]) -> Result<(), String> {
         let Self { prompts, support } = self;
         if prompts != unprompt_eye::NAME {
             let name = unprompt_eye::NAME;
@@ -35,8 +33,15 @@ impl TextRule {
                 "prompts `{prompts}`; only `{name}` can be chosen from"
             ));
         }
-        if !(*support >= 0.0 && support.is_finite()) {
-            return Err(format!("support {support}, which must be 0 or more"));
+        for (member, support) in support {
+            if !members.contains(&member.as_str()) {
+                return Err(format!("support `{member}`; no member has this name"));
+            }
+            if !(*support >= 0.0 && support.is_finite()) {
+                return Err(format!(
+                    "support {support} of `{member}`, which must be 0 or more"
+                ));
+            }
         }
         if encoder != unprompt_eye::ENCODER {
             let needed = unprompt_eye::ENCODER;
@@ -45,35 +50,31 @@ impl TextRule {
         Ok(())
     }
 
-    /// The text for a blend of unit length; ties go to the first of the list.
-    pub(crate) fn choose(&self, blend: &[f64], seen: &[Label]) -> Result<FoundText, Damaged> {
-        choose(
-            unprompt_eye::prompts()?,
-            unprompt_eye::labels()?,
-            blend,
-            seen,
-            self.support,
-        )
+    /// How much a member counts beside the blend.
+    pub(crate) fn support(&self, member: &str) -> f64 {
+        self.support.get(member).copied().unwrap_or(0.0)
     }
 }
 
-fn choose(
-    prompts: &TextList,
-    labels: &TextList,
+/// The text for a blend of unit length, out of the list that the program carries; `supports` are
+/// members' embeddings, as long as they are, with how much they count. Ties go to the first of the
+/// list.
+pub(crate) fn choose<'a>(
     blend: &[f64],
-    seen: &[Label],
-    support: f64,
+    supports: impl Iterator<Item = (f64, &'a [f64])>,
+) -> Result<FoundText, Damaged> {
+    choose_from(unprompt_eye::prompts()?, blend, supports)
+}
+
+fn choose_from<'a>(
+    prompts: &TextList,
+    blend: &[f64],
+    supports: impl Iterator<Item = (f64, &'a [f64])>,
 ) -> Result<FoundText, Damaged> {
     let mut target = blend.to_vec();
-    for label in seen
-        .iter()
-        .filter(|label| label.probability > LEAST_PROBABILITY)
-    {
-        let weight = support * f64::from(label.probability);
-        let row = labels.embedding(label.index);
-        for ((sum, value), mean) in target.iter_mut().zip(row).zip(labels.mean()) {
-            *sum += weight * f64::from(value - mean);
-        }
+    for (support, row) in supports {
+        let values = target.iter_mut().zip(row);
+        values.for_each(|(sum, value)| *sum += support * value);
     }
     let products = prompts.products(&narrowed(&target));
     let mut best: Option<usize> = None;
@@ -106,49 +107,39 @@ mod tests {
         TextList::open(Box::leak(bytes.into_boxed_slice())).unwrap()
     }
 
-    fn label(index: usize, probability: f32) -> Label {
-        Label {
-            index,
-            label: String::new(),
-            probability,
-            logit: 0.0,
-        }
-    }
-
     #[test]
-    fn labels_have_their_say_and_some_prompts_are_never_shown() {
+    fn members_have_their_say_and_some_prompts_are_never_shown() {
         let prompts = list(&[
             ("a cat by monet", [1.0, 0.0, 0.0]),
             ("a cat", [0.9, 0.4, 0.0]),
             ("a dog", [0.4, 0.9, 0.0]),
             ("a dog again", [0.4, 0.9, 0.0]),
         ]);
-        let labels = list(&[("a cat", [1.0, 0.0, 0.0]), ("a dog", [0.0, 1.0, 0.0])]);
         let blend = [1.0, 0.0, 0.0];
-        let text = |seen: &[Label], support| {
-            choose(&prompts, &labels, &blend, seen, support)
-                .unwrap()
-                .text
+        let dog = [0.0, 0.9, 0.0];
+        let text = |support: f64| {
+            let supports = std::iter::once((support, &dog[..]));
+            choose_from(&prompts, &blend, supports).unwrap().text
         };
-        assert_eq!(text(&[], 5.0), "a cat");
-        assert_eq!(text(&[label(1, 0.9)], 5.0), "a dog", "the first of two");
-        assert_eq!(text(&[label(1, 0.9)], 0.0), "a cat");
-        assert_eq!(text(&[label(1, 0.01)], 500.0), "a cat", "hardly probable");
-        let found = choose(&prompts, &labels, &blend, &[], 0.5).unwrap();
+        assert_eq!(text(0.0), "a cat");
+        assert_eq!(text(5.0), "a dog", "the first of two");
+        let found = choose_from(&prompts, &blend, std::iter::empty()).unwrap();
         assert!((found.similarity - 0.9).abs() < 0.01);
     }
 
     #[test]
     fn a_rule_that_cannot_be_followed_is_refused() {
-        let check = |prompts: &str, support, encoder| {
+        let check = |prompts: &str, member: &str, support, encoder| {
             let prompts = prompts.to_owned();
-            TextRule { prompts, support }.check(encoder)
+            let support = BTreeMap::from([(member.to_owned(), support)]);
+            TextRule { prompts, support }.check(encoder, &["head", "labels"])
         };
         let encoder = unprompt_eye::ENCODER;
-        assert!(check("eye", 0.5, encoder).is_ok());
-        assert!(check("parti", 0.5, encoder).is_err());
-        assert!(check("eye", -0.5, encoder).is_err());
-        assert!(check("eye", f64::NAN, encoder).is_err());
-        assert!(check("eye", 0.5, "another").is_err());
+        assert!(check("eye", "labels", 0.5, encoder).is_ok());
+        assert!(check("eye", "label", 0.5, encoder).is_err());
+        assert!(check("parti", "labels", 0.5, encoder).is_err());
+        assert!(check("eye", "labels", -0.5, encoder).is_err());
+        assert!(check("eye", "labels", f64::NAN, encoder).is_err());
+        assert!(check("eye", "labels", 0.5, "another").is_err());
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod text_search;
 use crate::{
     encoders::{
         deferred_encoder::DeferredEncoder,
-        networks::{Encoded, Inputs, LabelsOf, Networks},
+        networks::{Encoded, Inputs, Networks},
     },
     error::{EngineError, InputError, Result},
     members::{
@@ -30,7 +30,7 @@ use crate::{
     },
     source::Source,
     text::Candidate,
-    vectors::{blend, narrowed, unit},
+    vectors::{blend, length, narrowed, sum, unit},
 };
 use rayon::prelude::*;
 use std::{
@@ -54,9 +54,6 @@ const PIECES: usize = 16;
 pub struct PredictOptions {
     /// Take the prompt that the file carries, where it carries one.
     pub metadata: bool,
-    /// Whether a picture fails whose own prompt cannot be embedded because the sentence encoder is
-    /// not to be had; if not, its record has the prompt and no embedding.
-    pub require_embedding: bool,
     /// Limits on each picture.
     pub limits: Limits,
 }
@@ -65,7 +62,6 @@ impl Default for PredictOptions {
     fn default() -> Self {
         Self {
             metadata: true,
-            require_embedding: true,
             limits: Limits::default(),
         }
     }
@@ -77,8 +73,6 @@ pub struct Predictor {
     preset: Preset,
     encoder: DeferredEncoder,
     networks: Networks,
-    /// The labels that have a say in the choice of the text, where the preset has a rule for it.
-    text_labels: Option<LabelsOf>,
     /// In the order of the preset.
     members: Vec<Box<dyn Member>>,
     receipt: Receipt,
@@ -94,6 +88,8 @@ struct Picture {
     prompt: Option<String>,
     /// Why the file's metadata cannot be read.
     metadata_error: Option<String>,
+    /// Why the prompt in the file has no embedding.
+    embedding_error: Option<String>,
     inputs: Inputs,
     encoded: Encoded,
     /// Each member's own text.
@@ -172,10 +168,6 @@ impl Predictor {
             }
         }
         members.sort_by_key(|(place, _)| *place);
-        let text_labels = match &preset.text {
-            Some(_) => Some(loader.labels(unprompt_eye::NAME, usize::MAX)?),
-            None => None,
-        };
         let Loader {
             networks,
             mut receipts,
@@ -187,7 +179,6 @@ impl Predictor {
         Ok(Self {
             preset: preset.clone(),
             networks,
-            text_labels,
             members: members.into_iter().map(|(_, member)| member).collect(),
             receipt: Receipt {
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -243,7 +234,7 @@ impl Predictor {
     /// When what all pictures need is broken, such as a prompt index. What is wrong with one picture
     /// is in its own outcome.
     pub fn predict(&self, sources: &[Source], options: &PredictOptions) -> Result<Vec<Outcome>> {
-        self.finish(sources, self.prepare(sources, options), options)
+        self.finish(sources, self.prepare(sources, options))
     }
 
     /// As [`predict`](Self::predict), of more pictures than memory holds: `take` gets each with its
@@ -266,7 +257,7 @@ impl Predictor {
         while !batch.is_empty() {
             let following = next();
             let (outcomes, prepared) = rayon::join(
-                || self.finish(&batch, pictures, options),
+                || self.finish(&batch, pictures),
                 || self.prepare(&following, options),
             );
             for (source, outcome) in batch.into_iter().zip(outcomes?) {
@@ -304,16 +295,11 @@ impl Predictor {
     }
 
     /// The stages that look at a whole batch.
-    fn finish(
-        &self,
-        sources: &[Source],
-        mut pictures: Vec<Slot>,
-        options: &PredictOptions,
-    ) -> Result<Vec<Outcome>> {
+    fn finish(&self, sources: &[Source], mut pictures: Vec<Slot>) -> Result<Vec<Outcome>> {
         let start = Instant::now();
         self.encode(&mut pictures);
         self.write_texts(&mut pictures);
-        let embeddings = self.embed_texts(&mut pictures, options.require_embedding);
+        let embeddings = self.embed_texts(&mut pictures);
         self.ask_members(&mut pictures, &embeddings)?;
         self.blend(&mut pictures);
         self.choose_texts(&mut pictures, &embeddings);
@@ -361,15 +347,14 @@ impl Predictor {
     }
 
     /// The embeddings of all texts of a batch, which are computed together.
-    fn embed_texts(&self, pictures: &mut [Slot], required: bool) -> Embeddings {
+    fn embed_texts(&self, pictures: &mut [Slot]) -> Embeddings {
         let embed = |mut texts: Vec<String>| {
             texts.sort_unstable();
             texts.dedup();
             if texts.is_empty() {
                 return Ok(Vec::new().into_iter().zip(Vec::new()));
             }
-            let encoder = self.encoder();
-            let encoder = encoder.map_err(|error| InputError::Encoder(error.to_string()))?;
+            let (_, encoder) = self.encoder.get_for_text()?;
             let rows = encoder.embed(&texts)?;
             Ok(texts.into_iter().zip(rows))
         };
@@ -377,13 +362,16 @@ impl Predictor {
         if let Ok(embeddings) = embed(all) {
             return embeddings.collect();
         }
-        // The texts come from pictures that may be hostile: find out whose it was.
+        // The texts come from pictures that may be hostile: find out whose it was. A prompt that a
+        // file carries is exact without an encoder, too.
         let mut embeddings = Embeddings::new();
         for slot in pictures {
             let Ok(picture) = slot else { continue };
             match embed(picture.texts()) {
                 Ok(own) => embeddings.extend(own),
-                Err(InputError::Encoder(_)) if picture.prompt.is_some() && !required => {}
+                Err(InputError::Encoder(reason)) if picture.prompt.is_some() => {
+                    picture.embedding_error = Some(reason);
+                }
                 Err(error) => *slot = Err(error),
             }
         }
@@ -428,11 +416,18 @@ impl Predictor {
 
     /// The text nearest to each blend, see [`text_search`].
     fn choose_texts(&self, pictures: &mut [Slot], embeddings: &Embeddings) {
-        let texts = match (&self.preset.text, self.text_labels) {
-            (Some(rule), Some(labels)) => seen(pictures)
-                .map(|picture| Ok(rule.choose(&picture.blend, picture.encoded.labels(labels))?))
-                .collect(),
-            _ => self.search_texts(pictures, embeddings),
+        let texts = match &self.preset.text {
+            Some(rule) => {
+                let choose = |picture: &Picture| {
+                    let members = self.preset.members.iter().zip(&picture.results);
+                    let supports = members
+                        .map(|(spec, result)| (rule.support(&spec.name), &result.embedding[..]))
+                        .filter(|(support, _)| *support > 0.0);
+                    Ok(list_text::choose(&picture.blend, supports)?)
+                };
+                seen(pictures).map(choose).collect()
+            }
+            None => self.search_texts(pictures, embeddings),
         };
         fill(pictures, texts, |picture, text| picture.text = text);
     }
@@ -469,7 +464,8 @@ impl Predictor {
             prompt: String::new(),
             source: PromptSource::Metadata,
             metadata_error: picture.metadata_error.clone(),
-            embedding: Vec::new(),
+            embedding: None,
+            embedding_error: picture.embedding_error.clone(),
             members: Vec::new(),
             evidence: Vec::new(),
             expected_score: None,
@@ -479,8 +475,9 @@ impl Predictor {
         };
         if let Some(prompt) = picture.prompt {
             return PredictionRecord {
-                embedding: embeddings.get(&prompt).cloned().unwrap_or_default(),
+                embedding: embeddings.get(&prompt).cloned(),
                 prompt,
+                receipt: self.receipt_of_read(),
                 ..record
             };
         }
@@ -490,12 +487,13 @@ impl Predictor {
             weight: spec.weight,
             text: result.texts.first().map(|first| first.text.clone()),
             embedding: narrowed(&unit(&result.embedding)),
+            length: (!self.preset.normalize_members).then(|| length(&result.embedding)),
         });
         PredictionRecord {
             source: PromptSource::Predicted,
             expected_score: self.expected_score(&picture),
             prompt: picture.text.text,
-            embedding: narrowed(&picture.blend),
+            embedding: Some(narrowed(&picture.blend)),
             members: members.collect(),
             evidence: picture
                 .results
@@ -506,6 +504,18 @@ impl Predictor {
         }
     }
 
+    /// Of a prompt that was read: an encoder that was loaded for it alone is named, too.
+    fn receipt_of_read(&self) -> Receipt {
+        let mut receipt = self.receipt.clone();
+        if let Some(model) = self.encoder.model()
+            && !receipt.models.iter().any(|known| known.name == model.name)
+            && let Ok(encoder) = ModelReceipt::new(model, self.encoder.dtype())
+        {
+            receipt.models.insert(0, encoder);
+        }
+        receipt
+    }
+
     fn expected_score(&self, picture: &Picture) -> Option<f64> {
         let calibration = self.preset.calibration.as_ref()?;
         let members = self.preset.members.iter().zip(&picture.results);
@@ -514,6 +524,11 @@ impl Predictor {
             ConfidenceFeature::Text => picture.text.similarity,
             ConfidenceFeature::Agreement => {
                 agreement(weighted.map(|(_, result)| result.embedding.as_slice()))
+            }
+            ConfidenceFeature::Length => {
+                let weights = weighted.clone().map(|(spec, _)| spec.weight).sum::<f64>();
+                let rows = weighted.map(|(spec, result)| (spec.weight, &result.embedding[..]));
+                length(&sum(rows, self.preset.normalize_members)) / weights
             }
         };
         Some(calibration.expected_score(feature))

@@ -26,6 +26,9 @@ pub enum ConfidenceFeature {
     Agreement,
     /// The cosine of the prediction's embedding with that of its text.
     Text,
+    /// How long the weighted sum of the members is, over the sum of the weights: members that say
+    /// little are short, and those that disagree cancel out.
+    Length,
 }
 
 impl ConfidenceFeature {
@@ -34,6 +37,7 @@ impl ConfidenceFeature {
         match self {
             Self::Agreement => "agreement",
             Self::Text => "text",
+            Self::Length => "length",
         }
     }
 }
@@ -77,10 +81,11 @@ impl Calibration {
                 ));
             }
         }
-        if self.feature == ConfidenceFeature::Agreement && weighted < 2 {
-            return Err(
-                "`agreement` needs two members of a weight above 0; `text` needs none".into(),
-            );
+        if self.feature != ConfidenceFeature::Text && weighted < 2 {
+            return Err(format!(
+                "`{}` needs two members of a weight above 0; `text` needs none",
+                self.feature.name()
+            ));
         }
         Ok(())
     }

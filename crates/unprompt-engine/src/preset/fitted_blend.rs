@@ -157,6 +157,11 @@ mod tests {
     use super::*;
     use crate::preset::calibration::ConfidenceFeature;
 
+    const LABELS: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../unprompt-cli/bench/labels.toml"
+    );
+
     fn fitted(weights: &[(&str, f64)]) -> FittedBlend {
         FittedBlend {
             weights: weights
@@ -174,13 +179,13 @@ mod tests {
     #[test]
     fn weights_and_calibration_change_and_nothing_else_does() {
         let blend = fitted(&[("labels", 0.25), ("conse", 0.0), ("retrieval", 0.75)]);
-        let text = blend.write_into("lite", "own").unwrap();
+        let text = blend.write_into(LABELS, "own").unwrap();
         let preset = Preset::parse("own", &text).unwrap();
         assert_eq!(preset.name, "own");
         let weights: Vec<f64> = preset.members.iter().map(|member| member.weight).collect();
         assert_eq!(weights, [0.25, 0.0, 0.75]);
         assert_eq!(preset.calibration, blend.calibration);
-        let before = Preset::text("lite").unwrap();
+        let before = Preset::text(LABELS).unwrap();
         // What is said of the old calibration goes with it.
         let (before, _) = before.split_once("# Fitted by").unwrap();
         let comments = |text: &str| -> Vec<String> {
@@ -203,7 +208,7 @@ mod tests {
     #[test]
     fn members_that_do_not_match_are_refused() {
         let message = |weights: &[(&str, f64)]| {
-            let error = fitted(weights).write_into("lite", "own").unwrap_err();
+            let error = fitted(weights).write_into(LABELS, "own").unwrap_err();
             error.to_string()
         };
         assert!(message(&[("poem", 1.0)]).contains("no member `poem`"));

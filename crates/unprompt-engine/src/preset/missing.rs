@@ -71,12 +71,17 @@ fn missing_index(preset: &Preset, index: NamedIndex<'_>) -> Option<MissingModel>
     })
 }
 
-/// The best shipped preset whose models are all on this machine: the heaviest, as far as the
-/// published scores go.
+/// The best shipped preset that predicts on this machine as it is: the heaviest, as far as the
+/// published scores go. One whose text comes out of the list that the program carries does without
+/// its sentence encoder.
 pub fn complete_preset(hub: &Hub) -> Option<&'static str> {
-    Preset::shipped()
-        .rev()
-        .find(|name| Preset::load(name).is_ok_and(|preset| missing_models(hub, &preset).is_empty()))
+    let predicts = |preset: Preset| {
+        let missing = missing_models(hub, &preset);
+        let mut missing = missing.iter();
+        missing.all(|model| preset.text.is_some() && model.name == preset.encoder)
+    };
+    let mut shipped = Preset::shipped().rev();
+    shipped.find(|name| Preset::load(name).is_ok_and(predicts))
 }
 
 /// An error of the hub while a preset was loaded, with all else that the preset lacks.

@@ -14,8 +14,7 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// The presets that are part of the program, the lightest first.
-const SHIPPED: [(&str, &str); 6] = [
-    ("eye", include_str!("../../presets/eye.toml")),
+const SHIPPED: [(&str, &str); 5] = [
     ("lite", include_str!("../../presets/lite.toml")),
     ("clip", include_str!("../../presets/clip.toml")),
     ("open", include_str!("../../presets/open.toml")),
@@ -51,6 +50,9 @@ pub struct Preset {
 }
 
 impl Preset {
+    /// The preset that is used where none is named; it needs no download.
+    pub const DEFAULT: &str = "lite";
+
     /// A preset by its name, or from a TOML file.
     ///
     /// # Errors
@@ -131,7 +133,8 @@ impl Preset {
 
     fn check(&self) -> std::result::Result<(), String> {
         if let Some(text) = &self.text {
-            text.check(&self.encoder)
+            let names: Vec<&str> = self.members.iter().map(|member| &*member.name).collect();
+            text.check(&self.encoder, &names)
                 .map_err(|message| format!("text: {message}"))?;
         } else if !self.members.iter().any(|member| member.kind.has_text()) {
             let message = "no member has a text; add one of a kind that gives texts, such as \
@@ -167,6 +170,8 @@ fn yes() -> bool {
 mod tests {
     use super::*;
 
+    const LABELS: &str = include_str!("../../../unprompt-cli/bench/labels.toml");
+
     #[test]
     fn every_shipped_preset_is_valid_and_carries_its_name() {
         for name in Preset::shipped() {
@@ -176,7 +181,6 @@ mod tests {
 
     #[test]
     fn a_wrong_preset_is_refused_with_the_reason() {
-        let lite = Preset::text("lite").unwrap();
         let cases = [
             ("weight = 1.0", "weight = -0.5", "weight -0.5"),
             ("weight = 1.0", "weight = nan", "weight NaN"),
@@ -196,13 +200,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("own.toml");
         for (from, to, expected) in cases {
-            std::fs::write(&path, lite.replace(from, to)).unwrap();
+            std::fs::write(&path, LABELS.replace(from, to)).unwrap();
             let message = Preset::load(path.to_str().unwrap())
                 .unwrap_err()
                 .to_string();
             assert!(message.contains(expected), "{to}: {message}");
         }
-        let (uncalibrated, _) = lite.split_once("[calibration]").unwrap();
+        let (uncalibrated, _) = LABELS.split_once("[calibration]").unwrap();
         for (calibration, expected) in [
             ("feature = 'text'\npoints = []", "calibration: 0 points"),
             ("feature = 'text'\npoints = [[0.1]]", "points"),

@@ -57,6 +57,15 @@ impl Products {
         if pairs == 0 { 1.0 } else { sum / pairs as f64 }
     }
 
+    /// The length of the blend of one image before it is brought to unit length.
+    pub(super) fn length(&self, weights: &[f64], image: usize) -> f64 {
+        let m = self.members;
+        let gram = &self.with_members[image * m * m..][..m * m];
+        let rows = gram.chunks_exact(m).zip(weights);
+        let square: f64 = rows.map(|(row, weight)| weight * dot(row, weights)).sum();
+        square.max(0.0).sqrt()
+    }
+
     /// The mean cosine; its gradient is written to `gradient`.
     fn cosine_and_gradient(
         &self,

@@ -101,7 +101,9 @@ class Prediction:
         prompt: The prompt.
         source: ``metadata`` if the picture carried it, ``predicted`` if it is a guess.
         embedding: The prompt's place in the sentence encoder's space: float32, shape (384,), of unit
-            length, read-only.
+            length, read-only. None only for a prompt that was read where there is no encoder to
+            embed it.
+        embedding_error: Why there is no embedding.
         members: What each member of the preset gave; none for a prompt that was read.
         evidence: Real prompts that are near what was seen.
         expected_score: The cosine with the true prompt that the preset's calibration expects, if it has
@@ -116,7 +118,8 @@ class Prediction:
     path: str
     prompt: str
     source: Literal["metadata", "predicted"]
-    embedding: NDArray[np.float32]
+    embedding: NDArray[np.float32] | None
+    embedding_error: str | None
     members: tuple[Member, ...]
     evidence: tuple[Evidence, ...]
     expected_score: float | None

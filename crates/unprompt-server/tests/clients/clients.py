@@ -138,7 +138,7 @@ def test_requests(server):
 def test_openai(server):
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0)
     models = [model.id for model in client.models.list()]
-    assert models[:2] == ["unprompt", "eye"]
+    assert models[:2] == ["unprompt", "lite"]
     content = [
         {"type": "text", "text": "What is the prompt of this picture?"},
         {"type": "image_url", "image_url": {"url": data_url(CAT)}},
@@ -160,7 +160,7 @@ def test_openai(server):
     assert len(pictures.data[0].embedding) > 1
     for failing, expected in (
         (lambda: client.chat.completions.create(model="gpt-4o", messages=messages), openai.NotFoundError),
-        (lambda: client.chat.completions.create(model="eye", messages=[]), openai.UnprocessableEntityError),
+        (lambda: client.chat.completions.create(model="lite", messages=[]), openai.UnprocessableEntityError),
         (lambda: openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0).models.list(), openai.AuthenticationError),
     ):
         try:

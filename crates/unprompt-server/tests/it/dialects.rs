@@ -213,7 +213,7 @@ fn clip_interrogator_clients_get_prompts_and_tables() {
     );
     assert_eq!(answer.of(200).as_object().unwrap().len(), 5);
     let without = self::server(false);
-    assert_eq!(without.get("/interrogator/models").of(200), json!(["eye"]));
+    assert_eq!(without.get("/interrogator/models").of(200), json!(["lite"]));
     let answer = without
         .json("/interrogator/prompt", &json!({ "image": PICTURE }))
         .of(200);
@@ -276,7 +276,7 @@ fn openai_clients_get_models_vectors_and_chats() {
         ids,
         [
             "unprompt",
-            "eye",
+            "lite",
             "captions",
             "clip/labels",
             "sentences",
@@ -341,7 +341,7 @@ fn openai_clients_get_models_vectors_and_chats() {
         chat("clip/labels", false, &[PICTURE]).of(200)["choices"][0]["message"]["content"],
         "Fast of 0"
     );
-    let streamed = chat("eye", true, &[PICTURE]);
+    let streamed = chat("lite", true, &[PICTURE]);
     assert_eq!(streamed.header("content-type"), Some("text/event-stream"));
     let events: Vec<&str> = streamed.text().split("\n\n").collect();
     assert!(
@@ -397,7 +397,7 @@ fn ollama_clients_get_models_and_answers() {
     let answer = server
         .json(
             "/api/chat",
-            &json!({ "model": "eye", "messages": messages, "stream": false }),
+            &json!({ "model": "lite", "messages": messages, "stream": false }),
         )
         .of(200);
     assert_eq!(

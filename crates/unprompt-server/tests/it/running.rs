@@ -34,7 +34,7 @@ pub struct Fake {
 pub fn catalog(has_models: bool) -> Catalog {
     let named = |name: &str| has_models.then(|| name.to_owned());
     Catalog {
-        preset: "eye".into(),
+        preset: "lite".into(),
         receipt: Receipt {
             version: "0.0.0".into(),
             dtype: "f32",
@@ -135,7 +135,7 @@ fn answer(catalog: &Catalog, task: &Task, name: String) -> Given {
             members: Vec::new(),
             evidence: Vec::new(),
             expected_score: None,
-            preset: "eye".into(),
+            preset: "lite".into(),
             elapsed_ms: 0.0,
             receipt: catalog.receipt.clone(),
         })),

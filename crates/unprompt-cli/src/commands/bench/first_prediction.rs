@@ -15,6 +15,8 @@ use std::{fs, path::Path, process::Command, time::Instant};
 use unprompt::{Hub, models::imagenet_labels};
 
 const SCRIPT: &str = include_str!("../../../bench/first_prediction.py");
+/// What the script computes, as a preset.
+const PRESET: &str = include_str!("../../../bench/first_prediction.toml");
 
 /// From process start to the first prediction with everything in the cache, beside a script that
 /// does the same with Python's packages.
@@ -38,6 +40,8 @@ pub(super) fn first_prediction(
     fs::write(&labels, imagenet_labels().join("\n"))?;
     let script = folder.join("first_prediction.py");
     fs::write(&script, SCRIPT)?;
+    let preset = folder.join("first_prediction.toml");
+    fs::write(&preset, PRESET)?;
     let threads = rayon::current_num_threads().to_string();
 
     let ours = || {
@@ -50,7 +54,8 @@ pub(super) fn first_prediction(
             "jsonl",
             "--quiet",
         ]);
-        command.args(["--threads", &threads]).arg(&picture);
+        command.args(["--threads", &threads]);
+        command.arg("--preset").arg(&preset).arg(&picture);
         output_of(command)
     };
     let peer = || {

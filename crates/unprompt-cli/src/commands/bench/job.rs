@@ -84,7 +84,7 @@ impl Folder {
             .iter()
             .map(|shard| {
                 let mut command = Command::new(&self.program);
-                command.args(["predict", "--preset", "eye", "--no-metadata", "--offline"]);
+                command.args(["predict", "--preset", "lite", "--no-metadata", "--offline"]);
                 command.args(["--quiet", "--format", "jsonl", "--threads"]);
                 command.arg(threads.to_string()).arg(&self.pictures);
                 if let Some(shard) = shard {

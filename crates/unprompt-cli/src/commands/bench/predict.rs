@@ -1,4 +1,4 @@
-//! The default's classifier alone, and whole predictions of a folder.
+//! The classifier alone, and whole predictions of a folder.
 
 use super::{
     comparison::{largest_difference, median},
@@ -18,6 +18,8 @@ use unprompt::{
 };
 
 const SCRIPT: &str = include_str!("../../../bench/predict.py");
+/// A preset that does as much as the script.
+const PRESET: &str = include_str!("../../../bench/labels.toml");
 const CLASSIFIER: &str = "efficientnet-lite0";
 /// Its side in pixels.
 const SIZE: usize = 224;
@@ -147,11 +149,14 @@ fn pictures(
     let minilm = hub.resolve(&ENCODER.parse()?, &NoProgress)?.dir;
     let texts = folder.join("labels.txt");
     fs::write(&texts, imagenet_labels().join("\n"))?;
+    let preset = folder.join("labels.toml");
+    fs::write(&preset, PRESET)?;
     let threads = rayon::current_num_threads().to_string();
     let program = std::env::current_exe()?;
     let ours = || {
         let mut command = Command::new(&program);
-        command.args(["predict", "--preset", "lite", "--no-metadata", "--offline"]);
+        command.args(["predict", "--no-metadata", "--offline"]);
+        command.arg("--preset").arg(&preset);
         command.args(["--quiet", "--format", "jsonl", "--threads", &threads]);
         command.arg(&pictures);
         command

@@ -208,7 +208,10 @@ impl<'a> Scores<'a> {
         self.constant_prompt += score(&widened(&self.baselines.constant_embedding));
         self.images.push(ImageResult {
             id,
-            cosine: score(&widened(&record.embedding)),
+            // Truths were embedded before: the encoder is there, and every record has its embedding.
+            cosine: record
+                .embedding
+                .map_or(0.0, |embedding| score(&widened(&embedding))),
             text_cosine: score(&widened(text)),
             path: record.path,
             prompt: record.prompt,

@@ -104,7 +104,7 @@ struct Prediction {
     path: String,
     prompt: String,
     source: PromptSource,
-    embedding: Vec<f32>,
+    embedding: Option<Vec<f32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected_score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
