@@ -265,6 +265,7 @@ fn read_rows(path: &PathBuf, columns: &[Column]) -> Result<Vec<Vec<Cell>>> {
                 let vectors = table.vectors(&field.name, BATCH)?;
                 Box::new(vectors.map(move |vector| match vector? {
                     None => Ok(Cell::Null),
+                    Some(vector) if vector.iter().all(|value| value.is_nan()) => Ok(Cell::Null),
                     Some(vector) if vector.len() == width => Ok(Cell::Vector(vector)),
                     Some(_) => Err(JobError::damaged(path, "a vector of another width")),
                 }))

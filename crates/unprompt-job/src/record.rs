@@ -26,7 +26,7 @@ pub enum ColumnKind {
     Text,
     /// f64.
     Number,
-    /// So many f32.
+    /// So many f32, at least one. A table has NaN where there is none.
     Vector(usize),
     /// Anything, which a table holds as its JSON.
     Json,

@@ -418,6 +418,7 @@ fn numbers_survive_their_way_through_a_table() {
         let record: Value = serde_json::from_str(&record(&items[4 + place], 4 + place)).unwrap();
         let expected: Option<Vec<f32>> =
             serde_json::from_value(record["embedding"].clone()).unwrap();
-        assert_eq!(vector.unwrap(), expected);
+        let vector = vector.unwrap().filter(|vector| !vector[0].is_nan());
+        assert_eq!(vector, expected);
     }
 }
