@@ -626,7 +626,6 @@ fn a_job_that_is_killed_again_and_again_makes_the_same_bytes() {
             break;
         }
     }
-    println!("{killed} kills, {before} of {pictures} records before the last run");
     place.finish(&mut command("broken")).failures();
     let (found, expected) = (merged("broken"), merged("whole"));
     assert_eq!(expected.lines().count(), pictures);
