@@ -20,8 +20,7 @@ fn the_key_is_asked_for_everywhere_but_at_the_door() {
         },
     );
     for path in [
-        "/",
-        "/app.js",
+        "/page/server.json",
         "/docs",
         "/openapi.json",
         "/metrics",
@@ -42,7 +41,7 @@ fn the_key_is_asked_for_everywhere_but_at_the_door() {
         );
         assert_eq!(with_key.status, 200, "{path}");
     }
-    for path in ["/health", "/ready"] {
+    for path in ["/health", "/ready", "/", "/page/app.js"] {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
     assert_eq!(server.get("/nowhere").status, 401);
@@ -147,7 +146,13 @@ fn foreign_pages_and_rebound_names_are_refused() {
 fn the_page_asks_nobody_else() {
     let fake = Fake::new(true);
     let server = Running::start(&fake, ServeOptions::default());
-    for path in ["/", "/app.js", "/style.css", "/docs", "/docs.js"] {
+    for path in [
+        "/",
+        "/page/app.js",
+        "/page/style.css",
+        "/docs",
+        "/page/docs.js",
+    ] {
         let answer = server.get(path);
         assert_eq!(answer.status, 200);
         let policy = answer.header("content-security-policy").unwrap();

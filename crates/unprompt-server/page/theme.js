@@ -1,0 +1,41 @@
+// Dark or light: as the system has it, until somebody chooses.
+
+import { byId } from "./dom.js";
+
+const PLACE = "unprompt-theme";
+
+function chosen() {
+  try {
+    return localStorage.getItem(PLACE);
+  } catch {
+    return null;
+  }
+}
+
+function keep(theme) {
+  try {
+    localStorage.setItem(PLACE, theme);
+  } catch {
+    // A browser that keeps nothing asks its system again next time.
+  }
+}
+
+/** Starts the button that changes the theme. */
+export function startTheme() {
+  const button = byId("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (chosen() ?? (system.matches ? "dark" : "light")) === "dark";
+  let override = chosen();
+  const show = (dark) => {
+    if (override) document.documentElement.dataset.theme = override;
+    button.setAttribute("aria-pressed", String(dark));
+  };
+  show(isDark());
+  system.addEventListener("change", () => show(isDark()));
+  button.addEventListener("click", () => {
+    const dark = button.getAttribute("aria-pressed") !== "true";
+    override = dark ? "dark" : "light";
+    keep(override);
+    show(dark);
+  });
+}
