@@ -26,6 +26,7 @@ async function start() {
     complain(error.message);
     return;
   }
+  byId("about").textContent = about(server);
   queue = createQueue({ limits: server.limits, predict, changed, progressed });
   byId("cancel").addEventListener("click", queue.cancel);
   startIntake(take);
@@ -33,6 +34,13 @@ async function start() {
   const old = await loadHistory();
   show(old.map((entry) => ({ ...entry, state: "done" })));
   document.documentElement.dataset.ready = "true";
+}
+
+/** What answers here, in words. */
+function about({ preset, clip, classifier, text_encoder }) {
+  const labels = clip ?? classifier;
+  const texts = text_encoder ? ` Texts are embedded by ${text_encoder}.` : "";
+  return `Prompts are predicted by the preset ${preset}; labels come from ${labels}.${texts}`;
 }
 
 /** Takes pictures in: their cards go on top of the list. */
