@@ -37,9 +37,9 @@ export function startEditor(panel, id, entry, { missing, edited }) {
 
   async function measure() {
     control?.abort();
-    const reason = missing ?? (entry.record.embedding ? null : "The server gave this picture no embedding.");
+    const reason = missing ?? (entry.record.embedding ? null : "the server gave this picture no embedding");
     if (reason) {
-      note.textContent = `No similarity is shown. ${reason}`;
+      note.textContent = `No similarity is shown: ${reason}.`;
       return;
     }
     if (text.value.trim() === "") {

@@ -40,8 +40,8 @@ export async function load(page, url) {
   await page.locator("html[data-ready]").waitFor();
 }
 
-/** Drops files on the page, as a user does. */
-export async function drop(page, files) {
+/** Drops files on the page, as a user does, or pastes them. */
+export async function drop(page, files, way = "drop") {
   const sent = files.map((file) => ({ name: basename(file), bytes: readFileSync(file).toString("base64") }));
   const transfer = await page.evaluateHandle((all) => {
     const made = new DataTransfer();
@@ -50,6 +50,11 @@ export async function drop(page, files) {
     }
     return made;
   }, sent);
+  if (way === "paste") {
+    const paste = (clipboardData) => document.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+    await page.evaluate(paste, transfer);
+    return;
+  }
   for (const event of ["dragenter", "dragover", "drop"]) {
     await page.dispatchEvent("#intake", event, { dataTransfer: transfer });
   }

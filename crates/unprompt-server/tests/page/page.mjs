@@ -32,6 +32,7 @@ async function testProgram(browser, program, shots) {
   if (!cache && process.env.UNPROMPT_REQUIRE_WEIGHTS === "1") throw new Error("the sentence encoder is required");
   const plain = await startServer(program, cache ?? folder, []);
   await testPictures(browser, plain.url, Boolean(cache), shots);
+  await testFolderAndPaste(browser, plain.url);
   await testCancel(browser, plain.url);
   await plain.stop();
   // Without an encoder: its own folder has none.
@@ -170,6 +171,23 @@ async function testReload(page, url) {
   await page.locator("#pictures").waitFor({ state: "hidden" });
   await load(page, url);
   assert.equal(await page.locator(".card").count(), 0);
+}
+
+/** Pictures are pasted too, and a folder gives its pictures alone, named by their paths. */
+async function testFolderAndPaste(browser, url) {
+  const { page, context, faults } = await openPage(browser, url);
+  await load(page, url);
+  await page.setInputFiles("#folder", join(ROOT, "examples/pictures"));
+  await statusSays(page, /All 5 done/);
+  const names = await page.locator(".name").allTextContents();
+  const expected = ["astronaut.jpg", "cat.png", "coffee.webp", "photographer.png", "rocket.jpg"];
+  assert.deepEqual(names, expected.map((name) => `pictures/${name}`));
+  await drop(page, [CAT], "paste");
+  await statusSays(page, /^Done\.$/);
+  assert.equal(await page.locator(".card").count(), 6);
+  assert.match(await page.locator(".card .prompt").first().textContent(), /cat/);
+  assert.deepEqual(faults, []);
+  await context.close();
 }
 
 /** A busy server is asked again; a cancel stops the rest, and what was cancelled can be asked again. */
