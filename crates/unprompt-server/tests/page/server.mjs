@@ -33,7 +33,7 @@ export function smallClip(folder) {
   const labels = join(folder, "labels");
   mkdirSync(labels);
   for (const [table, lines] of Object.entries(TABLES)) writeFileSync(join(labels, `${table}.txt`), lines.join("\n"));
-  return ["--clip", join(ROOT, "fixtures/models/tiny-clip-transformers"), "--labels", labels];
+  return ["--clip", join(ROOT, "fixtures/models/tiny-clip"), "--labels", labels];
 }
 
 export function scratch() {
