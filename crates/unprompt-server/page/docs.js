@@ -21,6 +21,8 @@ async function show() {
   const places = document.getElementById("places");
   const all = await (await fetch("openapi.json")).json();
   for (const [path, methods] of Object.entries(all.paths)) {
+    // The page's own files, which nobody else needs.
+    if (path.startsWith("/page/")) continue;
     for (const [method, place] of Object.entries(methods)) {
       element("h2", `${method.toUpperCase()} ${path}`, places);
       element("p", place.summary, places);

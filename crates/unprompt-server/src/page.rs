@@ -113,22 +113,3 @@ async fn server(service: Arc<Service>, _: Call) -> Result<Response, ServeError> 
     });
     Ok(json_answer(StatusCode::OK, &answer))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{collections::BTreeSet, path::Path};
-
-    #[test]
-    fn every_file_of_the_folder_is_served_once() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
-        let names = folder.read_dir().unwrap();
-        let mut kept: BTreeSet<Vec<u8>> = names
-            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-            .collect();
-        for file in PAGE.iter().chain([&DOCS]) {
-            assert!(kept.remove(file.bytes), "{}", file.path);
-        }
-        assert!(kept.is_empty(), "files that are not served");
-    }
-}

@@ -4,6 +4,7 @@ use crate::{
     http_client::{ask, multipart},
     running::{Fake, Running, kept_log},
 };
+use std::path::Path;
 use unprompt_server::{ApiKey, ServeOptions};
 
 const CANARY: &str = "canary-3f9c1d77-sings";
@@ -146,15 +147,18 @@ fn foreign_pages_and_rebound_names_are_refused() {
 fn the_page_asks_nobody_else() {
     let fake = Fake::new(true);
     let server = Running::start(&fake, ServeOptions::default());
-    for path in [
-        "/",
-        "/page/app.js",
-        "/page/style.css",
-        "/docs",
-        "/page/docs.js",
-    ] {
-        let answer = server.get(path);
-        assert_eq!(answer.status, 200);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
+    for entry in folder.read_dir().unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let path = match name.as_str() {
+            "index.html" => "/".to_owned(),
+            "docs.html" => "/docs".to_owned(),
+            name => format!("/page/{name}"),
+        };
+        let answer = server.get(&path);
+        assert_eq!(answer.status, 200, "{path}");
+        let file = std::fs::read_to_string(folder.join(name)).unwrap();
+        assert!(answer.text() == file, "{path} is another file");
         let policy = answer.header("content-security-policy").unwrap();
         assert!(
             policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),

@@ -33,6 +33,7 @@ async function testProgram(browser, program, shots) {
   const plain = await startServer(program, cache ?? folder, []);
   await testPictures(browser, plain.url, Boolean(cache), shots);
   await testFolderAndPaste(browser, plain.url);
+  await testDocs(browser, plain.url);
   await testCancel(browser, plain.url);
   await plain.stop();
   // Without an encoder: its own folder has none.
@@ -186,6 +187,17 @@ async function testFolderAndPaste(browser, url) {
   await statusSays(page, /^Done\.$/);
   assert.equal(await page.locator(".card").count(), 6);
   assert.match(await page.locator(".card .prompt").first().textContent(), /cat/);
+  assert.deepEqual(faults, []);
+  await context.close();
+}
+
+/** The list of interfaces, made of the server's description. */
+async function testDocs(browser, url) {
+  const { page, context, faults } = await openPage(browser, `${url}/docs`);
+  await page.goto(`${url}/docs`);
+  await page.locator("h2", { hasText: "POST /v1/predict" }).waitFor();
+  assert.equal(await page.locator("h2", { hasText: "/page/" }).count(), 0);
+  await checkAccessibility(page, "docs");
   assert.deepEqual(faults, []);
   await context.close();
 }
