@@ -49,6 +49,8 @@ export async function startServer(program, cache, args, more = {}) {
     env,
     stdio: ["ignore", "ignore", "pipe"],
   });
+  // Nothing stays behind where a test fails.
+  process.on("exit", () => child.kill());
   let log = "";
   const url = await new Promise((found, failed) => {
     child.stderr.setEncoding("utf8").on("data", (text) => {
