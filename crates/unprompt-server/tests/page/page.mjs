@@ -248,6 +248,9 @@ async function testKeyAndTables(browser, url, shots) {
   assert.equal(await page.locator(".analysis .tables > div").filter({ hasText: "Medium" }).locator("li").count(), 2);
   await checkAccessibility(page, "tables of a CLIP");
   await shoot(page, shots, "tables");
+  await page.setViewportSize({ width: 390, height: 900 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+  await shoot(page, shots, "tables-390");
   // The tab remembers the key.
   await load(page, url);
   assert.equal(await page.locator(".card").count(), 1);
