@@ -17,9 +17,8 @@ export function say(text) {
   byId("status").textContent = text;
 }
 
-/** Shows what is wrong with the page as a whole; an empty text takes it away. */
+/** Shows what is wrong with the page as a whole. */
 export function complain(text) {
-  const notice = byId("notice");
-  notice.textContent = text;
-  notice.hidden = text === "";
+  byId("notice").hidden = false;
+  byId("notice").textContent = text;
 }
