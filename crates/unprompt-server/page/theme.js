@@ -24,18 +24,17 @@ function keep(theme) {
 export function startTheme() {
   const button = byId("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (chosen() ?? (system.matches ? "dark" : "light")) === "dark";
   let override = chosen();
-  const show = (dark) => {
+  const isDark = () => (override ?? (system.matches ? "dark" : "light")) === "dark";
+  const show = () => {
     if (override) document.documentElement.dataset.theme = override;
-    button.setAttribute("aria-pressed", String(dark));
+    button.setAttribute("aria-pressed", String(isDark()));
   };
-  show(isDark());
-  system.addEventListener("change", () => show(isDark()));
+  show();
+  system.addEventListener("change", show);
   button.addEventListener("click", () => {
-    const dark = button.getAttribute("aria-pressed") !== "true";
-    override = dark ? "dark" : "light";
+    override = isDark() ? "light" : "dark";
     keep(override);
-    show(dark);
+    show();
   });
 }
