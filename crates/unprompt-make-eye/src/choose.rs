@@ -52,7 +52,7 @@ type Setting = [usize; COORDINATES];
 struct Picture {
     set: usize,
     fold: usize,
-    /// Members of the preset of [`members`], in its order.
+    /// Members of the preset of [`preset_text`], in its order.
     rows: Vec<Vec<f64>>,
     truth: Vec<f64>,
     /// For each member its products with the prompts that may be shown.
@@ -361,8 +361,8 @@ impl Scores {
         let mut most = worth(self, best);
         loop {
             let before = best;
-            for coordinate in 0..COORDINATES {
-                for value in 0..GRID[coordinate].1.len() {
+            for (coordinate, (_, values)) in GRID.iter().enumerate() {
+                for value in 0..values.len() {
                     let mut setting = best;
                     setting[coordinate] = value;
                     let found = worth(self, setting);
