@@ -122,6 +122,10 @@ impl Table {
         let expected = T::get_physical_type();
         if stored != expected || levels != i16::from(repeated) {
             let what = if repeated { "lists of " } else { "" };
+            let expected = match expected {
+                Type::BYTE_ARRAY => "text".to_owned(),
+                other => other.to_string(),
+            };
             return Err(self.error(format!(
                 "the column `{name}` is {stored}, expected {what}{expected}"
             )));

@@ -560,6 +560,23 @@ fn a_picture_that_hangs_or_kills_its_worker_costs_its_own_record() {
     assert!(records[0].get("error").is_none() && records[2].get("error").is_none());
 }
 
+/// Records of a job in jsonl, cheaply.
+#[cfg(target_os = "linux")]
+fn records_in(parts: &Path, part_items: u64) -> u64 {
+    let mut records = 0;
+    for entry in fs::read_dir(parts).into_iter().flatten().flatten() {
+        let path = entry.path();
+        records += match path.extension().and_then(|ending| ending.to_str()) {
+            Some("jsonl") => part_items,
+            _ => {
+                let bytes = fs::read(&path).unwrap_or_default();
+                bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+            }
+        };
+    }
+    records
+}
+
 /// Kills the whole at random moments until it is done, with a tiny network, so that most of the time goes
 /// into what the job does. `UNPROMPT_KILLS` and `UNPROMPT_KILL_PICTURES` ask for more of both.
 #[cfg(target_os = "linux")]
@@ -604,7 +621,16 @@ fn a_job_that_is_killed_again_and_again_makes_the_same_bytes() {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let share = (state >> 40) as f64 / (1_u64 << 24) as f64;
-        std::thread::sleep(duration.mul_f64(share * 0.3));
+        // Now and then while it begins, else so soon that there is enough work for all kills.
+        let moment = Instant::now() + duration.mul_f64(share * 0.2);
+        let enough = before + (share * 1.6 * pictures as f64 / kills as f64) as u64;
+        let wait = || match killed % 4 {
+            0 => Instant::now() < moment,
+            _ => records_in(&place.path("broken/parts"), 25) < enough,
+        };
+        while child.try_wait().unwrap().is_none() && wait() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let workers = children(child.id());
         let has_ended = child.try_wait().unwrap().is_some();
         if !has_ended {
