@@ -167,7 +167,6 @@ impl RankedPicture<'_> {
     }
 
     fn negative(&self, flavors: usize, started: Instant) -> Result<Found> {
-        let options = &self.interrogator.options;
         let mut phrases = self.ranked(FLAVORS, self.asked.candidates, End::Smallest)?;
         phrases.extend(self.interrogator.negative.iter().cloned());
         let options = &self.interrogator.options;
