@@ -5,7 +5,7 @@
 //! `logging`, a step of a progress bar.
 
 use crate::{UnpromptError, pictures::Pictures, pool::pool, progress::Progress};
-use pyo3::{prelude::*, types::IntoPyDict};
+use pyo3::prelude::*;
 use std::{
     error::Error,
     iter,
@@ -203,9 +203,7 @@ pub(crate) fn note(py: Python<'_>, message: &str) -> PyResult<()> {
     let logger = py
         .import("logging")?
         .call_method1("getLogger", ("unprompt",))?;
-    // Where the line comes from is no place in a file of Python's.
-    let options = [("stacklevel", 1)].into_py_dict(py)?;
-    logger.call_method("info", ("%s", message), Some(&options))?;
+    logger.call_method1("info", ("%s", message))?;
     Ok(())
 }
 

@@ -10,14 +10,16 @@ use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::{exceptions::PyValueError, prelude::*};
 use std::{path::PathBuf, sync::Arc};
 use unprompt::{
-    Hub, LabelChoice, NoProgress, PictureInterrogator, Views,
+    Hub, LabelChoice, ModelRef, NoProgress, PictureInterrogator, Views,
     image::Limits,
     interrogate::{
         Asked, Behaviour, ChainOptions, InterrogateOptions, LabelList, Mode, Subject, TableCache,
     },
-    label_folder,
     models::known_clips,
 };
+
+/// The hub's name of clip-interrogator's lists.
+const LABELS: &str = "clip-interrogator-labels";
 
 /// The modes that 0.6.0 has.
 const MODES: [(&str, Mode); 4] = [
@@ -326,5 +328,8 @@ pub(crate) fn clip_models() -> Vec<String> {
 #[pyfunction]
 pub(crate) fn clip_labels(py: Python<'_>, offline: bool) -> PyResult<PathBuf> {
     let settings = Settings::new("cpu", "auto", None, offline, false)?;
-    settings.load(py, |hub: &Hub, _, _| Ok(label_folder(hub, &NoProgress)?))
+    settings.load(py, |hub: &Hub, _, _| {
+        let labels: ModelRef = LABELS.parse()?;
+        Ok(hub.resolve(&labels, &NoProgress)?.dir)
+    })
 }

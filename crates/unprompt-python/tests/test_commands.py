@@ -184,8 +184,10 @@ def test_index(cli: Cli, folder: Path, tmp_path_factory: pytest.TempPathFactory)
         progress=lambda done, total: heard.append((done, total)),
     )
     cli("index", "build", prompts, "--clip", clip, "--sentence", sentence, "--out", place / "theirs")
-    files = {path.name: path.read_bytes() for path in (place / "ours").iterdir()}
-    assert files == {path.name: path.read_bytes() for path in (place / "theirs").iterdir()}
+    content = lambda folder: {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+    assert content(place / "ours") == content(place / "theirs") != {}
     assert heard[-1] == (9, 9)
     info = cli("index", "info", place / "theirs")[0]
     assert (len(index), index.info.prompts, index.info.duplicates, index.info.empty) == (9, 9, 1, info["empty"])
