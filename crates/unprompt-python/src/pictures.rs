@@ -231,8 +231,9 @@ fn of_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Vec<u8>> {
     };
     let png = Png::new((width as u32, height as u32), channels, array.len())?;
     match array.as_slice() {
-        Ok(pixels) => png.write(pixels),
-        Err(_) => {
+        // A slice is whatever lies together, also column by column.
+        Ok(pixels) if array.is_c_contiguous() => png.write(pixels),
+        _ => {
             let view: ArrayViewD<'_, u8> = array.as_array();
             png.write(&view.iter().copied().collect::<Vec<u8>>())
         }
