@@ -207,7 +207,7 @@ fn shards_in_any_order_are_the_whole() {
 #[test]
 fn what_would_be_another_job_is_refused_by_name() {
     let place = place(3);
-    let preset = workspace("crates/unprompt-engine/presets/eye.toml");
+    let preset = workspace("crates/unprompt-engine/presets/lite.toml");
     place.copy(&preset, "mine.toml");
     let arguments = ["in", "--job", "job", "--preset", "mine.toml"];
     assert_eq!(predict(&place, &arguments).code, 0);

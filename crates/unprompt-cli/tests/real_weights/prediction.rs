@@ -72,7 +72,14 @@ fn assert_unit(numbers: &[f64]) {
 
 fn record(weights: &Weights) {
     let place = place(weights);
-    let run = place.run(&["predict", "in/cat.png", "--offline", "--format", "json"]);
+    let run = place.run(&[
+        "predict",
+        "in/cat.png",
+        "--offline",
+        "--quiet",
+        "--format",
+        "json",
+    ]);
     let found = json(run.output());
     let record = &found[0];
     let expected = [
