@@ -180,7 +180,7 @@ def test_ollama(server):
     parts = list(client.generate(model="unprompt", prompt="What is it?", images=[CAT], stream=True))
     assert "".join(part.response for part in parts) == answer.response and parts[-1].done
     messages = [{"role": "user", "content": "What is it?", "images": [str(PICTURES / "cat.png")]}]
-    assert client.chat(model="eye:latest", messages=messages).message.content == answer.response
+    assert client.chat(model="lite:latest", messages=messages).message.content == answer.response
     assert len(client.embed(input=["a cat", "a dog"], model=str(FIXTURES / "tiny-sbert")).embeddings) == 2
     try:
         client.generate(model="llava", images=[CAT])
