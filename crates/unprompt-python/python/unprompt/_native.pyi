@@ -6,7 +6,7 @@ A text is an iterable of texts, so that what takes one or many overlaps with its
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, TypeAlias, overload
+from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,27 @@ from unprompt._results import (
     Stripped,
     Written,
 )
+
+__all__ = [
+    "__version__",
+    "UnpromptError",
+    "Captioner",
+    "Classifier",
+    "ClipModel",
+    "LabelTable",
+    "clip_labels",
+    "clip_models",
+    "ImageEncoder",
+    "TextEncoder",
+    "Index",
+    "Interrogator",
+    "Predictor",
+    "read_metadata",
+    "write_metadata",
+    "strip_metadata",
+    "pictures",
+    "score",
+]
 
 __version__: str
 
@@ -52,6 +73,7 @@ _Path: TypeAlias = str | os.PathLike[str]
 _Picture: TypeAlias = _Path | bytes | bytearray | _PillowImage | NDArray[np.uint8]
 _Progress: TypeAlias = Callable[[int, int | None], object] | _Bar | None
 
+@final
 class Predictor:
     def __new__(
         cls,
@@ -85,7 +107,9 @@ class Predictor:
     def preset(self) -> str: ...
     @property
     def receipt(self) -> Receipt: ...
+    def __getnewargs_ex__(self, /) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
+@final
 class Interrogator:
     def __new__(
         cls,
@@ -133,7 +157,9 @@ class Interrogator:
         batch_size: int = 16,
         progress: _Progress = None,
     ) -> list[Interrogation | Failure]: ...
+    def __getnewargs_ex__(self, /) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
+@final
 class Captioner:
     def __new__(
         cls,
@@ -187,7 +213,9 @@ class Captioner:
         batch_size: int = 16,
         progress: _Progress = None,
     ) -> list[Caption | Failure]: ...
+    def __getnewargs_ex__(self, /) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
+@final
 class Classifier:
     def __new__(
         cls,
@@ -219,7 +247,9 @@ class Classifier:
     ) -> list[Classification | Failure]: ...
     @property
     def labels(self) -> list[str]: ...
+    def __getnewargs_ex__(self, /) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
+@final
 class ImageEncoder:
     def __new__(
         cls,
@@ -251,7 +281,9 @@ class ImageEncoder:
         batch_size: int = 16,
         progress: _Progress = None,
     ) -> list[NDArray[np.float32] | Failure]: ...
+    def __getnewargs_ex__(self, /) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
+@final
 class TextEncoder:
     def __new__(
         cls,
@@ -271,7 +303,9 @@ class TextEncoder:
         batch_size: int = 16,
         progress: _Progress = None,
     ) -> NDArray[np.float32]: ...
+    def __getnewargs_ex__(self, /) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
+@final
 class Index:
     def __new__(
         cls,
@@ -348,6 +382,7 @@ class Index:
     def check(self) -> None: ...
     def export(self, path: _Path) -> None: ...
     def __len__(self) -> int: ...
+    def __getnewargs_ex__(self, /) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
 
 def pictures(*paths: _Path) -> list[Path]: ...
 @overload
@@ -396,6 +431,7 @@ def score(
     allow_pickle: bool = False,
 ) -> Score: ...
 
+@final
 class ClipModel:
     def __new__(
         cls,
@@ -436,6 +472,7 @@ class ClipModel:
     def new_table(self, labels: list[str], name: str | None) -> LabelTable: ...
     def tokenize(self, texts: list[str]) -> NDArray[np.int64]: ...
 
+@final
 class LabelTable:
     @property
     def labels(self) -> list[str]: ...
