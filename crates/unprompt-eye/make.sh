@@ -22,7 +22,7 @@ mkdir -p "$out/head"
 for file in prompts labels tower; do [ -e "$out/$file.safetensors" ] || : > "$out/$file.safetensors"; done
 [ -e "$out/head/head.safetensors" ] || : > "$out/head/head.safetensors"
 [ -e "$out/head/config.json" ] || : > "$out/head/config.json"
-cargo build --release
+cargo build --release --workspace
 rm -f "$out/head/config.json"
 target/release/unprompt train head --out "$out/head" \
     --data "$train/openstax-*.tar,name=openstax,weight=3,strip-leads,first-sentence,words=77" \
