@@ -173,8 +173,7 @@ impl LoadedModels {
         pictures: &[Source],
         options: &CaptionOptions,
     ) -> Vec<Result<unprompt::models::Caption, InputError>> {
-        let images = decoded(pictures, captioner.preprocessor());
-        together_or_alone(images, |images| captioner.caption(images, options))
+        captioner.caption_sources(pictures, &Limits::default(), options)
     }
 
     fn interrogate(
@@ -289,9 +288,8 @@ impl Models for LoadedModels {
             },
             Task::EmbedImage { views, raw } => match &self.image_encoder {
                 Some(encoder) => {
-                    let images = decoded(&pictures, encoder.preprocessor());
-                    let work = |images: &[RgbImage]| encoder.embed(images, *views, *raw);
-                    answers(together_or_alone(images, work), Answer::Vector)
+                    let found = encoder.embed_sources(&pictures, &Limits::default(), *views, *raw);
+                    answers(found, Answer::Vector)
                 }
                 None => not_loaded(),
             },

@@ -71,7 +71,12 @@ impl Place {
 
     /// The names in the working folder, sorted.
     pub fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("")).unwrap();
+        self.names_in("")
+    }
+
+    /// The names in a folder, sorted.
+    pub fn names_in(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).unwrap();
         let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
         let mut names: Vec<String> = entries
             .map(|entry| name(entry).into_string().unwrap())

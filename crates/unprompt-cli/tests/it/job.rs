@@ -66,16 +66,6 @@ fn merged(place: &Place, folder: &str) -> Vec<Value> {
     records
 }
 
-fn names_in(place: &Place, folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(place.path(folder)).unwrap();
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
-    let mut names: Vec<String> = entries
-        .map(|entry| name(entry).into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn a_job_makes_the_records_of_the_command() {
     let place = place(40);
@@ -98,7 +88,7 @@ fn a_job_makes_the_records_of_the_command() {
         assert_eq!((stdout, stderr.len()), ("", 2));
         assert!(stderr[0].contains("in/0007.bmp"), "{stderr:?}");
         let parts = [0, 1, 2].map(|part| format!("part-0000{part}.{format}"));
-        assert_eq!(names_in(&place, &format!("{folder}/parts")), parts);
+        assert_eq!(place.names_in(&format!("{folder}/parts")), parts);
         // Once more there is nothing to do, and the exit code is the same.
         let again = predict(&place, &arguments);
         assert_eq!(again.failures(), ("", vec![]));
@@ -392,7 +382,7 @@ fn damaged_archives_and_tables_cost_themselves() {
         let from = fixtures.join(format!("hostile/{name}.tar"));
         place.copy(&from, &format!("bad/{}.tar", name.replace('/', "-")));
     }
-    let names = names_in(&place, "bad");
+    let names = place.names_in("bad");
     let paths: Vec<String> = names.iter().map(|name| format!("bad/{name}")).collect();
     let mut arguments: Vec<&str> = paths.iter().map(String::as_str).collect();
     arguments.extend(["in", "--job", "job", "--format", "jsonl"]);

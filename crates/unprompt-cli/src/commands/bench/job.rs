@@ -1,6 +1,6 @@
 //! What a job costs: the same pictures with one, without one, and with two shards side by side.
 
-use super::{comparison::median, row::Row, subject::PICTURES};
+use super::{comparison::median, row::Row, subject::write_pictures};
 use crate::{
     arguments::{Bench, Common},
     output::complain,
@@ -27,12 +27,7 @@ pub(super) fn job(common: &Common, arguments: &Bench, folder: &Path) -> Result<V
     } else {
         PICTURE_COUNT
     };
-    let pictures = folder.join("pictures");
-    fs::create_dir(&pictures)?;
-    for index in 0..count {
-        let (name, bytes) = PICTURES[index % PICTURES.len()];
-        fs::write(pictures.join(format!("{index:04}-{name}")), bytes)?;
-    }
+    let pictures = write_pictures(folder, count)?;
     let threads = rayon::current_num_threads();
     let bench = Folder {
         program: std::env::current_exe()?,

@@ -4,7 +4,7 @@ use super::{
     comparison::{largest_difference, median},
     peer::{Peers, SETTLE, Watched, answer_of_peer, watched},
     row::Row,
-    subject::{ENCODER, PICTURES},
+    subject::{ENCODER, write_pictures},
 };
 use crate::{
     arguments::{Bench, Common},
@@ -140,12 +140,7 @@ fn pictures(
     } else {
         PICTURE_COUNT
     };
-    let pictures = folder.join("pictures");
-    fs::create_dir(&pictures)?;
-    for index in 0..count {
-        let (name, bytes) = PICTURES[index % PICTURES.len()];
-        fs::write(pictures.join(format!("{index:04}-{name}")), bytes)?;
-    }
+    let pictures = write_pictures(folder, count)?;
     let minilm = hub.resolve(&ENCODER.parse()?, &NoProgress)?.dir;
     let texts = folder.join("labels.txt");
     fs::write(&texts, imagenet_labels().join("\n"))?;
