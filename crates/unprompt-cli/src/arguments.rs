@@ -81,7 +81,7 @@ pub(crate) struct Common {
     /// How results are written
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// File to write results to, all or nothing [default: standard output]
+    /// File to write results to, all or nothing; its ending says the format too [default: standard output]
     #[arg(long, short, global = true, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Read weights from pickles (.bin, .pth) too; nothing in them is ever executed
@@ -93,7 +93,17 @@ impl Arguments {
     /// Reads the command line of the process.
     pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
         let matches = formats::offer_what_is_written(Self::command()).try_get_matches()?;
-        Self::from_arg_matches(&matches)
+        let mut arguments = Self::from_arg_matches(&matches)?;
+        let common = &mut arguments.common;
+        // The name that programs give to standard output.
+        common.out.take_if(|out| out.as_os_str() == "-");
+        if let Some(format) = common.out.as_deref().and_then(formats::named_by)
+            && arguments.command.writes_records()
+            && formats::is_unsaid(&matches)
+        {
+            common.format = format;
+        }
+        Ok(arguments)
     }
 }
 
@@ -196,6 +206,21 @@ pub(crate) enum Command {
     Bench(Bench),
     /// What this machine has, with the next step for each gap
     Doctor,
+}
+
+impl Command {
+    /// Whether `--out` is for the records that the command shows else, and not for a thing of its own.
+    fn writes_records(&self) -> bool {
+        let makes_things = matches!(
+            self,
+            Self::Blend { .. }
+                | Self::Index { .. }
+                | Self::Merge(_)
+                | Self::Models { .. }
+                | Self::Train { .. }
+        );
+        !makes_things
+    }
 }
 
 #[derive(Args, Debug)]

@@ -76,7 +76,12 @@ impl Output {
             _ => {}
         }
         destination::refuse_lost(path).with_context(|| path.display().to_string())?;
-        let file = temporary_in(folder_of(path))
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let (path, folder) = (path.display(), folder.display());
+            bail!("--out {path}: there is no folder {folder}; make it first");
+        }
+        let file = temporary_in(folder)
             .with_context(|| format!("cannot write in the folder of {}", path.display()))?;
         Ok(Self::File {
             writer: BufWriter::new(file),
