@@ -413,4 +413,6 @@ pub(crate) enum BenchKind {
     Interrogate,
     /// A folder of pictures with a job, without one, and with two shards
     Job,
+    /// The Python package: its import, and a folder beside the command line and a script of torch
+    Python,
 }

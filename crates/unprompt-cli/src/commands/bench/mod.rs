@@ -10,6 +10,7 @@ mod job;
 mod minilm;
 mod peer;
 mod predict;
+mod python;
 mod row;
 mod subject;
 mod towers;
@@ -56,6 +57,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         }
         Some(BenchKind::Job) => job::job(common, arguments, folder.path())?,
         Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Python) => python::python(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();
