@@ -1,40 +1,21 @@
 //! Whole files.
 
+use crate::temporary::{TemporaryFile, temporary_in};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write as _},
     path::Path,
 };
-use tempfile::NamedTempFile;
-
-/// How the names begin of what an interrupted process may leave.
-pub const TEMPORARY_PREFIX: &str = ".unprompt-";
 
 /// Bytes that are written at a time.
 const BUFFER: usize = 1 << 18;
-
-/// A new file in `folder` that is deleted unless [`promote`] gives it its name. Others may read it
-/// as any file of the user: the umask applies.
-///
-/// # Errors
-/// When nothing can be written there.
-pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
 
 /// Flushes a finished file to the disk and gives it its name in one step; another file of that name
 /// is replaced.
 ///
 /// # Errors
 /// When the disk is full or the name cannot be taken; what was there before is then still there.
-pub fn promote(file: NamedTempFile, destination: &Path) -> io::Result<()> {
+pub fn promote(file: TemporaryFile, destination: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     give_name(file, destination)
 }
@@ -50,8 +31,8 @@ pub fn rename(from: &Path, destination: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn give_name(file: NamedTempFile, destination: &Path) -> io::Result<()> {
-    file.persist(destination).map_err(|error| error.error)?;
+fn give_name(file: TemporaryFile, destination: &Path) -> io::Result<()> {
+    file.persist(destination)?;
     sync_folder(folder_of(destination));
     Ok(())
 }
@@ -72,7 +53,7 @@ pub fn write(destination: &Path, content: &[u8]) -> io::Result<()> {
 pub fn write_by<T>(
     destination: &Path,
     step: impl Fn() -> io::Result<()>,
-    content: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<T>,
+    content: impl FnOnce(&mut BufWriter<TemporaryFile>) -> io::Result<T>,
 ) -> io::Result<T> {
     step()?;
     let file = temporary_in(folder_of(destination))?;
@@ -139,6 +120,7 @@ pub fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TEMPORARY_PREFIX;
 
     #[test]
     fn a_file_is_replaced_whole_and_an_abandoned_one_is_gone() {

@@ -6,6 +6,8 @@ mod harness;
 mod http_client;
 
 mod blend;
+#[cfg(unix)]
+mod bounds;
 mod caption;
 mod classify;
 mod common;
@@ -30,5 +32,7 @@ mod presets;
 mod score;
 mod serve;
 mod sidecars;
+#[cfg(target_os = "linux")]
+mod signals;
 mod tokenize;
 mod train;
