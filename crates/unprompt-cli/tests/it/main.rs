@@ -9,6 +9,7 @@ mod blend;
 mod caption;
 mod classify;
 mod common;
+mod data;
 mod default_preset;
 mod doctor;
 mod embed;
