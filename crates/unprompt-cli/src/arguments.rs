@@ -2,6 +2,7 @@
 
 mod blend;
 mod caption;
+mod data;
 mod duration;
 mod eval;
 mod files;
@@ -17,6 +18,7 @@ mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf};
+pub(crate) use data::{Data, DataCheck};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
@@ -201,6 +203,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Train,
     },
+    /// What is in captioned pictures before something is trained on them
+    Data {
+        #[command(subcommand)]
+        what: Data,
+    },
     /// Answer over HTTP, to clients of other servers too, with a page for people
     Serve(Box<Serve>),
     /// List, fetch, check and move models
@@ -259,6 +266,9 @@ pub(crate) struct Classify {
     /// Labels for each picture
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) top: usize,
+    /// Attention heads of a Vision Transformer whose tensors stand alone (a .pth without config.json)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) heads: Option<u16>,
     #[command(flatten)]
     pub(crate) job: JobFlags,
 }
@@ -285,6 +295,9 @@ pub(crate) struct EmbedImage {
     /// Average the picture with its mirror image
     #[arg(long, value_enum, default_value_t)]
     pub(crate) tta: Tta,
+    /// Attention heads of a Vision Transformer whose tensors stand alone (a .pth without config.json)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) heads: Option<u16>,
     #[command(flatten)]
     pub(crate) job: JobFlags,
 }

@@ -16,6 +16,7 @@
 mod baseline;
 mod encoders;
 mod error;
+mod known_prompts;
 mod lists;
 mod members;
 mod missing_model;
@@ -26,7 +27,7 @@ mod source;
 mod text;
 mod vectors;
 
-pub use baseline::Baselines;
+pub use baseline::{Baselines, Prior};
 pub use encoders::{
     captioner::{CaptionOptions, Captioner},
     classifier::{Classifier, Label},
@@ -39,6 +40,7 @@ pub use encoders::{
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
 };
 pub use error::{EngineError, InputError, Result};
+pub use known_prompts::{KnownPrompt, KnownPrompts};
 pub use lists::prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index};
 pub use members::MemberSpec;
 pub use missing_model::{MissingModel, NextStep};

@@ -17,6 +17,9 @@ pub(crate) struct Eval {
     /// File to write the report to: one page of HTML that needs no network
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// CLIP or SigLIP that says how near pictures and texts are (CLIP-T): a name, a hub id or a path
+    #[arg(long, value_name = "CLIP")]
+    pub(crate) judge: Option<String>,
     /// Take the prompt that a file carries, as `predict` does; that measures no model
     #[arg(long, overrides_with = "no_metadata")]
     pub(crate) metadata: bool,

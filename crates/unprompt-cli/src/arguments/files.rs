@@ -1,6 +1,6 @@
 //! Which files a command line names, to read and to write.
 
-use super::{Arguments, Blend, Command, Embed, Index, Job, Models, Train};
+use super::{Arguments, Blend, Command, Data, Embed, Index, Job, Models, Train};
 use crate::destination::Input;
 use std::path::{Path, PathBuf};
 use unprompt::data::SourceSpec;
@@ -16,6 +16,13 @@ impl Arguments {
             && let Some(report) = &eval.report
         {
             writes.push(("--report", report.as_path()));
+        }
+        if let Command::Data {
+            what: Data::Check(check),
+        } = &self.command
+            && let Some(groups) = &check.groups
+        {
+            writes.push(("--groups", groups.as_path()));
         }
         writes
     }
@@ -70,6 +77,21 @@ impl Arguments {
                 inputs.other(&head.tower);
                 inputs.other(&head.encoder);
             }
+            Command::Data {
+                what: Data::Check(check),
+            } => {
+                for spec in check
+                    .data
+                    .iter()
+                    .flat_map(|spec| spec.parse::<SourceSpec>())
+                {
+                    inputs.other(&spec.path);
+                    inputs.others(&spec.images);
+                }
+                inputs.others(&check.against);
+                inputs.others(&check.pred);
+                inputs.other(&check.encoder);
+            }
             Command::Merge(merge) => inputs.pictures(std::slice::from_ref(&merge.job)),
             Command::Job { action } => match action {
                 Job::Status { job, .. } => inputs.pictures(std::slice::from_ref(job)),
@@ -88,6 +110,7 @@ impl Arguments {
                 inputs.pictures(&eval.paths);
                 inputs.other(&eval.truth);
                 inputs.other(&eval.preset);
+                inputs.others(&eval.judge);
             }
             Command::Blend { action } => match action {
                 Blend::Fit(fit) => {

@@ -11,7 +11,7 @@ pub(crate) enum Train {
 #[derive(Args, Debug)]
 pub(crate) struct TrainHead {
     /// Captioned pictures: PATH[,OPTION...]; may be given several times. Options: name=N, weight=X,
-    /// most=N, layout=csv|sidecar|shards|jsonl|coco|tokens|diffusiondb, images=DIR, strip-leads, first-sentence,
+    /// most=N, layout=csv|sidecar|shards|jsonl|coco|tokens|diffusiondb|parquet, images=DIR, strip-leads, first-sentence,
     /// words=N
     #[arg(long, required = true, value_name = "SPEC")]
     pub(crate) data: Vec<String>,

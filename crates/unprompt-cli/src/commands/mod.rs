@@ -4,6 +4,7 @@ mod bench;
 mod blend;
 mod caption;
 mod classify;
+mod data;
 mod doctor;
 mod embed;
 mod eval;
@@ -15,6 +16,7 @@ mod lazy_encoder;
 mod merge;
 mod metadata;
 mod models;
+mod peak_memory;
 mod predict;
 mod score;
 mod serve;
@@ -61,6 +63,7 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Merge(merge) => merge::run(common, merge),
         Command::Job { action } => job::status(common, action),
         Command::Train { what } => train::run(common, what),
+        Command::Data { what } => data::run(common, what),
         Command::Serve(serve) => serve::run(common, serve),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),

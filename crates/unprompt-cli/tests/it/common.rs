@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "predict",
     "caption",
     "interrogate",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 17] = [
     "score",
     "eval",
     "blend",
+    "data",
     "index",
     "merge",
     "job",

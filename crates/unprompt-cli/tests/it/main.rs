@@ -11,6 +11,7 @@ mod bounds;
 mod caption;
 mod classify;
 mod common;
+mod data;
 mod default_preset;
 mod doctor;
 mod embed;

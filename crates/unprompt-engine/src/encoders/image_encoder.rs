@@ -60,9 +60,27 @@ impl ImageEncoder {
         compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<(ResolvedModel, Self)> {
+        Self::load_with_heads(hub, name, None, compute, progress)
+    }
+
+    /// As [`load`](Self::load), with the number of attention heads of a Vision Transformer whose
+    /// tensors stand alone: no shape shows it, and without it timm's number for that width is taken.
+    ///
+    /// # Errors
+    /// As `load`; when a number is given and the model is none of these.
+    pub fn load_with_heads(
+        hub: &Hub,
+        name: &str,
+        heads: Option<usize>,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         refuse_named_without_pictures(hub, name, NEEDED)?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
+        if !kind.is_vit() {
+            located.refuse_heads(heads, kind)?;
+        }
         let encoder = match kind {
             Kind::Clip => {
                 let checkpoint = located.clip(compute)?;
@@ -78,7 +96,7 @@ impl ImageEncoder {
                 }
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
-                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
+                let vit = located.vit(heads, compute, progress)?;
                 let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
                 Self {
                     network: Network::Vit(Box::new(vit)),

@@ -103,6 +103,10 @@ impl MemberKind for Knn {
         })
     }
 
+    fn lists(&self) -> Vec<&str> {
+        self.prompts.as_deref().into_iter().collect()
+    }
+
     fn has_text(&self) -> bool {
         true
     }
@@ -135,7 +139,7 @@ impl MemberKind for Knn {
             Some(from) => Query::Member(loader.position(from)?),
             None => {
                 let clip = self.clip.as_ref().unwrap_or(&manifest.clip.name);
-                let (vector, _) = loader.vector(clip, Views::Plain)?;
+                let (vector, _) = loader.vector(clip, None, Views::Plain)?;
                 let model = loader.hub.resolve(&reference(clip)?, loader.progress)?;
                 require(&name, &manifest.clip, &model, "`clip`")?;
                 Query::Picture(vector)

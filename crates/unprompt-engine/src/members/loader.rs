@@ -155,23 +155,29 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// A picture's vector, and the tower that gives it.
+    /// A picture's vector, and the tower that gives it. `heads` is the number of attention heads of a
+    /// Vision Transformer whose files do not say it.
     pub(crate) fn vector(
         &mut self,
         model: &str,
+        heads: Option<usize>,
         views: Views,
     ) -> Result<(VectorOf, &ImageEncoder)> {
-        if !self.networks.towers.contains_key(model) {
+        // The same tensors with other heads are another network.
+        let name = heads.map_or_else(
+            || model.to_owned(),
+            |heads| format!("{model} ({heads} heads)"),
+        );
+        if !self.networks.towers.contains_key(&name) {
+            let (hub, compute) = (self.hub, self.compute);
             let (resolved, tower) =
-                ImageEncoder::load(self.hub, model, self.compute, self.progress)?;
+                ImageEncoder::load_with_heads(hub, model, heads, compute, self.progress)?;
             self.receipts
-                .push(ModelReceipt::new(&resolved, self.compute.dtype())?);
-            self.networks
-                .towers
-                .insert(model.to_owned(), Arc::new(tower));
+                .push(ModelReceipt::new(&resolved, compute.dtype())?);
+            self.networks.towers.insert(name.clone(), Arc::new(tower));
         }
-        let vector = self.networks.ask_vector(model, views);
-        Ok((vector, &self.networks.towers[model]))
+        let vector = self.networks.ask_vector(&name, views);
+        Ok((vector, &self.networks.towers[&name]))
     }
 
     /// What a captioner writes.

@@ -42,6 +42,13 @@ impl MemberKind for Prior {
         }
     }
 
+    fn lists(&self) -> Vec<&str> {
+        match &self.prompts {
+            OneOrMore::One(list) => vec![list],
+            OneOrMore::More(lists) => lists.iter().map(String::as_str).collect(),
+        }
+    }
+
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
         let mean = match &self.prompts {
             OneOrMore::One(list) => loader.mean(list)?,

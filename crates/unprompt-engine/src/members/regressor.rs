@@ -17,6 +17,8 @@ use serde::Deserialize;
 pub(crate) struct Regressor {
     /// The network.
     model: String,
+    /// Its attention heads, for tensors alone that are not of timm's number for their width.
+    heads: Option<usize>,
     /// Which views of the picture are averaged.
     #[serde(default)]
     tta: Views,
@@ -33,7 +35,7 @@ impl MemberKind for Regressor {
 
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
         let width = loader.encoder()?.1.width();
-        let (vector, regressor) = loader.vector(&self.model, self.tta)?;
+        let (vector, regressor) = loader.vector(&self.model, self.heads, self.tta)?;
         if regressor.regression_width() != Some(width) {
             return Err(loader.failed(format!(
                 "`{}` is no regressor of {width} numbers, the width of `{}`",

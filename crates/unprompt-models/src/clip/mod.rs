@@ -160,7 +160,8 @@ impl ClipCheckpoint {
     }
 
     /// The tokenizer that the text tower was trained with: open_clip's own, for which `vocabulary`
-    /// is the file `bpe_simple_vocab_16e6.txt.gz`, or the one in a folder of transformers.
+    /// is the file `bpe_simple_vocab_16e6.txt.gz` unless the folder
+    /// [brings it](Self::brings_vocabulary), or the one in a folder of transformers.
     ///
     /// # Errors
     /// When there is no text tower, open_clip's needs its vocabulary and none is given, the
@@ -175,12 +176,23 @@ impl ClipCheckpoint {
         if let Some(setting) = &text.other_tokenizer {
             return Err(self.refuse(&format!("text_cfg: {setting} is not built")));
         }
+        if self.brings_vocabulary() {
+            return ClipTokenizer::open_clip_of_folder(&self.folder, text.context_length);
+        }
         let vocabulary = vocabulary.ok_or_else(|| {
             self.refuse(
-                "its tokenizer needs CLIP's vocabulary, the file bpe_simple_vocab_16e6.txt.gz",
+                "its tokenizer needs CLIP's vocabulary, the file bpe_simple_vocab_16e6.txt.gz, or \
+                 vocab.json and merges.txt beside it",
             )
         })?;
         ClipTokenizer::open_clip(vocabulary, text.context_length)
+    }
+
+    /// Whether the tokenizer needs no file from elsewhere: in a folder of transformers, and in one of
+    /// open_clip that has `vocab.json` and `merges.txt`.
+    pub fn brings_vocabulary(&self) -> bool {
+        let has = |name: &str| self.folder.join(name).is_file();
+        !self.is_open_clip() || (has("vocab.json") && has("merges.txt"))
     }
 
     /// The factor that cosines are multiplied with before a soft-max over texts: the exponential

@@ -74,12 +74,22 @@ impl ClipTokenizer {
     /// # Errors
     /// When the file is missing or not that vocabulary.
     pub fn open_clip(vocabulary: &Path, context_length: usize) -> Result<Self> {
+        Self::of_byte_pairs(BytePairs::load(vocabulary)?, context_length)
+    }
+
+    /// The same with the byte pairs of a folder, `vocab.json` and `merges.txt`: open_clip's own rules
+    /// for texts, whatever else the folder says of its tokenizer.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, or one gives other ids than the other.
+    pub fn open_clip_of_folder(folder: &Path, context_length: usize) -> Result<Self> {
+        Self::of_byte_pairs(BytePairs::of_folder(folder)?, context_length)
+    }
+
+    fn of_byte_pairs(byte_pairs: BytePairs, context_length: usize) -> Result<Self> {
         let words = Regex::new(WORDS).map_err(|error| ModelError::Tokenizer(error.to_string()))?;
         Ok(Self {
-            kind: Kind::OpenClip {
-                words,
-                byte_pairs: BytePairs::load(vocabulary)?,
-            },
+            kind: Kind::OpenClip { words, byte_pairs },
             context_length,
             padding_id: 0,
         })

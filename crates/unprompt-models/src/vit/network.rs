@@ -35,6 +35,7 @@ pub struct Vit {
     pub(super) head: Option<Linear>,
     pub(super) outputs: usize,
     pub(super) labels: Option<Vec<String>>,
+    pub(super) guessed_heads: Option<usize>,
 }
 
 impl Vit {
@@ -56,6 +57,13 @@ impl Vit {
     /// The names of the outputs in order, where the checkpoint's configuration has them.
     pub fn labels(&self) -> Option<&[String]> {
         self.labels.as_deref()
+    }
+
+    /// The number of heads, where neither the files nor the caller said it and it was taken to be
+    /// what timm's networks of this width have. With another number the outputs mean nothing, and no
+    /// tensor shows it.
+    pub fn guessed_heads(&self) -> Option<usize> {
+        self.guessed_heads
     }
 
     /// The raw outputs of each picture: logits, a regression, or without a head the pooled,

@@ -122,6 +122,7 @@ impl SiglipVisionConfig {
             head: None,
             outputs: width,
             labels: None,
+            guessed_heads: None,
         })
     }
 }

@@ -54,9 +54,12 @@ pub(crate) struct TimmConfig {
 }
 
 impl TimmConfig {
-    /// A state dict by itself.
-    pub(super) fn bare() -> Self {
-        Self::default()
+    /// A state dict by itself, with as many heads as one is told.
+    pub(super) fn bare(heads: Option<usize>) -> Self {
+        Self {
+            heads,
+            ..Self::default()
+        }
     }
 
     /// The image tower of an open_clip model that is one of timm's networks: by its name and
@@ -122,13 +125,21 @@ impl TimmConfig {
                     "num_classes" => parsed.classes = Some(number(value, name)?),
                     "num_heads" => parsed.heads = Some(number(value, name)?),
                     "global_pool" => parsed.pooling = Some(GlobalPool::parse(value)?),
-                    "act_layer" => parsed.activation = Some(activation_of_timm(value)?),
+                    "act_layer" if !value.is_null() => {
+                        parsed.activation = Some(activation_of_timm(value)?);
+                    }
+                    // `save_for_hf` writes what the model was made with, defaults too.
+                    "in_chans" if value.as_u64() == Some(3) => {}
+                    "in_chans" => {
+                        return Err(format!("`in_chans` is {value} where 3 is built"));
+                    }
+                    _ if is_default(name, value) => {}
                     // These show in the tensors, or change nothing at inference.
                     "patch_size" | "embed_dim" | "depth" | "mlp_ratio" | "qkv_bias"
                     | "class_token" | "reg_tokens" | "no_embed_class" | "init_values"
                     | "fc_norm" | "dynamic_img_size" | "drop_rate" | "drop_path_rate"
                     | "proj_drop_rate" | "attn_drop_rate" | "patch_drop_rate" | "pos_drop_rate"
-                    | "weight_init" => {}
+                    | "weight_init" | "fix_init" => {}
                     other => return Err(format!("the model argument `{other}` is not built")),
                 }
             }
@@ -141,6 +152,22 @@ impl TimmConfig {
             parsed.labels = names.collect();
         }
         Ok(parsed)
+    }
+}
+
+/// Whether this argument of timm's has the value that changes nothing: others are not built.
+fn is_default(name: &str, value: &Value) -> bool {
+    match name {
+        "qk_norm"
+        | "scale_attn_norm"
+        | "scale_mlp_norm"
+        | "pre_norm"
+        | "pool_include_prefix"
+        | "dynamic_img_pad" => value == &Value::Bool(false),
+        "proj_bias" | "final_norm" => value == &Value::Bool(true),
+        "pos_embed" => value == "learn",
+        "norm_layer" | "embed_norm_layer" | "act_layer" => value.is_null(),
+        _ => false,
     }
 }
 
@@ -353,6 +380,8 @@ pub(crate) fn build(
         head,
         outputs,
         labels: config.labels.clone(),
+        // An architecture's name says how many, as `num_heads` does; a width by itself does not.
+        guessed_heads: (config.architecture.is_none() && config.heads.is_none()).then_some(heads),
     })
 }
 
@@ -371,8 +400,8 @@ fn heads(
         }
         None if architecture.is_empty() && width == 768 && prefix_count == 0 => {
             return Err(
-                "a width of 768 without class token has 12 heads or 16; add a config.json of timm \
-                 with its `architecture`"
+                "a width of 768 without class token has 12 heads or 16; say which (`--heads N`), or \
+                 add a config.json of timm with its `architecture`"
                     .into(),
             );
         }
@@ -384,8 +413,8 @@ fn heads(
             "a width of {width} does not divide into {heads} heads"
         )),
         None => Err(format!(
-            "no number of heads is known for a width of {width}; give `num_heads` in `model_args` \
-             of a config.json"
+            "no number of heads is known for a width of {width}; say it (`--heads N`), or give \
+             `num_heads` in `model_args` of a config.json"
         )),
     }
 }
@@ -433,6 +462,33 @@ mod tests {
         }
         assert_eq!(heads_of(100), None);
         assert_eq!(heads_of(0), None);
+    }
+
+    #[test]
+    fn arguments_that_change_nothing_are_read_over() {
+        let config = |arguments: &str| {
+            let text = format!(
+                r#"{{"architecture": "vit_tiny_patch4_12", "model_args": {{{arguments}}}}}"#
+            );
+            TimmConfig::parse(&serde_json::from_str(&text).unwrap())
+        };
+        // As timm's `save_for_hf` has them.
+        let saved = r#""img_size": 12, "patch_size": 4, "in_chans": 3, "embed_dim": 128, "depth": 1,
+            "num_heads": 2, "qk_norm": false, "proj_bias": true, "pos_embed": "learn",
+            "pre_norm": false, "final_norm": true, "norm_layer": null, "act_layer": null,
+            "fix_init": false"#;
+        let parsed = config(saved).unwrap();
+        assert_eq!((parsed.heads, parsed.image_size), (Some(2), Some((12, 12))));
+        assert_eq!(parsed.activation, None);
+        for (argument, expected) in [
+            (r#""in_chans": 1"#, "`in_chans` is 1"),
+            (r#""qk_norm": true"#, "`qk_norm`"),
+            (r#""norm_layer": "rmsnorm""#, "`norm_layer`"),
+            (r#""pos_embed": "none""#, "`pos_embed`"),
+        ] {
+            let message = config(argument).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

@@ -182,6 +182,7 @@ pub(super) fn build(config: &TransformersConfig, root: &Weights) -> Result<Vit> 
         norm_after_pooling: false,
         outputs,
         labels: labels.cloned(),
+        guessed_heads: None,
         head,
     })
 }
