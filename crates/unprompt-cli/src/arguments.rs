@@ -9,7 +9,9 @@ mod formats;
 mod index;
 mod interrogate;
 mod job;
+mod mcp;
 mod metadata;
+mod reference;
 mod serve;
 mod sidecars;
 mod train;
@@ -20,7 +22,9 @@ pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use job::{Job, JobFlags, Layout, Merge};
+pub(crate) use mcp::Mcp;
 pub(crate) use metadata::Metadata;
+pub(crate) use reference::{Completions, Man, Page, Reference};
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
 pub(crate) use train::{Solver, Train, TrainHead};
@@ -87,13 +91,21 @@ pub(crate) struct Common {
     /// Read weights from pickles (.bin, .pth) too; nothing in them is ever executed
     #[arg(long, global = true, env = "UNPROMPT_ALLOW_PICKLE")]
     pub(crate) allow_pickle: bool,
+    /// Let a preset send pictures to captioners on other servers that it names
+    #[arg(long, global = true, env = "UNPROMPT_ALLOW_REMOTE")]
+    pub(crate) allow_remote: bool,
 }
 
 impl Arguments {
     /// Reads the command line of the process.
     pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
-        let matches = formats::offer_what_is_written(Self::command()).try_get_matches()?;
+        let matches = Self::definition().try_get_matches()?;
         Self::from_arg_matches(&matches)
+    }
+
+    /// Every command with its arguments, as help shows them.
+    pub(crate) fn definition() -> clap::Command {
+        formats::offer_what_is_written(Self::command())
     }
 }
 
@@ -187,6 +199,8 @@ pub(crate) enum Command {
     },
     /// Answer over HTTP, to clients of other servers too, with a page for people
     Serve(Box<Serve>),
+    /// Tools for agents over standard input and output: the Model Context Protocol
+    Mcp(Mcp),
     /// List, fetch, check and move models
     Models {
         #[command(subcommand)]
@@ -196,6 +210,13 @@ pub(crate) enum Command {
     Bench(Bench),
     /// What this machine has, with the next step for each gap
     Doctor,
+    /// A script that completes commands in a shell
+    Completions(Completions),
+    /// The manual page of the program, or of every command
+    Man(Man),
+    /// The generated pages of docs/
+    #[command(hide = true)]
+    Reference(Reference),
 }
 
 #[derive(Args, Debug)]
@@ -359,7 +380,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate, job, predict)
+    /// Small sizes, only to see that it works (interrogate, job, predict, serve)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -388,4 +409,6 @@ pub(crate) enum BenchKind {
     Interrogate,
     /// A folder of pictures with a job, without one, and with two shards
     Job,
+    /// The server at 1, 8 and 64 clients, beside FastAPI around the same models
+    Serve,
 }

@@ -353,6 +353,18 @@ fn models_that_are_given_answer_as_their_commands_do() {
 }
 
 #[test]
+fn a_server_of_ours_is_a_captioner_elsewhere() {
+    let (place, _) = place();
+    let blip = workspace("fixtures/models/tiny-blip");
+    let blip = blip.to_str().unwrap();
+    let serving = Serving::start(&place, &["--captioner", blip], &[]);
+    let model = format!("openai:{blip}@http://{}", serving.address);
+    let elsewhere = place.run(&["caption", "in/cat.png", "--model", &model]);
+    let here = place.run(&["caption", "in/cat.png", "--model", blip]);
+    assert_eq!(elsewhere.output(), here.output());
+}
+
+#[test]
 fn an_address_that_others_reach_needs_a_key() {
     let place = Place::new();
     for host in ["0.0.0.0", "::", "192.0.2.1"] {

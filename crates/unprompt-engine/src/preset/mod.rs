@@ -10,6 +10,7 @@ use crate::{
     pipeline::list_text::TextRule,
 };
 use calibration::Calibration;
+use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -26,7 +27,7 @@ const SHIPPED: [(&str, &str); 5] = [
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// A blend of members.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
     /// Its name, as records show it.
@@ -108,6 +109,11 @@ impl Preset {
             )));
         }
         std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
+    }
+
+    /// What its file may hold: a JSON schema of draft 2020-12, made of the types that read it.
+    pub fn schema() -> serde_json::Value {
+        schema_for!(Self).to_value()
     }
 
     /// The names of the presets that are part of the program, the lightest first.
