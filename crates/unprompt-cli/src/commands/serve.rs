@@ -56,23 +56,26 @@ fn models(common: &Common, arguments: &Serve) -> Result<Arc<dyn Models>> {
     let choice = choice(arguments);
     let progress = LoadingProgress::new(common.quiet);
     let (local, compute) = (local_hub(common)?, compute(common)?);
-    let loaded = load(&hub(common)?, &local, &choice, &compute, &progress)?;
-    let loaded: Arc<dyn Models> = Arc::new(loaded);
+    let hub = hub(common)?;
+    let first = || -> Result<Arc<dyn Models>> {
+        Ok(Arc::new(load(&hub, &local, &choice, &compute, &progress)?))
+    };
     let Some(idle) = arguments.idle_unload else {
-        return Ok(loaded);
+        return first();
     };
     if idle < SHORTEST_IDLE {
         bail!("--idle-unload: {SHORTEST_IDLE:?} or more; each request would load everything again");
     }
-    let again = move || {
+    let again = {
         // What was fetched when the server started is here now: no request fetches anything.
-        let progress = LoadingProgress::new(true);
-        let loaded = load(&local, &local, &choice, &compute, &progress);
-        let loaded = loaded.map_err(|error| describe(&error))?;
-        Ok(Arc::new(loaded) as Arc<dyn Models>)
+        let (local, choice, compute) = (local.clone(), choice.clone(), compute.clone());
+        move || -> Result<Arc<dyn Models>, String> {
+            let progress = LoadingProgress::new(true);
+            let loaded = load(&local, &local, &choice, &compute, &progress);
+            Ok(Arc::new(loaded.map_err(|error| describe(&error))?))
+        }
     };
-    let models = Unloading::new(loaded, idle, Box::new(again)).context("cannot start a thread")?;
-    Ok(models)
+    Ok(Unloading::new(idle, first, Box::new(again))?)
 }
 
 fn choice(arguments: &Serve) -> ModelChoice {

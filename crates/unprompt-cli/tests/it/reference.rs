@@ -187,10 +187,7 @@ fn records_are_as_their_schema_says() {
         fixture("tiny-clip"),
         fixture("tiny-sbert"),
     );
-    let (vit, bare) = (
-        fixture("tiny-vit-transformers"),
-        fixture("tiny-vit-transformers"),
-    );
+    let vit = fixture("tiny-vit-transformers");
     let interrogate = [
         "interrogate",
         "in",
@@ -209,7 +206,7 @@ fn records_are_as_their_schema_says() {
         ("Labels", vec!["classify", "in", "--model", &vit]),
         (
             "ImageEmbedding",
-            vec!["embed", "image", "in", "--model", &bare],
+            vec!["embed", "image", "in", "--model", &vit],
         ),
         (
             "TextEmbedding",

@@ -64,6 +64,16 @@ fn name(address: SocketAddr) -> String {
     format!("openai:seer@http://{address}")
 }
 
+/// A preset of one member that asks elsewhere.
+fn preset(model: &str) -> String {
+    let encoder = workspace("fixtures/models/tiny-sbert");
+    format!(
+        "name = 'far'\nencoder = '{}'\n[[member]]\nname = 'seer'\nkind = 'remote'\nmodel = '{model}'\nsuffix = ', oil'\n\
+         weight = 1.0\n",
+        encoder.display()
+    )
+}
+
 fn place() -> Place {
     let place = Place::new();
     place.copy(&workspace("examples/pictures/cat.png"), "in/a.png");
@@ -152,13 +162,8 @@ fn offline_and_wrong_names_are_refused_before_anybody_is_asked() {
 fn a_preset_asks_elsewhere_only_where_that_is_allowed() {
     let (address, requests) = server("200 OK", CAPTION);
     let place = place();
-    let encoder = workspace("fixtures/models/tiny-sbert");
     let model = name(address);
-    let preset = format!(
-        "name = 'far'\nencoder = '{}'\n[[member]]\nname = 'seer'\nkind = 'remote'\nmodel = '{model}'\nsuffix = ', oil'\nweight = 1.0\n",
-        encoder.display()
-    );
-    place.write("far.toml", preset);
+    place.write("far.toml", preset(&model));
     let predict = [
         "predict", "in/a.png", "--preset", "far.toml", "--format", "json",
     ];
@@ -178,15 +183,25 @@ fn a_preset_asks_elsewhere_only_where_that_is_allowed() {
 }
 
 #[test]
-fn a_server_that_breaks_off_in_between_ends_the_predictions_and_fails_the_captions() {
-    let (address, _requests) = server("401 Unauthorized", r#"{"error": "who are you"}"#);
+fn a_server_that_refuses_in_between_fails_the_rest_at_once() {
+    let (address, requests) = server("401 Unauthorized", r#"{"error": "who are you"}"#);
     let place = place();
     let model = name(address);
     let run = place.run(&["caption", "in", "--model", &model, "--batch-size", "1"]);
     let (_, failures) = run.failures();
     assert_eq!(failures.len(), 3, "{failures:?}");
-    assert!(
-        failures[0].contains("UNPROMPT_REMOTE_API_KEY"),
-        "{failures:?}"
-    );
+    for failure in failures {
+        assert!(failure.contains("UNPROMPT_REMOTE_API_KEY"), "{failure}");
+    }
+    assert_eq!(requests.try_iter().count(), 2, "a check, and one picture");
+    // A prediction without one of its members is none.
+    place.write("far.toml", preset(&model));
+    let run = place.run(&[
+        "predict",
+        "in/a.png",
+        "--preset",
+        "far.toml",
+        "--allow-remote",
+    ]);
+    assert!(run.refusal().contains("who are you"), "{run:?}");
 }

@@ -33,7 +33,8 @@ fn nearest(list: &TextList, embedding: &[f32], top: usize) -> Result<Vec<Evidenc
     let found = order.into_iter().take(top).map(|index| {
         Ok(Evidence {
             prompt: list.text(index)?,
-            similarity: f64::from(products[index]),
+            // Rows are kept in eight bits, and may be a little longer than one.
+            similarity: f64::from(products[index]).clamp(-1.0, 1.0),
         })
     });
     found.collect()
@@ -52,8 +53,8 @@ mod tests {
             assert_eq!(found.len(), 3);
             assert!((found[0].similarity - 1.0).abs() < 1e-2, "{found:?}");
             // Other texts may have the same place in the space, and none has a better one.
-            let own = list.products(&row)[index];
-            assert!(found[0].similarity >= f64::from(own));
+            let own = f64::from(list.products(&row)[index]);
+            assert!(found[0].similarity >= own.min(1.0));
             assert!(found[0].similarity >= found[1].similarity);
         }
     }

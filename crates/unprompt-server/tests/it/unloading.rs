@@ -12,6 +12,11 @@ use unprompt_server::{Input, LoadAgain, Models, Task, Unloading};
 
 const IDLE: Duration = Duration::from_millis(50);
 
+fn unloading(first: Arc<Fake>, idle: Duration, again: Box<LoadAgain>) -> Arc<Unloading> {
+    let first = move || -> Result<Arc<dyn Models>, std::io::Error> { Ok(first) };
+    Unloading::new(idle, first, again).unwrap()
+}
+
 fn ask(models: &Unloading) -> Result<(), String> {
     let text = [Input::Text("a cat".into())];
     let answer = models
@@ -30,11 +35,11 @@ fn they_are_loaded_again_when_somebody_asks() {
     });
     let first = Fake::new(true);
     let held = Arc::downgrade(&first);
-    let models = Unloading::new(first, IDLE, again).unwrap();
+    let models = unloading(first, IDLE, again);
     assert!(models.is_loaded());
     ask(&models).unwrap();
     wait_until(|| !models.is_loaded());
-    assert!(held.upgrade().is_none(), "somebody keeps them");
+    wait_until(|| held.upgrade().is_none());
     assert_eq!(
         models.catalog().preset,
         "lite",
@@ -49,7 +54,7 @@ fn they_are_loaded_again_when_somebody_asks() {
 #[test]
 fn they_stay_as_long_as_they_are_used() {
     let again: Box<LoadAgain> = Box::new(|| Err("nobody may ask for it".into()));
-    let models = Unloading::new(Fake::new(true), Duration::from_secs(60), again).unwrap();
+    let models = unloading(Fake::new(true), Duration::from_secs(60), again);
     for _ in 0..20 {
         ask(&models).unwrap();
         std::thread::sleep(Duration::from_millis(5));
@@ -60,7 +65,7 @@ fn they_stay_as_long_as_they_are_used() {
 #[test]
 fn who_asks_for_models_that_are_gone_is_told() {
     let again: Box<LoadAgain> = Box::new(|| Err("the file is gone".into()));
-    let models = Unloading::new(Fake::new(true), IDLE, again).unwrap();
+    let models = unloading(Fake::new(true), IDLE, again);
     wait_until(|| !models.is_loaded());
     let error = ask(&models).unwrap_err();
     assert!(
