@@ -10,8 +10,10 @@ mod formats;
 mod index;
 mod interrogate;
 mod job;
+mod mcp;
 mod memory;
 mod metadata;
+mod reference;
 mod serve;
 mod sidecars;
 mod train;
@@ -23,7 +25,9 @@ pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use job::{Job, JobFlags, Layout, Merge};
+pub(crate) use mcp::Mcp;
 pub(crate) use metadata::Metadata;
+pub(crate) use reference::{Completions, Man, Page, Reference};
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
 pub(crate) use train::{Solver, Train, TrainHead};
@@ -95,12 +99,15 @@ pub(crate) struct Common {
     /// Read weights from pickles (.bin, .pth) too; nothing in them is ever executed
     #[arg(long, global = true, env = "UNPROMPT_ALLOW_PICKLE")]
     pub(crate) allow_pickle: bool,
+    /// Let a preset send pictures to captioners on other servers that it names
+    #[arg(long, global = true, env = "UNPROMPT_ALLOW_REMOTE")]
+    pub(crate) allow_remote: bool,
 }
 
 impl Arguments {
     /// Reads the command line of the process.
     pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
-        let matches = formats::offer_what_is_written(Self::command()).try_get_matches()?;
+        let matches = Self::definition().try_get_matches()?;
         let mut arguments = Self::from_arg_matches(&matches)?;
         let common = &mut arguments.common;
         // The name that programs give to standard output.
@@ -112,6 +119,11 @@ impl Arguments {
             common.format = format;
         }
         Ok(arguments)
+    }
+
+    /// Every command with its arguments, as help shows them.
+    pub(crate) fn definition() -> clap::Command {
+        formats::offer_what_is_written(Self::command())
     }
 }
 
@@ -210,6 +222,8 @@ pub(crate) enum Command {
     },
     /// Answer over HTTP, to clients of other servers too, with a page for people
     Serve(Box<Serve>),
+    /// Tools for agents over standard input and output: the Model Context Protocol
+    Mcp(Mcp),
     /// List, fetch, check and move models
     Models {
         #[command(subcommand)]
@@ -219,6 +233,13 @@ pub(crate) enum Command {
     Bench(Bench),
     /// What this machine has, with the next step for each gap
     Doctor,
+    /// A script that completes commands in a shell
+    Completions(Completions),
+    /// The manual page of the program, or of every command
+    Man(Man),
+    /// The generated pages of docs/
+    #[command(hide = true)]
+    Reference(Reference),
 }
 
 impl Command {
@@ -403,7 +424,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate, job, predict)
+    /// Small sizes, only to see that it works (interrogate, job, predict, serve)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -434,4 +455,6 @@ pub(crate) enum BenchKind {
     Job,
     /// The Python package: its import, and a folder beside the command line and a script of torch
     Python,
+    /// The server at 1, 8 and 64 clients, beside FastAPI around the same models
+    Serve,
 }

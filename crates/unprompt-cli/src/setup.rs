@@ -80,6 +80,7 @@ fn hub_that_is(offline: bool, common: &Common) -> Result<Hub> {
     Ok(Hub::from_env(HubOptions {
         offline,
         allow_pickle: common.allow_pickle,
+        allow_remote: common.allow_remote,
         ..HubOptions::default()
     })?)
 }

@@ -36,12 +36,16 @@ pub use encoders::{
     picture_interrogator::{
         Captioned, LabelChoice, Opening, PictureInterrogator, label_folder, token_counter,
     },
+    remote_captioner::RemoteCaptioner,
     sentence_encoder::load_sentence_encoder,
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
 };
 pub use error::{EngineError, InputError, Result};
 pub use known_prompts::{KnownPrompt, KnownPrompts};
-pub use lists::prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index};
+pub use lists::{
+    carried::similar_prompts,
+    prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index},
+};
 pub use members::MemberSpec;
 pub use missing_model::{MissingModel, NextStep};
 pub use pipeline::{
@@ -60,3 +64,4 @@ pub use record::{
 };
 pub use source::{Source, is_picture_file, sources, sources_besides};
 pub use text::Candidate;
+pub use unprompt_remote::{Question, RemoteError, is_remote};

@@ -13,9 +13,7 @@ mod regular;
 mod temporary;
 mod undo;
 
-pub use durable::{
-    folder_of, promote, rename, replace, sync_folder, write, write_by,
-};
+pub use durable::{folder_of, promote, rename, replace, sync_folder, write, write_by};
 pub use lock::Lock;
 pub use regular::{open_regular, read_regular};
 pub use temporary::{

@@ -102,7 +102,10 @@ impl TemporaryFolder {
 pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
     sweep(folder);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
+    builder
+        .prefix(TEMPORARY_PREFIX)
+        .suffix(SUFFIX)
+        .rand_bytes(RANDOM);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -130,7 +133,10 @@ pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
 pub fn temporary_folder_in(folder: &Path) -> io::Result<TemporaryFolder> {
     sweep(folder);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
+    builder
+        .prefix(TEMPORARY_PREFIX)
+        .suffix(SUFFIX)
+        .rand_bytes(RANDOM);
     let (made, undo) = Undo::after(|| {
         let made = builder.tempdir_in(folder);
         let path = made.as_ref().ok().map(|made| made.path().to_owned());

@@ -18,6 +18,8 @@ pub struct HubOptions {
     pub offline: bool,
     /// Accept models whose only weights are pickles (`.bin`, `.pth`, `.pt`, `.ckpt`).
     pub allow_pickle: bool,
+    /// Let presets ask captioners on other servers, to which pictures are sent.
+    pub allow_remote: bool,
     /// Use file locks so that several processes fetch a model once. Turn it off where locking
     /// itself hangs; files stay right without.
     pub use_locks: bool,
@@ -28,6 +30,7 @@ impl Default for HubOptions {
         Self {
             offline: false,
             allow_pickle: false,
+            allow_remote: false,
             use_locks: true,
         }
     }
@@ -73,6 +76,11 @@ impl Hub {
     /// Whether models whose only weights are pickles are accepted.
     pub fn allows_pickle(&self) -> bool {
         self.options.allow_pickle
+    }
+
+    /// Whether presets may ask captioners on other servers.
+    pub fn allows_remote(&self) -> bool {
+        self.options.allow_remote
     }
 
     /// The environment this hub works in: cache folders, endpoint, timeouts.

@@ -152,8 +152,13 @@ impl Arguments {
                 inputs.others(&serve.labels);
                 inputs.others(&serve.api_key_file);
             }
+            Command::Mcp(mcp) => {
+                inputs.others(&mcp.preset);
+                inputs.others(&mcp.captioner);
+            }
             Command::Bench(bench) => inputs.others(&bench.picture),
-            Command::Doctor => {}
+            Command::Doctor | Command::Completions(_) | Command::Man(_) | Command::Reference(_) => {
+            }
         }
         inputs.0
     }

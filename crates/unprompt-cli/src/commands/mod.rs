@@ -13,11 +13,13 @@ mod inputs;
 mod interrogate;
 mod job;
 mod lazy_encoder;
+mod mcp;
 mod merge;
 mod metadata;
 mod models;
 mod peak_memory;
 mod predict;
+mod reference;
 mod score;
 mod serve;
 mod sidecars;
@@ -40,8 +42,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
     prepare(&arguments.common)?;
     destination::check(arguments)?;
     // What waits for requests must not keep a thread of the pool from the work.
-    if let Command::Serve(serve) = &arguments.command {
-        return serve::run(&arguments.common, serve);
+    match &arguments.command {
+        Command::Serve(serve) => return serve::run(&arguments.common, serve),
+        Command::Mcp(mcp) => return mcp::run(&arguments.common, mcp),
+        _ => {}
     }
     rayon::scope(|_| dispatch(arguments))
 }
@@ -65,8 +69,12 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Train { what } => train::run(common, what),
         Command::Data { what } => data::run(common, what),
         Command::Serve(serve) => serve::run(common, serve),
+        Command::Mcp(mcp) => mcp::run(common, mcp),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),
         Command::Doctor => doctor::run(common),
+        Command::Completions(completions) => reference::completions(common, completions),
+        Command::Man(man) => reference::man(common, man),
+        Command::Reference(asked) => reference::reference(common, asked),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     source::Source,
 };
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::borrow::Borrow;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
@@ -24,7 +25,7 @@ use unprompt_models::{
 const NEEDED: &str = "a CLIP, a SigLIP or a Vision Transformer";
 
 /// Which views of a picture are averaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Views {
     /// The picture as it is.
     #[default]

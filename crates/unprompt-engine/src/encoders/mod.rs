@@ -10,5 +10,6 @@ mod of_sources;
 pub(crate) mod picture_interrogator;
 mod preprocessing;
 mod published_labels;
+pub(crate) mod remote_captioner;
 pub(crate) mod sentence_encoder;
 pub(crate) mod text_encoder;

@@ -10,12 +10,13 @@ use crate::{
     record::ModelReceipt,
     vectors::widened,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::Path;
 use unprompt_models::{Head, HeadConfig};
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadMember {
     /// `eye`, which is part of the program, or a folder that `unprompt train head` made.

@@ -17,6 +17,7 @@ use crate::{
     text::Candidate,
     vectors::narrowed,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc};
 use unprompt_index::{NearestPrompts, NegativeDistance, PromptIndex, Regressed, Regression, Space};
@@ -25,7 +26,7 @@ use unprompt_index::{NearestPrompts, NegativeDistance, PromptIndex, Regressed, R
 const MOST_NEIGHBOURS: usize = 10_000;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Knn {
     /// The folder of the index. Either this or `prompts` is there.

@@ -6,11 +6,15 @@ use crate::{
         classifier::Classifier,
         deferred_encoder::DeferredEncoder,
         image_encoder::{ImageEncoder, Views},
-        networks::{CaptionOf, FeaturesOf, LabelsOf, Networks, VectorOf},
+        networks::{CaptionOf, FeaturesOf, LabelsOf, Networks, RemoteOf, VectorOf},
         picture_interrogator::{LabelChoice, PictureInterrogator},
+        remote_captioner::RemoteCaptioner,
     },
     error::{EngineError, Result},
-    lists::{phrase_table::PhraseTable, prompt_list::{MOST_PROMPTS, prompt_list}},
+    lists::{
+        phrase_table::PhraseTable,
+        prompt_list::{MOST_PROMPTS, prompt_list},
+    },
     record::ModelReceipt,
     vectors::widened,
 };
@@ -24,6 +28,7 @@ use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_index::PromptIndex;
 use unprompt_interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress};
 use unprompt_models::{Compute, Head, SentenceEncoder};
+use unprompt_remote::{Question, RemoteError};
 
 /// What members are loaded from, and what has been loaded for them.
 pub(crate) struct Loader<'a> {
@@ -192,6 +197,24 @@ impl<'a> Loader<'a> {
         Ok(self.networks.ask_caption(model, options))
     }
 
+    /// What a captioner on another server writes. A preset may come from anybody, and pictures would leave
+    /// this machine: somebody has to have allowed it.
+    pub(crate) fn remote(&mut self, model: &str, question: Question) -> Result<RemoteOf> {
+        if !self.hub.allows_remote() {
+            return Err(RemoteError::NotAllowed {
+                name: model.to_owned(),
+                reason: "the preset would send pictures to this server; --allow-remote lets it",
+            }
+            .into());
+        }
+        if !self.networks.remotes.contains_key(model) {
+            let captioner = RemoteCaptioner::load(self.hub, model)?;
+            self.receipts.push(ModelReceipt::remote(model));
+            self.networks.remotes.insert(model.to_owned(), captioner);
+        }
+        Ok(self.networks.ask_remote(model, question))
+    }
+
     /// A CLIP Interrogator, and the vector of its own image tower, which others then share.
     pub(crate) fn interrogator(
         &mut self,
@@ -251,7 +274,11 @@ impl<'a> Loader<'a> {
             return Ok(Arc::clone(known));
         }
         let prompts = prompt_list(list).map_err(|message| self.failed(message))?;
-        let others: usize = self.prompt_tables.values().map(|table| table.texts.len()).sum();
+        let others: usize = self
+            .prompt_tables
+            .values()
+            .map(|table| table.texts.len())
+            .sum();
         if others + prompts.len() > MOST_PROMPTS {
             return Err(self.failed(format!(
                 "more than {MOST_PROMPTS} prompts in the lists of all members, which are held in memory; \

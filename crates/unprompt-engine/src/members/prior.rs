@@ -8,10 +8,11 @@ use crate::{
     },
     vectors::unit,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Prior {
     /// A list or several: a shipped one (`parti`, `eye`, `eye/parti`, `eye/licensed`, `eye/captions`),
@@ -20,7 +21,7 @@ pub(crate) struct Prior {
     prompts: OneOrMore,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum OneOrMore {
     One(String),

@@ -9,10 +9,11 @@ use crate::{
     },
     vectors::widened,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Regressor {
     /// The network.

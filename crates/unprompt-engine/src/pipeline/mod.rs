@@ -300,6 +300,11 @@ impl Predictor {
     fn finish(&self, sources: &[Source], mut pictures: Vec<Slot>) -> Result<Vec<Outcome>> {
         let start = Instant::now();
         self.encode(&mut pictures);
+        for error in pictures.iter().filter_map(|picture| picture.as_ref().err()) {
+            if let Some(error) = error.of_every_picture() {
+                return Err(error);
+            }
+        }
         self.write_texts(&mut pictures);
         let embeddings = self.embed_texts(&mut pictures);
         self.ask_members(&mut pictures, &embeddings)?;

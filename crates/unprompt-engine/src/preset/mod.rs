@@ -10,6 +10,7 @@ use crate::{
     pipeline::list_text::TextRule,
 };
 use calibration::Calibration;
+use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
 use std::path::Path;
 use unprompt_files::read_regular;
@@ -29,7 +30,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 const MOST_MEMBERS: usize = 64;
 
 /// A blend of members.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
     /// Its name, as records show it.
@@ -105,6 +106,11 @@ impl Preset {
         String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
     }
 
+    /// What its file may hold: a JSON schema of draft 2020-12, made of the types that read it.
+    pub fn schema() -> serde_json::Value {
+        schema_for!(Self).to_value()
+    }
+
     /// The names of the presets that are part of the program, the lightest first.
     pub fn shipped() -> impl DoubleEndedIterator<Item = &'static str> {
         SHIPPED.iter().map(|(name, _)| *name)
@@ -129,7 +135,9 @@ impl Preset {
     fn check(&self) -> std::result::Result<(), String> {
         if self.members.len() > MOST_MEMBERS {
             let count = self.members.len();
-            return Err(format!("{count} members, where at most {MOST_MEMBERS} are taken"));
+            return Err(format!(
+                "{count} members, where at most {MOST_MEMBERS} are taken"
+            ));
         }
         if let Some(text) = &self.text {
             let names: Vec<&str> = self.members.iter().map(|member| &*member.name).collect();
@@ -224,7 +232,9 @@ mod tests {
         let message = Preset::load(path.to_str().unwrap()).unwrap_err();
         assert!(message.to_string().contains("no member has a text"));
         let member = |number| {
-            format!("[[member]]\nname = '{number}'\nkind = 'prior'\nprompts = 'parti'\nweight = 1\n")
+            format!(
+                "[[member]]\nname = '{number}'\nkind = 'prior'\nprompts = 'parti'\nweight = 1\n"
+            )
         };
         let many: String = (0..=MOST_MEMBERS).map(member).collect();
         std::fs::write(&path, format!("name = 'a'\nencoder = 'e'\n{many}")).unwrap();

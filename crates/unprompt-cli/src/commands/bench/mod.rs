@@ -7,11 +7,13 @@ mod first_prediction;
 mod index;
 mod interrogate;
 mod job;
+mod load;
 mod minilm;
 mod peer;
 mod predict;
 mod python;
 mod row;
+mod serve;
 mod subject;
 mod towers;
 
@@ -43,8 +45,8 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
         }
     }
-    let folder = temporary_folder_in(&std::env::temp_dir())
-        .context("cannot make a temporary folder")?;
+    let folder =
+        temporary_folder_in(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let rows = match arguments.what {
         None => {
             let folder = folder.path();
@@ -60,13 +62,14 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         Some(BenchKind::Job) => job::job(common, arguments, folder.path())?,
         Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Python) => python::python(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Serve) => serve::serve(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
     };
     let threads = rayon::current_num_threads();
     if records.format() == Format::Text {
         let runs = match arguments.what {
             // The package takes minutes.
-            Some(BenchKind::Interrogate) => "one run each".to_owned(),
+            Some(BenchKind::Interrogate | BenchKind::Serve) => "one run each".to_owned(),
             _ => format!("medians of {} runs", arguments.runs),
         };
         writeln!(records.raw(), "{threads} threads, {runs}")?;
