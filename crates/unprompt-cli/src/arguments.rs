@@ -23,7 +23,7 @@ pub(crate) use job::{Job, JobFlags, Layout, Merge};
 pub(crate) use metadata::Metadata;
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
-pub(crate) use train::{Solver, Train, TrainHead};
+pub(crate) use train::{Solver, Train, TrainHead, TrainVit};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -388,4 +388,6 @@ pub(crate) enum BenchKind {
     Interrogate,
     /// A folder of pictures with a job, without one, and with two shards
     Job,
+    /// A step of training a ViT at full size, on random weights
+    Train,
 }

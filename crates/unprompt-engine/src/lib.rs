@@ -37,6 +37,7 @@ pub use encoders::{
     },
     sentence_encoder::load_sentence_encoder,
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
+    trained_vit::load_vit_tensors,
 };
 pub use error::{EngineError, InputError, Result};
 pub use lists::prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index};

@@ -12,3 +12,4 @@ mod preprocessing;
 mod published_labels;
 pub(crate) mod sentence_encoder;
 pub(crate) mod text_encoder;
+pub(crate) mod trained_vit;

@@ -13,6 +13,7 @@ mod predict;
 mod row;
 mod subject;
 mod towers;
+mod train;
 
 use crate::{
     Finished,
@@ -35,7 +36,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     // Everything is fetched before anything is timed. None of these needs any of it.
     if !matches!(
         arguments.what,
-        Some(BenchKind::Caption | BenchKind::Index | BenchKind::Job)
+        Some(BenchKind::Caption | BenchKind::Index | BenchKind::Job | BenchKind::Train)
     ) {
         for name in [ENCODER, "efficientnet-lite0"] {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
@@ -57,6 +58,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         Some(BenchKind::Job) => job::job(common, arguments, folder.path())?,
         Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Train) => train::train(common, arguments, folder.path())?,
     };
     let threads = rayon::current_num_threads();
     if records.format() == Format::Text {
