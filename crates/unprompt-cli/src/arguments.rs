@@ -30,7 +30,7 @@ pub(crate) use metadata::Metadata;
 pub(crate) use reference::{Completions, Man, Page, Reference};
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
-pub(crate) use train::{Solver, Train, TrainHead};
+pub(crate) use train::{Solver, Train, TrainHead, TrainVit};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -457,4 +457,6 @@ pub(crate) enum BenchKind {
     Python,
     /// The server at 1, 8 and 64 clients, beside FastAPI around the same models
     Serve,
+    /// A step of training a ViT at full size, on random weights
+    Train,
 }

@@ -39,6 +39,7 @@ pub use encoders::{
     remote_captioner::RemoteCaptioner,
     sentence_encoder::load_sentence_encoder,
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
+    trained_vit::load_vit_tensors,
 };
 pub use error::{EngineError, InputError, Result};
 pub use known_prompts::{KnownPrompt, KnownPrompts};

@@ -57,4 +57,4 @@ pub use siglip::{
     known_siglips,
 };
 pub use unprompt_nn::{GenerationOptions, LengthPenalty, Sampling};
-pub use vit::Vit;
+pub use vit::{Vit, VitTensors};

@@ -50,6 +50,13 @@ impl<'c> Weights<'c> {
         self.checkpoint.contains(&format!("{}{name}", self.prefix))
     }
 
+    /// The names of all tensors here.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.checkpoint.names();
+        let below = names.filter_map(|name| name.strip_prefix(&self.prefix));
+        below.map(String::from).collect()
+    }
+
     /// The shape of a tensor, or `None` if there is none of this name.
     pub(crate) fn shape(&self, name: &str) -> Option<&'c [usize]> {
         Some(

@@ -80,7 +80,7 @@ fn gelu_tanh(x: f32) -> f32 {
     x / (1.0 + exp(-2.0 * y))
 }
 
-const QUICK_GELU_SLOPE: f64 = 1.702;
+pub(crate) const QUICK_GELU_SLOPE: f64 = 1.702;
 
 #[inline(always)]
 fn quick_gelu(x: f32) -> f32 {
@@ -90,7 +90,7 @@ fn quick_gelu(x: f32) -> f32 {
 /// The error function as a rational function of x², within 4e-7 of the true value. The
 /// coefficients are the ones that Eigen (MPL-2.0) publishes for single precision.
 #[inline(always)]
-fn erf(x: f32) -> f32 {
+pub(crate) fn erf(x: f32) -> f32 {
     // Beyond 4 the result is ±1 in single precision.
     let x = x.clamp(-4.0, 4.0);
     let x2 = x * x;

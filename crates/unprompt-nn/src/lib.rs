@@ -1,7 +1,8 @@
 //! Neural-network layers shared by every model: linear, layer normalisation, attention, convolution.
 //!
 //! On the CPU each layer is one fused operation over f32; on any other device it is composed from
-//! candle's own operations. The composed form is also the oracle of the tests.
+//! candle's own operations. The composed form is also the oracle of the tests. [`training`] has layers
+//! with their gradients, on the CPU alone.
 //!
 //! Invariant: this crate reads no file, knows no model and no tensor name.
 //!
@@ -37,6 +38,7 @@ mod quantised;
 mod reduction;
 mod residual;
 mod row_softmax;
+pub mod training;
 
 /// The revision of the arithmetic: raised by each change after which a layer gives other bits, so
 /// that what an older version computed and kept is computed anew.

@@ -201,11 +201,11 @@ impl Linear {
 }
 
 /// Bias, activation and residual, in this order.
-struct Finish<'a> {
-    bias: Option<&'a [[f32; PANEL]]>,
-    activation: Activation,
-    residual: Option<&'a [f32]>,
-    n: usize,
+pub(crate) struct Finish<'a> {
+    pub(crate) bias: Option<&'a [[f32; PANEL]]>,
+    pub(crate) activation: Activation,
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) n: usize,
 }
 
 impl Epilogue for Finish<'_> {

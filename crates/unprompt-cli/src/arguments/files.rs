@@ -67,15 +67,17 @@ impl Arguments {
                     inputs.other(&embed.model);
                 }
             },
-            Command::Train {
-                what: Train::Head(head),
-            } => {
-                for spec in head.data.iter().flat_map(|spec| spec.parse::<SourceSpec>()) {
+            Command::Train { what } => {
+                let (data, tower, encoder) = match what {
+                    Train::Head(head) => (&head.data, &head.tower, &head.encoder),
+                    Train::Vit(vit) => (&vit.data, &vit.tower, &vit.encoder),
+                };
+                for spec in data.iter().flat_map(|spec| spec.parse::<SourceSpec>()) {
                     inputs.other(&spec.path);
                     inputs.others(&spec.images);
                 }
-                inputs.other(&head.tower);
-                inputs.other(&head.encoder);
+                inputs.other(tower);
+                inputs.other(encoder);
             }
             Command::Data {
                 what: Data::Check(check),

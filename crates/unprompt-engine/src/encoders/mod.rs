@@ -13,3 +13,4 @@ mod published_labels;
 pub(crate) mod remote_captioner;
 pub(crate) mod sentence_encoder;
 pub(crate) mod text_encoder;
+pub(crate) mod trained_vit;

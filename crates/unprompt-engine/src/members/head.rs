@@ -1,4 +1,5 @@
-//! A linear head: from the features of a tower to what the picture says beyond the mean of all.
+//! A head: from the features of a tower to what the picture says beyond the mean of all, or to the
+//! embedding itself where it was trained so.
 
 use crate::{
     encoders::networks::FeaturesOf,

@@ -8,11 +8,13 @@
 
 mod network;
 mod siglip;
+mod tensors;
 mod timm;
 mod transformers;
 
 pub use network::Vit;
 pub(crate) use siglip::SiglipVisionConfig;
+pub use tensors::VitTensors;
 pub(crate) use timm::{TimmConfig, build as build_timm};
 
 use crate::{LoadOptions, ModelError, Result, configuration::read_json_optional, weights::Weights};

@@ -18,7 +18,7 @@ const EPSILON: f64 = 1e-6;
 
 /// `global_pool` of timm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum GlobalPool {
+pub(super) enum GlobalPool {
     Token,
     Average,
     Max,
@@ -77,6 +77,22 @@ impl TimmConfig {
             image_size: Some(image_size),
             ..Self::default()
         })
+    }
+
+    /// `global_pool`, where it is said.
+    pub(super) fn pooling(&self) -> Option<GlobalPool> {
+        self.pooling
+    }
+
+    /// Height and width, where they are said.
+    pub(super) fn image_size(&self) -> Option<(usize, usize)> {
+        self.image_size
+    }
+
+    /// The activation of the blocks: what is said, or what timm gives the architecture.
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
+            .unwrap_or_else(|| activation_of(self.architecture.as_deref().unwrap_or_default()))
     }
 
     pub(super) fn parse(config: &Map<String, Value>) -> std::result::Result<Self, String> {
@@ -322,9 +338,7 @@ pub(crate) fn build(
         width,
         heads,
         inner,
-        activation: config
-            .activation
-            .unwrap_or_else(|| activation_of(config.architecture.as_deref().unwrap_or_default())),
+        activation: config.activation(),
         epsilon: EPSILON,
         mask: Mask::None,
     };
@@ -385,7 +399,7 @@ pub(crate) fn build(
     })
 }
 
-fn heads(
+pub(super) fn heads(
     config: &TimmConfig,
     width: usize,
     prefix_count: usize,
@@ -420,7 +434,7 @@ fn heads(
 }
 
 /// Blocks that have a first normalisation.
-fn depth(root: &Weights) -> usize {
+pub(super) fn depth(root: &Weights) -> usize {
     let blocks = root.at("blocks");
     (0..)
         .take_while(|index| blocks.contains(&format!("{index}.norm1.weight")))
@@ -428,7 +442,11 @@ fn depth(root: &Weights) -> usize {
 }
 
 /// The side of the picture that a position table is for, with or without rows for the prefix.
-fn square(positions: usize, prefix_count: usize, patch: usize) -> Option<(usize, usize)> {
+pub(super) fn square(
+    positions: usize,
+    prefix_count: usize,
+    patch: usize,
+) -> Option<(usize, usize)> {
     let side = |count: usize| {
         let side = count.isqrt();
         (side > 0 && side * side == count).then_some(side)

@@ -16,6 +16,7 @@ mod row;
 mod serve;
 mod subject;
 mod towers;
+mod train;
 
 use crate::{
     Finished,
@@ -39,7 +40,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     // Everything is fetched before anything is timed. None of these needs any of it.
     if !matches!(
         arguments.what,
-        Some(BenchKind::Caption | BenchKind::Index | BenchKind::Job)
+        Some(BenchKind::Caption | BenchKind::Index | BenchKind::Job | BenchKind::Train)
     ) {
         for name in [ENCODER, "efficientnet-lite0"] {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
@@ -64,6 +65,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         Some(BenchKind::Python) => python::python(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Serve) => serve::serve(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Train) => train::train(common, arguments, folder.path())?,
     };
     let threads = rayon::current_num_threads();
     if records.format() == Format::Text {
