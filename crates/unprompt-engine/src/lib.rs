@@ -39,7 +39,10 @@ pub use encoders::{
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
 };
 pub use error::{EngineError, InputError, Result};
-pub use lists::prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index};
+pub use lists::{
+    prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index},
+    store::{export_index, remove_exported},
+};
 pub use members::MemberSpec;
 pub use missing_model::{MissingModel, NextStep};
 pub use pipeline::{

@@ -15,6 +15,9 @@ pub(super) struct Row {
     /// Milliseconds; the median of the runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) median_ms: Option<f64>,
+    /// Milliseconds that 99 of 100 runs stay below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p99_ms: Option<f64>,
     /// Milliseconds of all processors together; the median of the runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) processor_ms: Option<f64>,
@@ -58,6 +61,7 @@ impl Row {
             measurement,
             program,
             median_ms: Some(median_ms),
+            p99_ms: None,
             processor_ms: None,
             pictures_per_second: None,
             peak_mb: None,
@@ -107,6 +111,9 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     write!(output, "{measurement:<36} {program:<30}")?;
     if let Some(median) = row.median_ms {
         write!(output, " {median:>10.1} ms")?;
+    }
+    if let Some(p99) = row.p99_ms {
+        write!(output, " {p99:>10.1} ms at p99")?;
     }
     if let Some(processor) = row.processor_ms {
         write!(output, " {processor:>10.0} ms of processors")?;

@@ -95,6 +95,7 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     let limits = Limits {
         batch: common.batch_size.into(),
         time: flags.time_limit,
+        memory: flags.memory_limit.or_else(usual_memory),
     };
     let again = || start().unwrap_or_else(|_| Command::new(WORKER));
     let ended = supervise(
@@ -163,6 +164,20 @@ fn inputs(flags: &JobFlags, paths: &[PathBuf]) -> Result<Map<String, Value>> {
         inputs.insert("working folder".into(), shown(&folder).into());
     }
     Ok(inputs)
+}
+
+/// Nine tenths of the memory that this process may use, as Linux tells: of the machine's, or of its control
+/// group's where that is less. Beyond it the system would end some process, perhaps another one.
+fn usual_memory() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = machine
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse().ok());
+    let least = (kilobytes * 1024).min(group.unwrap_or(u64::MAX));
+    Some(least / 10 * 9)
 }
 
 /// A flag that the first signal sets; the second ends the process at once.
