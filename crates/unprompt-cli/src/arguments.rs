@@ -1,6 +1,7 @@
 //! What the command line accepts.
 
 mod blend;
+mod bytes;
 mod caption;
 mod data;
 mod duration;
@@ -22,7 +23,7 @@ pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf};
 pub(crate) use data::{Data, DataCheck};
 pub(crate) use eval::Eval;
-pub(crate) use index::{Index, IndexBuild, IndexSearch};
+pub(crate) use index::{Index, IndexBuild, IndexExport, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use job::{Job, JobFlags, Layout, Merge};
 pub(crate) use mcp::Mcp;
@@ -434,6 +435,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1_000_000,
           value_parser = clap::value_parser!(u64).range(1000..=100_000_000))]
     pub(crate) rows: u64,
+    /// A database to measure that index in too: the address of a table, which is made and dropped
+    // A String that is read later: what clap refuses, it shows, and there may be a password in it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) against: Option<String>,
     /// Only build that index, in this folder: what a measurement does in a process of its own
     #[arg(long, value_name = "DIR", hide = true)]
     pub(crate) build_index: Option<PathBuf>,

@@ -31,16 +31,21 @@ pub(crate) fn prepare(common: &Common) -> Result<()> {
 /// What pictures may take where nobody says it: half of what is free on the machine, or of what the
 /// process may have, and never so little that a picture within the limits is refused.
 fn memory_of_machine() -> u64 {
+    (memory("MemAvailable:").unwrap_or(USUAL_MEMORY) / 2).max(LEAST_MEMORY)
+}
+
+/// Bytes of this row of the machine's memory, as Linux tells, or of what this process's control group may
+/// have where that is less.
+pub(crate) fn memory(row: &str) -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let machine = read("/proc/meminfo");
-    let free = machine
+    let machine = machine
         .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .find_map(|line| line.strip_prefix(row))
         .and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok())
         .map(|kib| kib << 10);
     let group = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>().ok();
-    let least = [free, group].into_iter().flatten().min();
-    (least.unwrap_or(USUAL_MEMORY) / 2).max(LEAST_MEMORY)
+    [machine, group].into_iter().flatten().min()
 }
 
 /// Where to compute, and in which numbers.

@@ -46,6 +46,7 @@ pub use known_prompts::{KnownPrompt, KnownPrompts};
 pub use lists::{
     carried::similar_prompts,
     prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index},
+    store::{export_index, remove_exported},
 };
 pub use members::MemberSpec;
 pub use missing_model::{MissingModel, NextStep};

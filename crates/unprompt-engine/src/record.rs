@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use unprompt_hub::ResolvedModel;
-use unprompt_index::PromptIndex;
+use unprompt_index::PromptStore;
 use unprompt_models::Dtype;
 
 /// One input's result: its prediction, or why there is none.
@@ -162,16 +162,16 @@ impl ModelReceipt {
     }
 }
 
-/// The revision that receipts give for a prompt index, whose name is its folder or list.
+/// The revision that receipts give for a prompt index, whose name is its folder, table or list.
 const PROMPT_INDEX: &str = "prompt index";
 
 impl ModelReceipt {
     /// Of an index: the digest is that of its prompts, and its rows are in half precision.
-    pub(crate) fn of_index(name: &str, index: &PromptIndex) -> Self {
+    pub(crate) fn of_index(name: &str, index: &dyn PromptStore) -> Self {
         Self {
             name: name.to_owned(),
             revision: PROMPT_INDEX.to_owned(),
-            sha256: index.manifest().prompts.sha256.clone(),
+            sha256: index.prompts().sha256.clone(),
             dtype: Dtype::F16.name(),
         }
     }

@@ -64,6 +64,14 @@ pub enum IndexError {
         /// Where and what is wrong, and what would be right.
         message: String,
     },
+    /// A database that holds an index cannot be reached, or refuses what is asked of it.
+    #[error("{place}: {message}")]
+    Database {
+        /// The server and the table, without the password.
+        place: String,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
     /// An embedding that cannot be stored or searched for.
     #[error("{0}")]
     Embedding(String),
@@ -80,7 +88,8 @@ impl IndexError {
             Self::Io { .. }
             | Self::Missing { .. }
             | Self::Unfinished { .. }
-            | Self::Damaged { .. } => true,
+            | Self::Damaged { .. }
+            | Self::Database { .. } => true,
             Self::Occupied { .. }
             | Self::Busy { .. }
             | Self::Prompts { .. }

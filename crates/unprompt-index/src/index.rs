@@ -1,9 +1,9 @@
 //! An index that is there, for reading.
 
 use crate::{
-    IndexError, Match, NearestPrompts, Result, Space,
+    IndexError, Match, NearestPrompts, PromptStore, Result, Space,
     file_names::segment_path,
-    manifest::{self, Manifest, SegmentRecord},
+    manifest::{self, Manifest, ModelIdentity, PromptCounts, SegmentRecord},
     nearest::Neighbour,
     search::search,
     segment::Segment,
@@ -108,6 +108,20 @@ impl NearestPrompts for PromptIndex {
         let matches = matches.collect();
         self.segments.iter().for_each(Segment::release);
         Ok(matches)
+    }
+}
+
+impl PromptStore for PromptIndex {
+    fn clip(&self) -> &ModelIdentity {
+        &self.manifest().clip
+    }
+
+    fn sentence(&self) -> &ModelIdentity {
+        &self.manifest().sentence
+    }
+
+    fn prompts(&self) -> &PromptCounts {
+        &self.manifest().prompts
     }
 }
 

@@ -10,7 +10,8 @@
 //!                 Regression: a sentence embedding
 //! ```
 //!
-//! Anything that implements [`NearestPrompts`] can stand in the place of [`PromptIndex`].
+//! Anything that implements [`NearestPrompts`] can stand in the place of [`PromptIndex`]: [`PromptIndex::read_rows`]
+//! fills it, and [`rank`] brings what it finds into the order of the exact search.
 //!
 //! Invariant: this crate knows no model; embeddings come through functions that it is given.
 //!
@@ -25,6 +26,7 @@
 //! process. What needs `unsafe` is in `map.rs`.
 
 mod build;
+mod candidates;
 mod durable;
 mod error;
 mod export;
@@ -36,15 +38,18 @@ mod nearest;
 mod neighbours;
 mod prompts;
 mod regression;
+mod rows;
 mod search;
 mod segment;
 mod unique;
 
 pub use build::{BuildOptions, BuildProgress, Embedder, Embedders, build};
+pub use candidates::{Candidate, rank, unit_queries};
 pub use error::{IndexError, Result};
 pub use index::PromptIndex;
 pub use manifest::{Manifest, ModelIdentity, PromptCounts};
 pub use nearest::Neighbour;
-pub use neighbours::{Match, NearestPrompts, Space};
+pub use neighbours::{Match, NearestPrompts, PromptStore, Space};
 pub use prompts::{MAX_PROMPT_BYTES, MAX_RECORD_BYTES, PromptFile, PromptFormat, PromptIterator};
 pub use regression::{NegativeDistance, Regressed, Regression};
+pub use rows::StoredRow;

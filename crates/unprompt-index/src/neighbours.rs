@@ -1,6 +1,10 @@
-//! The one thing that whoever stores the prompts has to do.
+//! What whoever stores the prompts has to do: find the nearest, and say what they were embedded with.
 
-use crate::Result;
+use crate::{
+    Result,
+    manifest::{ModelIdentity, PromptCounts},
+};
+use std::fmt;
 
 /// The two spaces in which prompts have a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,4 +37,16 @@ pub trait NearestPrompts: Sync {
     /// # Errors
     /// When a query is of another width or has no direction, or the store cannot be read.
     fn nearest(&self, space: Space, queries: &[Vec<f32>], count: usize) -> Result<Vec<Vec<Match>>>;
+}
+
+/// A store that knows what its embeddings were made with.
+pub trait PromptStore: NearestPrompts + fmt::Debug + Send {
+    /// The CLIP whose text tower embedded the prompts.
+    fn clip(&self) -> &ModelIdentity;
+
+    /// The sentence encoder.
+    fn sentence(&self) -> &ModelIdentity;
+
+    /// The prompts that went in.
+    fn prompts(&self) -> &PromptCounts;
 }

@@ -39,6 +39,21 @@ pub struct Limits {
     pub batch: usize,
     /// How long it may give no record while it has items.
     pub time: Duration,
+    /// Bytes that it may hold of its own (what the system calls anonymous; mapped files do not count),
+    /// looked at twenty times a second. Where the system does not say, as outside of Linux, there is no
+    /// bound.
+    pub memory: Option<u64>,
+}
+
+/// Why another worker is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// It ended.
+    Ended,
+    /// It gives nothing.
+    Hangs,
+    /// It holds too much memory.
+    Grew,
 }
 
 /// How the work ended.
@@ -151,6 +166,16 @@ impl Worker {
         ("its output ended".to_owned(), false)
     }
 
+    /// Bytes of its own that it holds.
+    fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+
     fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -201,6 +226,7 @@ pub fn supervise(
         is_exhausted: false,
         left: None,
         last: Instant::now(),
+        looked: Instant::now(),
     }
     .run()
 }
@@ -230,6 +256,8 @@ struct Supervisor<'a, S, I, T> {
     left: Option<usize>,
     /// When the worker last gave a record, or first got an item.
     last: Instant,
+    /// When its memory was last looked at.
+    looked: Instant,
 }
 
 impl<S, I, T> Supervisor<'_, S, I, T>
@@ -258,23 +286,46 @@ where
                 });
             }
             let line = match self.worker.lines.try_recv() {
+                Ok(line) => Ok(line),
+                Err(TryRecvError::Disconnected) => Err(Some(Trouble::Ended)),
+                // What it has given is taken before anything is held against it.
+                Err(TryRecvError::Empty) if self.has_grown() => Err(Some(Trouble::Grew)),
                 Err(TryRecvError::Empty) => {
                     (self.take)(Event::Pause)?;
-                    self.worker.lines.recv_timeout(POLL)
+                    self.worker
+                        .lines
+                        .recv_timeout(POLL)
+                        .map_err(|error| match error {
+                            RecvTimeoutError::Disconnected => Some(Trouble::Ended),
+                            RecvTimeoutError::Timeout => {
+                                let hangs = self.last.elapsed() >= self.limits.time;
+                                hangs.then_some(Trouble::Hangs)
+                            }
+                        })
                 }
-                line => line.map_err(|_| RecvTimeoutError::Disconnected),
             };
             match line {
                 Ok(line) => self.record(&line)?,
-                Err(RecvTimeoutError::Timeout) if self.last.elapsed() < self.limits.time => {}
-                Err(error) => {
-                    let hangs = error == RecvTimeoutError::Timeout;
-                    if !self.replace(hangs)? {
+                Err(None) => {}
+                Err(Some(trouble)) => {
+                    if !self.replace(trouble)? {
                         return Ok(Ended::Stopped);
                     }
                 }
             }
         }
+    }
+
+    /// Whether the worker holds more memory than it may.
+    fn has_grown(&mut self) -> bool {
+        let Some(most) = self.limits.memory else {
+            return false;
+        };
+        if self.looked.elapsed() < POLL {
+            return false;
+        }
+        self.looked = Instant::now();
+        self.worker.memory().is_some_and(|held| held > most)
     }
 
     /// Gives the worker what it may have.
@@ -326,15 +377,20 @@ where
         (self.take)(Event::Record(&item, line))
     }
 
-    /// Puts another worker in the place of one that ended or hangs; `false` where none is needed.
-    fn replace(&mut self, hangs: bool) -> Result<bool> {
-        let (how, was_told) = match hangs {
-            true => {
+    /// Puts another worker in the place of one that is of no use; `false` where none is needed.
+    fn replace(&mut self, trouble: Trouble) -> Result<bool> {
+        let (how, was_told) = match trouble {
+            Trouble::Hangs => {
                 self.worker.kill();
                 let seconds = self.limits.time.as_secs_f64();
                 (format!("nothing came of it within {seconds} s"), false)
             }
-            false => self.worker.end(),
+            Trouble::Grew => {
+                self.worker.kill();
+                let megabytes = self.limits.memory.unwrap_or_default() / 1_000_000;
+                (format!("it took more than {megabytes} MB of memory"), false)
+            }
+            Trouble::Ended => self.worker.end(),
         };
         if was_told {
             let message = "the worker cannot go on".to_owned();
@@ -348,9 +404,9 @@ where
         }
         if self.suspects > 0 {
             if let Some(item) = self.pending.pop_front() {
-                let error = match hangs {
-                    true => how,
-                    false => format!("the process that worked on it ended: {how}"),
+                let error = match trouble {
+                    Trouble::Hangs | Trouble::Grew => how,
+                    Trouble::Ended => format!("the process that worked on it ended: {how}"),
                 };
                 let record = item.failure(&self.work.columns, &error);
                 (self.take)(Event::Record(&item, &record))?;

@@ -11,8 +11,8 @@ use unprompt_job::{Column, ColumnKind, Ended, Event, Item, JobError, Limits, Wor
 
 type Result<T> = std::result::Result<T, JobError>;
 
-/// A worker that answers at once, ends at items that begin with `kill` or `end`, and waits for ever
-/// at those that begin with `hang`.
+/// A worker that answers at once, ends at items that begin with `kill` or `told`, waits for ever at those
+/// that begin with `hang`, and so with 100 MB at those that begin with `grow`.
 const SCRIPT: &str = r#"
     printf '{"program":"1","command":"test","settings":{},"models":[],"columns":[{"name":"path","kind":"text"}]}\n'
     while IFS= read -r line; do
@@ -21,6 +21,7 @@ const SCRIPT: &str = r#"
             '') continue ;;
             kill*) kill -9 $$ ;;
             hang*) exec sleep 1000 ;;
+            grow*) held=$(head -c 100000000 /dev/zero | tr '\0' a); sleep 1000 ;;
             told*) exit 1 ;;
         esac
         printf '{"id":"%s"}\n' "$id"
@@ -39,6 +40,15 @@ struct Run {
 }
 
 fn run(ids: &[&str], batch: usize, stop_after: usize) -> Run {
+    let limits = Limits {
+        batch,
+        time: Duration::from_millis(500),
+        memory: None,
+    };
+    run_within(limits, ids, stop_after)
+}
+
+fn run_within(limits: Limits, ids: &[&str], stop_after: usize) -> Run {
     let stop = AtomicBool::new(false);
     let mut worker = Worker::start(&mut command()).unwrap();
     let work = worker.hello(&stop).unwrap().unwrap();
@@ -47,10 +57,6 @@ fn run(ids: &[&str], batch: usize, stop_after: usize) -> Run {
         id: (*id).into(),
         fields: Map::from_iter([("path".to_owned(), format!("{id}.png").into())]),
     });
-    let limits = Limits {
-        batch,
-        time: Duration::from_millis(500),
-    };
     let mut records = Vec::new();
     let take = |event: Event<'_>| {
         if let Event::Record(item, record) = event {
@@ -100,6 +106,20 @@ fn an_item_that_ends_or_holds_its_worker_costs_its_own_record() {
         assert_eq!(failed[1].1, "nothing came of it within 0.5 s");
         assert_eq!(run.records[2]["path"], "kill1.png");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_item_that_takes_too_much_memory_costs_its_own_record() {
+    let limits = Limits {
+        batch: 3,
+        time: Duration::from_secs(60),
+        memory: Some(50_000_000),
+    };
+    let run = run_within(limits, &["a", "grow1", "b", "c", "grow2"], usize::MAX);
+    assert_eq!(run.ended.unwrap(), Ended::Whole);
+    let message = "it took more than 50 MB of memory";
+    assert_eq!(failed(&run.records), [(1, message), (4, message)]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use unprompt::{
     image::Limits,
     index::{
         BuildOptions, BuildProgress, IndexQuery, IndexRequest, IndexSearch, Match, ModelIdentity,
-        NegativeDistance, Regressed, Regression, Space, build_index,
+        NegativeDistance, PromptIndex, Regressed, Regression, Space, build_index,
     },
 };
 
@@ -47,6 +47,7 @@ pub(crate) struct Index {
 }
 
 struct Opened {
+    index: Arc<PromptIndex>,
     search: IndexSearch,
     clip: Option<String>,
     sentence: Option<String>,
@@ -100,9 +101,11 @@ impl Index {
     ) -> PyResult<Self> {
         let settings = Settings::new(device, dtype, threads, offline, allow_pickle)?;
         let compute = settings.compute()?;
-        let found = py.detach(|| IndexSearch::open(&folder));
+        let found = py.detach(|| PromptIndex::open(&folder));
+        let index = Arc::new(found.map_err(Failed::from)?);
         let opened = Opened {
-            search: found.map_err(Failed::from)?,
+            search: IndexSearch::new(&folder, Arc::<PromptIndex>::clone(&index)),
+            index,
             clip,
             sentence,
             pictures: OnceLock::new(),
@@ -321,7 +324,7 @@ impl Index {
     /// What the index holds.
     #[getter]
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let manifest = self.inner.search.index().manifest();
+        let manifest = self.inner.index.manifest();
         let identity = |model: &ModelIdentity| {
             let fields = (&model.name, &model.revision, &model.sha256, &model.dtype);
             object(py, "ModelReceipt", fields)
@@ -349,7 +352,7 @@ impl Index {
     ///     UnpromptError: A file is damaged; the message names it.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         let inner = Arc::clone(&self.inner);
-        let work = move |_: &Caller| Ok(inner.search.index().check(&|_| {})?);
+        let work = move |_: &Caller| Ok(inner.index.check(&|_| {})?);
         call(py, self.settings.threads, &mut Served::default(), work)
     }
 
@@ -362,12 +365,12 @@ impl Index {
     ///     UnpromptError: The index cannot be read, or the file cannot be written.
     fn export(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         let inner = Arc::clone(&self.inner);
-        let work = move |_: &Caller| Ok(inner.search.index().export(&path, &mut |_| {})?);
+        let work = move |_: &Caller| Ok(inner.index.export(&path, &mut |_| {})?);
         call(py, self.settings.threads, &mut Served::default(), work)
     }
 
     fn __len__(&self) -> usize {
-        usize::try_from(self.inner.search.index().rows()).unwrap_or(usize::MAX)
+        usize::try_from(self.inner.index.rows()).unwrap_or(usize::MAX)
     }
 
     fn __getnewargs_ex__<'py>(

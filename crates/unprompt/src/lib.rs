@@ -49,7 +49,9 @@ pub mod eval {
 
 /// Lists of prompts as an index: exact search and regression on the nearest ones.
 pub mod index {
-    pub use unprompt_engine::{IndexQuery, IndexRequest, IndexSearch, build_index};
+    pub use unprompt_engine::{
+        IndexQuery, IndexRequest, IndexSearch, build_index, export_index, remove_exported,
+    };
     pub use unprompt_index::*;
 }
 

@@ -133,12 +133,14 @@ impl Arguments {
                     inputs.other(&build.sentence);
                 }
                 Index::Search(search) => {
-                    inputs.other(&search.index);
-                    inputs.pictures(&search.paths);
+                    let (place, pictures) = search.places();
+                    inputs.others(&place);
+                    inputs.pictures(pictures);
                     inputs.others(&search.clip);
                     inputs.others(&search.sentence);
                 }
-                Index::Info { index, .. } | Index::Export { index } => inputs.other(index),
+                Index::Info { index, .. } => inputs.other(index),
+                Index::Export(export) => inputs.other(&export.index),
             },
             Command::Models { action } => match action {
                 Models::Import { paths } => paths.iter().for_each(|path| inputs.other(path)),

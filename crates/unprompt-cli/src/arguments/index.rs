@@ -18,12 +18,8 @@ pub(crate) enum Index {
         #[arg(long)]
         check: bool,
     },
-    /// Write an index to one parquet file, `--out FILE`, for a vector database
-    Export {
-        /// Folder of the index
-        #[arg(value_name = "DIR")]
-        index: PathBuf,
-    },
+    /// Write an index to one parquet file, `--out FILE`, or into a database, `--to ADDRESS`
+    Export(IndexExport),
 }
 
 #[derive(Args, Debug)]
@@ -47,15 +43,36 @@ pub(crate) struct IndexBuild {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct IndexSearch {
+pub(crate) struct IndexExport {
     /// Folder of the index
     #[arg(value_name = "DIR")]
     pub(crate) index: PathBuf,
-    /// Pictures, folders, or `-` for standard input
-    #[arg(value_name = "PATH", required_unless_present = "texts")]
+    /// Into a new table of PostgreSQL with pgvector, all or nothing:
+    /// postgresql://USER@HOST:PORT/DATABASE?table=NAME; the password is taken from PGPASSWORD
+    // A String that is read later: what clap refuses, it shows, and there may be a password in it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: Option<String>,
+    /// Give the table of --to HNSW indexes: faster searches that miss some of the nearest
+    #[arg(long)]
+    pub(crate) hnsw: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "unprompt index search [OPTIONS] <DIR> <PATH>...\n       \
+                            unprompt index search [OPTIONS] --index <PLACE> <PATH>...\n       \
+                            unprompt index search [OPTIONS] <DIR> --text <TEXT>..."
+)]
+pub(crate) struct IndexSearch {
+    /// Folder of the index, unless --index names its place, then pictures, folders, or `-` for
+    /// standard input
+    #[arg(value_name = "PATH", required_unless_present = "index")]
     pub(crate) paths: Vec<PathBuf>,
-    /// A text to look up instead, by its sentence embedding; may be given several times
-    #[arg(long = "text", value_name = "TEXT", conflicts_with = "paths")]
+    /// Folder of the index, or the address of a table that `index export --to` made
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) index: Option<PathBuf>,
+    /// A text to look up instead of pictures, by its sentence embedding; may be given several times
+    #[arg(long = "text", value_name = "TEXT")]
     pub(crate) texts: Vec<String>,
     /// Prompts shown for each
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -69,4 +86,15 @@ pub(crate) struct IndexSearch {
     /// Give a distance that rounds below zero the smallest weight, as the published notebook does
     #[arg(long)]
     pub(crate) as_published: bool,
+}
+
+impl IndexSearch {
+    /// Where the index is, and the pictures. Without `--index` the first of the paths is the index.
+    pub(crate) fn places(&self) -> (Option<&PathBuf>, &[PathBuf]) {
+        match (&self.index, self.paths.split_first()) {
+            (Some(place), _) => (Some(place), &self.paths),
+            (None, Some((place, pictures))) => (Some(place), pictures),
+            (None, None) => (None, &[]),
+        }
+    }
 }

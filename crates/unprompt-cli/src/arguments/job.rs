@@ -31,6 +31,10 @@ pub(crate) struct JobFlags {
     #[arg(long, value_name = "TIME", requires = "job", default_value = "10m",
           value_parser = super::duration::duration)]
     pub(crate) time_limit: Duration,
+    /// Most memory that the worker may take, as `8GB`; then pictures are tried one by one, and one that
+    /// takes this much fails [default: nine tenths of what there is]
+    #[arg(long, value_name = "SIZE", requires = "job", value_parser = super::bytes::bytes)]
+    pub(crate) memory_limit: Option<u64>,
 }
 
 #[derive(Args, Debug)]

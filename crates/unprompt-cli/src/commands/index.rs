@@ -4,7 +4,7 @@ mod search;
 
 use crate::{
     Finished,
-    arguments::{Common, Index, IndexBuild},
+    arguments::{Common, Index, IndexBuild, IndexExport},
     output::Output,
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON},
@@ -21,7 +21,7 @@ use unprompt::{
     hub::megabytes,
     index::{
         BuildOptions, BuildProgress, IndexRequest, Manifest, ModelIdentity, PromptIndex,
-        build_index,
+        build_index, export_index,
     },
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn run(common: &Common, action: &Index) -> Result<Finished> {
         Index::Build(arguments) => build(common, arguments),
         Index::Search(arguments) => search::run(common, arguments),
         Index::Info { index, check } => info(common, index, *check),
-        Index::Export { index } => export(common, index),
+        Index::Export(arguments) => export(common, arguments),
     }
 }
 
@@ -95,17 +95,34 @@ fn info(common: &Common, folder: &Path, check: bool) -> Result<Finished> {
     Ok(Finished::Whole)
 }
 
-fn export(common: &Common, folder: &Path) -> Result<Finished> {
-    let Some(path) = &common.out else {
-        bail!("index export needs --out FILE: where the parquet file goes");
-    };
-    if path.exists() && !path.is_file() {
-        bail!("--out {}: parquet is written to a file", path.display());
+fn export(common: &Common, arguments: &IndexExport) -> Result<Finished> {
+    let folder = &arguments.index;
+    match (&common.out, &arguments.to) {
+        (Some(path), None) if path.exists() && !path.is_file() => {
+            bail!("--out {}: parquet is written to a file", path.display())
+        }
+        (Some(_), Some(_)) => bail!("--out and --to: one of the two at a time"),
+        (_, None) if arguments.hnsw => bail!("--hnsw: needs --to ADDRESS, a database"),
+        (None, None) => bail!(
+            "index export needs --out FILE, where the parquet file goes, or --to ADDRESS, a database"
+        ),
+        _ => {}
     }
     let index = PromptIndex::open(folder)?;
     let rows = usize::try_from(index.rows()).unwrap_or(usize::MAX);
     let mut bar = Bar::count("prompts", rows, common.quiet);
-    index.export(path, &mut |rows| bar.advance(rows))?;
+    let mut progress = |rows| bar.advance(rows);
+    if let Some(address) = &arguments.to {
+        export_index(
+            &hub(common)?,
+            &index,
+            address,
+            arguments.hnsw,
+            &mut progress,
+        )?;
+    } else if let Some(path) = &common.out {
+        index.export(path, &mut progress)?;
+    }
     bar.finish();
     Ok(Finished::Whole)
 }

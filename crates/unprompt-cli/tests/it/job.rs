@@ -405,11 +405,16 @@ fn other_commands_are_jobs_too() {
         path.to_str().unwrap().to_owned()
     };
     let (blip, clip) = (model("tiny-blip"), model("tiny-clip"));
+    let vit = model("tiny-vit-timm");
     place.write("labels/flavors.txt", "glass\nfire\n");
     let cases: &[(&[&str], &[&str])] = &[
         (
             &["caption", "in", "--model", &blip],
             &["caption", "id", "path", "score", "token_ids"],
+        ),
+        (
+            &["classify", "in", "--model", &vit, "--top", "2"],
+            &["id", "labels", "path"],
         ),
         (
             &["embed", "image", "in", "--model", &clip],

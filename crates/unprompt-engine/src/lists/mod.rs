@@ -5,3 +5,4 @@ pub(crate) mod list_index;
 pub(crate) mod phrase_table;
 pub(crate) mod prompt_index;
 pub(crate) mod prompt_list;
+pub(crate) mod store;

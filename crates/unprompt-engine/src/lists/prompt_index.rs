@@ -8,17 +8,15 @@ use crate::{
         text_encoder::TextEncoder,
     },
     error::{EngineError, InputError, Result},
+    lists::store::{open_store, shown},
     source::Source,
 };
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_image::Limits;
 use unprompt_index::{
     BuildOptions, BuildProgress, Embedders, IndexError, Manifest, ModelIdentity, PromptFile,
-    PromptIndex, Regressed, Regression, Space, build,
+    PromptStore, Regressed, Regression, Space, build,
 };
 use unprompt_models::{Compute, ModelError, SentenceEncoder};
 
@@ -84,25 +82,32 @@ pub fn build_index(
 /// An index with the models that go with it.
 #[derive(Debug)]
 pub struct IndexSearch {
-    folder: PathBuf,
-    index: PromptIndex,
+    /// Where the prompts are, as errors show it.
+    place: String,
+    prompts: Arc<dyn PromptStore>,
 }
 
 impl IndexSearch {
-    /// Opens an index.
+    /// Opens the index of a folder, or of a table of PostgreSQL where the place is its address.
     ///
     /// # Errors
-    /// As [`PromptIndex::open`].
-    pub fn open(folder: &Path) -> Result<Self> {
-        Ok(Self {
-            folder: folder.to_owned(),
-            index: PromptIndex::open(folder)?,
-        })
+    /// When there is no index or a damaged one, the database refuses, or the hub is offline and the place
+    /// is a database.
+    pub fn open(hub: &Hub, place: &Path) -> Result<Self> {
+        Ok(Self::new(place, open_store(hub, place)?))
     }
 
-    /// The index itself.
-    pub fn index(&self) -> &PromptIndex {
-        &self.index
+    /// Over prompts that are open already; errors name the place.
+    pub fn new(place: &Path, prompts: Arc<dyn PromptStore>) -> Self {
+        Self {
+            place: shown(place),
+            prompts,
+        }
+    }
+
+    /// The prompts themselves.
+    pub fn prompts(&self) -> &dyn PromptStore {
+        &*self.prompts
     }
 
     /// The image tower of the index's CLIP: by the name in the index, or by one that says where the
@@ -117,10 +122,10 @@ impl IndexSearch {
         compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<ImageEncoder> {
-        let expected = &self.index.manifest().clip;
+        let expected = self.prompts.clip();
         let (model, encoder) =
             ImageEncoder::load(hub, name.unwrap_or(&expected.name), compute, progress)?;
-        require(&self.folder, expected, &model, "--clip")?;
+        require(&self.place, expected, &model, "--clip")?;
         Ok(encoder)
     }
 
@@ -135,10 +140,10 @@ impl IndexSearch {
         compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<SentenceEncoder> {
-        let expected = &self.index.manifest().sentence;
+        let expected = self.prompts.sentence();
         let (model, encoder) =
             load_sentence_encoder(hub, name.unwrap_or(&expected.name), compute, progress)?;
-        require(&self.folder, expected, &model, "--sentence")?;
+        require(&self.place, expected, &model, "--sentence")?;
         Ok(encoder)
     }
 }
@@ -170,7 +175,7 @@ impl IndexSearch {
             neighbours: averaged.max(top),
             ..regression
         };
-        let mut found = wide.predict(&self.index, space, vectors)?;
+        let mut found = wide.predict(&*self.prompts, space, vectors)?;
         for found in &mut found {
             if wide.neighbours > averaged {
                 let nearest = &found.matches[..found.matches.len().min(averaged)];
@@ -220,7 +225,7 @@ impl IndexSearch {
 /// Embeddings of two models have nothing to do with each other, even where their widths agree.
 /// `option` is where the user says which model it is.
 pub(crate) fn require(
-    folder: &Path,
+    place: &str,
     expected: &ModelIdentity,
     found: &ResolvedModel,
     option: &str,
@@ -230,7 +235,7 @@ pub(crate) fn require(
         return Ok(());
     }
     Err(EngineError::Path {
-        path: folder.to_owned(),
+        path: place.into(),
         message: format!(
             "the index was built with {} ({}), and {} is {digest}; name the same model with {option}, \
              or build the index again",

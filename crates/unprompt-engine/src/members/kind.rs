@@ -74,8 +74,8 @@ impl Before<'_> {
 /// A prompt index that a member names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedIndex<'a> {
-    /// The folder.
-    pub(crate) folder: &'a Path,
+    /// The folder, or the address of a table.
+    pub(crate) place: &'a Path,
     /// The CLIP that it is made with, if the member says so.
     pub(crate) clip: Option<&'a str>,
 }

@@ -8,7 +8,11 @@ use crate::{
         text_encoder::clip_models,
     },
     error::{InputError, Result},
-    lists::{list_index::ListIndex, prompt_index::require},
+    lists::{
+        list_index::ListIndex,
+        prompt_index::require,
+        store::{holds_password, shown},
+    },
     members::{
         kind::{Before, Member, MemberKind, MemberResult, NamedIndex, Seen},
         loader::Loader,
@@ -20,7 +24,7 @@ use crate::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc};
-use unprompt_index::{NearestPrompts, NegativeDistance, PromptIndex, Regressed, Regression, Space};
+use unprompt_index::{NearestPrompts, NegativeDistance, PromptStore, Regressed, Regression, Space};
 
 /// The most prompts that a regression averages: each comes with its embeddings.
 const MOST_NEIGHBOURS: usize = 10_000;
@@ -29,7 +33,7 @@ const MOST_NEIGHBOURS: usize = 10_000;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Knn {
-    /// The folder of the index. Either this or `prompts` is there.
+    /// The folder of the index, or the address of its table. Either this or `prompts` is there.
     #[serde(default)]
     index: Option<PathBuf>,
     /// A shipped list (`parti`) or a text file with one prompt a line; its index is made when it
@@ -66,6 +70,13 @@ fn five() -> usize {
 impl MemberKind for Knn {
     fn check(&self, before: &Before<'_>) -> std::result::Result<(), String> {
         match (&self.index, &self.prompts) {
+            (Some(place), None) if holds_password(place) => {
+                return Err(
+                    "`index` holds a password, and presets are shared and kept; leave it out \
+                     and set PGPASSWORD"
+                        .into(),
+                );
+            }
             (Some(_), None) => {}
             (None, Some(_)) if self.clip.is_some() => {}
             (None, Some(_)) => {
@@ -99,7 +110,7 @@ impl MemberKind for Knn {
 
     fn index(&self) -> Option<NamedIndex<'_>> {
         Some(NamedIndex {
-            folder: self.index.as_deref()?,
+            place: self.index.as_deref()?,
             clip: self.clip.as_deref(),
         })
     }
@@ -120,7 +131,7 @@ impl MemberKind for Knn {
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
         let (encoder_model, encoder) = loader.encoder()?;
         let (name, index) = match (&self.index, &self.prompts, &self.clip) {
-            (Some(folder), ..) => (folder.clone(), loader.index(folder)?),
+            (Some(place), ..) => (shown(place), loader.index(place)?),
             (None, Some(list), Some(clip)) => {
                 let index = ListIndex {
                     list,
@@ -130,25 +141,23 @@ impl MemberKind for Knn {
                     compute: loader.compute,
                 };
                 let index = index.open(loader.hub, loader.progress, loader.tables)?;
-                (PathBuf::from(list), index)
+                let index: Arc<dyn PromptStore> = Arc::new(index);
+                (list.clone(), index)
             }
             _ => return Err(loader.failed("neither an index nor a list with a CLIP".into())),
         };
-        let manifest = index.manifest();
-        require(&name, &manifest.sentence, encoder_model, "`encoder`")?;
+        require(&name, index.sentence(), encoder_model, "`encoder`")?;
         let query = match &self.from {
             Some(from) => Query::Member(loader.position(from)?),
             None => {
-                let clip = self.clip.as_ref().unwrap_or(&manifest.clip.name);
+                let clip = self.clip.as_ref().unwrap_or(&index.clip().name);
                 let (vector, _) = loader.vector(clip, None, Views::Plain)?;
                 let model = loader.hub.resolve(&reference(clip)?, loader.progress)?;
-                require(&name, &manifest.clip, &model, "`clip`")?;
+                require(&name, index.clip(), &model, "`clip`")?;
                 Query::Picture(vector)
             }
         };
-        loader
-            .receipts
-            .push(ModelReceipt::of_index(&name.to_string_lossy(), &index));
+        loader.receipts.push(ModelReceipt::of_index(&name, &*index));
         Ok(Box::new(Loaded {
             index,
             regression: Regression {
@@ -176,7 +185,7 @@ enum Query {
 /// An index that is open, and how it is asked.
 #[derive(Debug)]
 struct Loaded {
-    index: PromptIndex,
+    index: Arc<dyn PromptStore>,
     regression: Regression,
     query: Query,
     evidence: usize,
@@ -194,7 +203,7 @@ impl Member for Loaded {
         };
         let queries: Vec<Vec<f32>> = pictures.iter().map(query).collect();
         search(
-            &self.index,
+            &*self.index,
             &self.regression,
             space,
             self.evidence,

@@ -14,6 +14,7 @@ use crate::{
     lists::{
         phrase_table::PhraseTable,
         prompt_list::{MOST_PROMPTS, prompt_list},
+        store::open_store,
     },
     record::ModelReceipt,
     vectors::widened,
@@ -25,7 +26,7 @@ use std::{
 };
 use unprompt_eye::TextList;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
-use unprompt_index::PromptIndex;
+use unprompt_index::PromptStore;
 use unprompt_interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress};
 use unprompt_models::{Compute, Head, SentenceEncoder};
 use unprompt_remote::{Question, RemoteError};
@@ -45,8 +46,8 @@ pub(crate) struct Loader<'a> {
     pub(crate) compute: &'a Compute,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) tables: &'a dyn TableProgress,
-    /// Prompt indexes that were opened beforehand, by folder.
-    pub(crate) indexes: HashMap<PathBuf, PromptIndex>,
+    /// Prompt indexes that were opened beforehand, by their place.
+    pub(crate) indexes: HashMap<PathBuf, Arc<dyn PromptStore>>,
     pub(crate) networks: Networks,
     /// By the classifier's name.
     pub(crate) label_tables: HashMap<String, Arc<PhraseTable>>,
@@ -306,11 +307,11 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The index of a folder, which was opened before anything was loaded.
-    pub(crate) fn index(&mut self, folder: &Path) -> Result<PromptIndex> {
-        match self.indexes.remove(folder) {
-            Some(index) => Ok(index),
-            None => Ok(PromptIndex::open(folder)?),
+    /// The index of a place, which was opened before anything was loaded.
+    pub(crate) fn index(&mut self, place: &Path) -> Result<Arc<dyn PromptStore>> {
+        match self.indexes.get(place) {
+            Some(index) => Ok(Arc::clone(index)),
+            None => open_store(self.hub, place),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         networks::{Encoded, Inputs, Networks},
     },
     error::{EngineError, InputError, Result},
+    lists::store::open_store,
     members::{
         kind::{Member, MemberResult, Seen},
         loader::Loader,
@@ -42,7 +43,6 @@ use text_search::{FoundText, TextQuery};
 use unprompt_eye::TextList;
 use unprompt_hub::{Hub, NoProgress, Progress};
 use unprompt_image::{Admission, Limits};
-use unprompt_index::PromptIndex;
 use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
 
@@ -134,7 +134,7 @@ impl Predictor {
         // Missing indexes are told before gigabytes are fetched.
         let mut indexes = HashMap::new();
         for index in preset.indexes() {
-            indexes.insert(index.folder.to_owned(), PromptIndex::open(index.folder)?);
+            indexes.insert(index.place.to_owned(), open_store(hub, index.place)?);
         }
         let encoder = DeferredEncoder::new(hub, &preset.encoder, compute);
         if preset.text.is_none() {

@@ -3,6 +3,7 @@
 use crate::{
     encoders::located::reference,
     error::EngineError,
+    lists::store::is_database,
     members::kind::NamedIndex,
     missing_model::{MissingModel, NextStep},
     preset::Preset,
@@ -54,11 +55,15 @@ fn published_bytes(name: &str) -> Option<u64> {
 }
 
 fn missing_index(preset: &Preset, index: NamedIndex<'_>) -> Option<MissingModel> {
+    // A table is not looked for: that would open a socket.
+    if is_database(index.place) {
+        return None;
+    }
     let missing = matches!(
-        PromptIndex::open(index.folder),
+        PromptIndex::open(index.place),
         Err(IndexError::Missing { .. } | IndexError::Unfinished { .. })
     );
-    let folder = index.folder.to_string_lossy().into_owned();
+    let folder = index.place.to_string_lossy().into_owned();
     let clip = index.clip.unwrap_or("CLIP");
     let mut command = format!("unprompt index build PROMPTS --clip {clip} --out {folder}");
     if preset.encoder != USUAL_ENCODER {

@@ -1,4 +1,4 @@
-//! Exact search in a prompt index, beside faiss.
+//! Exact search in a prompt index, beside faiss and beside a database.
 
 use super::{
     comparison::median,
@@ -10,6 +10,7 @@ use crate::{
     commands::peak_memory::{peak_mb, reset_peak},
     output::{complain, describe},
     progress::Bar,
+    setup::hub,
 };
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -22,8 +23,8 @@ use std::{
     time::Instant,
 };
 use unprompt::index::{
-    BuildOptions, BuildProgress, Embedders, ModelIdentity, Neighbour, PromptIndex, PromptIterator,
-    Space, build,
+    BuildOptions, BuildProgress, Embedders, IndexSearch, Match, ModelIdentity, NearestPrompts,
+    Neighbour, PromptIndex, PromptIterator, Space, build, export_index, remove_exported,
 };
 
 const SCRIPT: &str = include_str!("../../../bench/index.py");
@@ -31,6 +32,7 @@ const SCRIPT: &str = include_str!("../../../bench/index.py");
 const WIDTH: usize = 1024;
 const QUERIES: usize = 64;
 const NEIGHBOURS: usize = 100;
+const ONE: &str = "index, one query, top 100";
 
 /// The 100 nearest of many random rows to each of 64 queries.
 pub(super) fn index(common: &Common, arguments: &Bench, folder: &Path) -> Result<Vec<Row>> {
@@ -121,7 +123,87 @@ pub(super) fn index(common: &Common, arguments: &Bench, folder: &Path) -> Result
         let peak = answer.ok().and_then(|answer| answer["peak_mb"].as_f64());
         rows.extend(peak.map(|peak| Row::peak("index, peak memory", peer, peak)));
     }
+    if let Some(address) = &arguments.against {
+        rows.extend(against(common, arguments, &index, &queries, address)?);
+    }
     Ok(rows)
+}
+
+/// The same rows in a table of a database: searched whole, and through an approximate index. Queries come
+/// one at a time, as those of pictures that people send do.
+fn against(
+    common: &Common,
+    arguments: &Bench,
+    index: &PromptIndex,
+    queries: &[Vec<f32>],
+    address: &str,
+) -> Result<Vec<Row>> {
+    let hub = hub(common)?;
+    let expected = index.nearest(Space::Clip, queries, NEIGHBOURS)?;
+    let (ours, _) = one_by_one(arguments, index, queries)?;
+    let mut rows = Vec::new();
+    for (program, hnsw) in [("PostgreSQL, exact", false), ("PostgreSQL, HNSW", true)] {
+        if !common.quiet {
+            complain(&format!("{ONE}: {program}"));
+        }
+        export_index(&hub, index, address, hnsw, &mut |_| {})?;
+        let measured = IndexSearch::open(&hub, Path::new(address))
+            .map_err(Into::into)
+            .and_then(|search| one_by_one(arguments, search.prompts(), queries));
+        remove_exported(&hub, address)?;
+        let (row, found) = measured?;
+        let (recall, difference) = compare_matches(&expected, &found);
+        let ratio = ours.median_ms.zip(row.median_ms);
+        rows.push(Row {
+            program: program.to_owned(),
+            ours_to_this: ratio.map(|(ours, this)| ours / this),
+            largest_difference: Some(difference),
+            recall: Some(recall),
+            ..row
+        });
+    }
+    rows.insert(0, ours);
+    Ok(rows)
+}
+
+/// The time of each query alone, and what it finds.
+fn one_by_one(
+    arguments: &Bench,
+    prompts: &dyn NearestPrompts,
+    queries: &[Vec<f32>],
+) -> Result<(Row, Vec<Vec<Match>>)> {
+    let (mut found, mut times) = (Vec::new(), Vec::new());
+    for _ in 0..arguments.runs {
+        found.clear();
+        for query in queries {
+            let start = Instant::now();
+            found.extend(prompts.nearest(Space::Clip, std::slice::from_ref(query), NEIGHBOURS)?);
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    // Sorted from here on.
+    let median = median(&mut times);
+    let p99 = times.get((times.len() * 99).div_ceil(100) - 1);
+    let row = Row {
+        p99_ms: p99.copied(),
+        ..Row::measured(ONE, "unprompt", median)
+    };
+    Ok((row, found))
+}
+
+/// Which part of the expected rows were found, and the largest difference of two similarities of the same
+/// rank.
+fn compare_matches(expected: &[Vec<Match>], found: &[Vec<Match>]) -> (f64, f32) {
+    let (mut same, mut all, mut largest) = (0, 0, 0f32);
+    for (expected, found) in expected.iter().zip(found) {
+        let rows: HashSet<u64> = expected.iter().map(|one| one.row).collect();
+        all += expected.len();
+        same += found.iter().filter(|one| rows.contains(&one.row)).count();
+        for (expected, found) in expected.iter().zip(found) {
+            largest = largest.max((expected.similarity - found.similarity).abs());
+        }
+    }
+    (same as f64 / all.max(1) as f64, largest)
 }
 
 /// In another process, so that this one holds no memory but for the search.

@@ -15,7 +15,7 @@ pub(super) struct Row {
     /// Milliseconds; the median of the runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) median_ms: Option<f64>,
-    /// Milliseconds that the slowest hundredth took at least.
+    /// Milliseconds that 99 of 100 runs stay below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) p99_ms: Option<f64>,
     /// Milliseconds of all processors together; the median of the runs.
@@ -113,7 +113,7 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
         write!(output, " {median:>10.1} ms")?;
     }
     if let Some(p99) = row.p99_ms {
-        write!(output, " p99 {p99:>8.1} ms")?;
+        write!(output, " {p99:>10.1} ms at p99")?;
     }
     if let Some(processor) = row.processor_ms {
         write!(output, " {processor:>10.0} ms of processors")?;

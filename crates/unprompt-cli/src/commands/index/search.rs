@@ -9,9 +9,12 @@ use crate::{
     records::{RecordWriter, TEXT_OR_JSON, escaped},
     setup::{compute, hub},
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::Serialize;
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 use unprompt::{
     EngineError, FailureRecord, ImageEncoder, InputError, Source,
     image::Limits,
@@ -42,7 +45,8 @@ struct Found {
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
     let mut records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
-    let found = inputs::pictures(common, &arguments.paths)?;
+    let (place, paths) = places(arguments)?;
+    let found = inputs::pictures(common, paths)?;
     let negative = match arguments.as_published {
         true => NegativeDistance::AsPublished,
         false => NegativeDistance::Zero,
@@ -54,8 +58,8 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
             ..Regression::default()
         },
     };
-    let search = IndexSearch::open(&arguments.index)?;
     let (hub, compute) = (hub(common)?, compute(common)?);
+    let search = IndexSearch::open(&hub, place)?;
     let progress = LoadingProgress::new(common.quiet);
     if !arguments.texts.is_empty() {
         let name = arguments.sentence.as_deref();
@@ -80,6 +84,20 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         // A broken index is no fault of the picture: nothing more can be done.
         write(records, path, &record?)
     })
+}
+
+/// Where the index is, and the pictures, of which there are some unless texts are looked up.
+fn places(arguments: &Arguments) -> Result<(&Path, &[PathBuf])> {
+    let (Some(place), pictures) = arguments.places() else {
+        bail!("index search needs an index: a folder, or --index PLACE");
+    };
+    match (pictures.is_empty(), arguments.texts.is_empty()) {
+        (true, true) => {
+            bail!("index search needs <PATH> beside the index: pictures, or --text TEXT")
+        }
+        (false, false) => bail!("index search looks up pictures or --text, not both"),
+        _ => Ok((place, pictures)),
+    }
 }
 
 fn pictures(

@@ -7,6 +7,7 @@ use crate::{
     output::complain,
     progress::Bar,
     records::one_line,
+    setup::memory,
     signals,
 };
 use anyhow::{Context, Result, bail};
@@ -91,6 +92,7 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     let limits = Limits {
         batch: common.batch_size.into(),
         time: flags.time_limit,
+        memory: flags.memory_limit.or_else(usual_memory),
     };
     let again = || start().unwrap_or_else(|_| Command::new(WORKER));
     let ended = supervise(
@@ -159,6 +161,12 @@ fn inputs(flags: &JobFlags, paths: &[PathBuf]) -> Result<Map<String, Value>> {
         inputs.insert("working folder".into(), shown(&folder).into());
     }
     Ok(inputs)
+}
+
+/// Nine tenths of the memory that this process may use. Beyond it the system would end some process,
+/// perhaps another one.
+fn usual_memory() -> Option<u64> {
+    memory("MemTotal:").map(|bytes| bytes / 10 * 9)
 }
 
 /// The same command once more.
