@@ -2,13 +2,18 @@
 
 use crate::{
     error::{EngineError, Result},
-    lists::{phrase_table::PhraseTable, prompt_list::prompt_list},
+    lists::{
+        phrase_table::PhraseTable,
+        prompt_list::prompt_list,
+        store::{open_store, shown},
+    },
     pipeline::Predictor,
 };
 use rayon::prelude::*;
+use std::sync::Arc;
 use unprompt_eye::TextList;
 use unprompt_hub::Hub;
-use unprompt_index::{NearestPrompts, PromptIndex, Space};
+use unprompt_index::{PromptStore, Space};
 use unprompt_interrogate::TableProgress;
 use unprompt_models::Compute;
 
@@ -21,7 +26,7 @@ pub struct KnownPrompts {
 enum Prompts {
     Carried(&'static TextList),
     Table(PhraseTable),
-    Index(Box<PromptIndex>),
+    Index(Arc<dyn PromptStore>),
 }
 
 /// The known prompt that is nearest to a text.
@@ -102,10 +107,9 @@ impl KnownPrompts {
             .iter()
             .filter_map(|member| member.kind.index())
         {
-            let name = index.folder.display().to_string();
+            let name = shown(index.place);
             if !lists.iter().any(|(known, _)| *known == name) {
-                let index = PromptIndex::open(index.folder)?;
-                lists.push((name, Prompts::Index(Box::new(index))));
+                lists.push((name, Prompts::Index(open_store(hub, index.place)?)));
             }
         }
         Ok(Self { lists })

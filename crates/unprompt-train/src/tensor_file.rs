@@ -26,7 +26,7 @@ pub(crate) fn write(path: &Path, notes: &[(&str, String)], tensors: &[Tensor<'_>
     header.insert("__metadata__".into(), notes.into());
     let mut start = 0;
     for tensor in tensors {
-        let end = start + tensor.values.len() * size_of::<f32>();
+        let end = start + size_of_val(tensor.values);
         let entry = json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end]});
         header.insert(tensor.name.clone(), entry);
         start = end;

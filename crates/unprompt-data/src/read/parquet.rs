@@ -95,11 +95,13 @@ fn rows(spec: &SourceSpec, path: &Path, limits: Limits) -> Result<Records, DataE
     }))
 }
 
+/// The bytes of a picture and what it is called, if that is not its row.
+type NamedPicture = (Option<String>, Vec<u8>);
+
 /// Where the pictures of rows are.
 trait RowPictures: Send {
-    /// The picture of the next row and what it is called, if that is not its row; `None` where the row
-    /// is to be passed over.
-    fn next(&mut self) -> Result<Option<(Option<String>, Vec<u8>)>, RowProblem>;
+    /// The picture of the next row; `None` where the row is to be passed over.
+    fn next(&mut self) -> Result<Option<NamedPicture>, RowProblem>;
 }
 
 /// What is wrong with the picture of a row.
@@ -178,7 +180,7 @@ struct Bytes {
 }
 
 impl RowPictures for Bytes {
-    fn next(&mut self) -> Result<Option<(Option<String>, Vec<u8>)>, RowProblem> {
+    fn next(&mut self) -> Result<Option<NamedPicture>, RowProblem> {
         let row = self.row;
         self.row += 1;
         let picture = self.pictures.read(row);
@@ -194,7 +196,7 @@ struct Named {
 }
 
 impl RowPictures for Named {
-    fn next(&mut self) -> Result<Option<(Option<String>, Vec<u8>)>, RowProblem> {
+    fn next(&mut self) -> Result<Option<NamedPicture>, RowProblem> {
         let name = next_text(&mut self.names)?;
         match self.pictures.read(&name) {
             Ok(picture) => Ok(Some((Some(name), picture))),
@@ -245,7 +247,7 @@ impl Parts {
 }
 
 impl RowPictures for Parts {
-    fn next(&mut self) -> Result<Option<(Option<String>, Vec<u8>)>, RowProblem> {
+    fn next(&mut self) -> Result<Option<NamedPicture>, RowProblem> {
         let name = next_text(&mut self.names);
         let part = match self.parts.next() {
             Some(Ok(Some(part))) => part,

@@ -49,7 +49,7 @@ impl VitTensors {
             ModelError::configuration(path, message)
         };
         let parsed = match &config {
-            None => TimmConfig::bare(),
+            None => TimmConfig::bare(None),
             Some(config) if config.contains_key("architecture") => {
                 TimmConfig::parse(config).map_err(refuse)?
             }
