@@ -2,6 +2,7 @@
 
 mod blend;
 mod caption;
+mod draw;
 mod duration;
 mod eval;
 mod files;
@@ -10,17 +11,20 @@ mod index;
 mod interrogate;
 mod job;
 mod metadata;
+mod redraw;
 mod serve;
 mod sidecars;
 mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf};
+pub(crate) use draw::{Draw, DrawHow};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use job::{Job, JobFlags, Layout, Merge};
 pub(crate) use metadata::Metadata;
+pub(crate) use redraw::Redraw;
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
 pub(crate) use train::{Solver, Train, TrainHead};
@@ -185,6 +189,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Train,
     },
+    /// Pictures of prompts, drawn by a Stable Diffusion into `--out DIR`
+    Draw(Box<Draw>),
+    /// Pictures drawn again from the prompts found in them, and how alike they are
+    Redraw(Box<Redraw>),
     /// Answer over HTTP, to clients of other servers too, with a page for people
     Serve(Box<Serve>),
     /// List, fetch, check and move models
@@ -359,7 +367,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate, job, predict)
+    /// Small sizes, only to see that it works (draw, interrogate, job, predict)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -384,6 +392,8 @@ pub(crate) enum BenchKind {
     Towers,
     /// BLIP and OFA at full size on random weights
     Caption,
+    /// Stable Diffusion 1.5 at full size on random weights
+    Draw,
     /// CLIP Interrogator on random weights
     Interrogate,
     /// A folder of pictures with a job, without one, and with two shards

@@ -37,6 +37,7 @@ mod prompt_table;
 mod record_limit;
 mod records;
 mod score;
+mod ssim;
 mod submission;
 mod submission_writer;
 
@@ -45,6 +46,7 @@ pub use error::{Error, Problem};
 pub use fit::{CalibrationFit, Fit, FitOptions, FittedMember, HeldOut, calibrate, fit};
 pub use predictions::Predictions;
 pub use score::{EmbedError, EmbedTexts, ImageScore, Score, cosine, score};
+pub use ssim::ssim;
 pub use submission_writer::SubmissionWriter;
 
 /// Numbers in one embedding: the width of all-MiniLM-L6-v2, which the metric is defined on.

@@ -5,6 +5,7 @@ mod blend;
 mod caption;
 mod classify;
 mod doctor;
+mod draw;
 mod embed;
 mod eval;
 mod index;
@@ -16,6 +17,8 @@ mod merge;
 mod metadata;
 mod models;
 mod predict;
+mod prompt_records;
+mod redraw;
 mod score;
 mod serve;
 mod sidecars;
@@ -61,6 +64,8 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Merge(merge) => merge::run(common, merge),
         Command::Job { action } => job::status(common, action),
         Command::Train { what } => train::run(common, what),
+        Command::Draw(draw) => draw::run(common, draw),
+        Command::Redraw(redraw) => redraw::run(common, redraw),
         Command::Serve(serve) => serve::run(common, serve),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "predict",
     "caption",
     "interrogate",
@@ -16,6 +16,8 @@ const COMMANDS: [&str; 17] = [
     "index",
     "merge",
     "job",
+    "draw",
+    "redraw",
     "serve",
     "models",
     "bench",
