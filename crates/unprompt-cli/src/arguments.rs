@@ -4,6 +4,7 @@ mod blend;
 mod bytes;
 mod caption;
 mod data;
+mod draw;
 mod duration;
 mod eval;
 mod files;
@@ -14,6 +15,7 @@ mod job;
 mod mcp;
 mod memory;
 mod metadata;
+mod redraw;
 mod reference;
 mod serve;
 mod sidecars;
@@ -22,12 +24,14 @@ mod train;
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf};
 pub(crate) use data::{Data, DataCheck};
+pub(crate) use draw::{Draw, DrawHow};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexExport, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use job::{Job, JobFlags, Layout, Merge};
 pub(crate) use mcp::Mcp;
 pub(crate) use metadata::Metadata;
+pub(crate) use redraw::Redraw;
 pub(crate) use reference::{Completions, Man, Page, Reference};
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
@@ -221,6 +225,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Data,
     },
+    /// Pictures of prompts, drawn by a Stable Diffusion into `--out DIR`
+    Draw(Box<Draw>),
+    /// Pictures drawn again from the prompts found in them, and how alike they are
+    Redraw(Box<Redraw>),
     /// Answer over HTTP, to clients of other servers too, with a page for people
     Serve(Box<Serve>),
     /// Tools for agents over standard input and output: the Model Context Protocol
@@ -425,7 +433,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate, job, predict, serve)
+    /// Small sizes, only to see that it works (draw, interrogate, job, predict, serve)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -454,6 +462,8 @@ pub(crate) enum BenchKind {
     Towers,
     /// BLIP and OFA at full size on random weights
     Caption,
+    /// Stable Diffusion 1.5 at full size on random weights
+    Draw,
     /// CLIP Interrogator on random weights
     Interrogate,
     /// A folder of pictures with a job, without one, and with two shards

@@ -40,6 +40,7 @@ mod prompt_table;
 mod record_limit;
 mod records;
 mod score;
+mod ssim;
 mod submission;
 mod submission_writer;
 
@@ -51,6 +52,7 @@ pub use phrases::{LENGTH_BANDS, cosine_or_zero, length_band, modifier_recall, su
 pub use predictions::Predictions;
 pub use prompt_groups::PromptGroups;
 pub use score::{EmbedError, EmbedTexts, ImageScore, Score, cosine, score};
+pub use ssim::ssim;
 pub use submission_writer::SubmissionWriter;
 
 /// Numbers in one embedding: the width of all-MiniLM-L6-v2, which the metric is defined on.

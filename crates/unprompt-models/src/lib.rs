@@ -58,3 +58,11 @@ pub use siglip::{
 };
 pub use unprompt_nn::{GenerationOptions, LengthPenalty, Sampling};
 pub use vit::{Vit, VitTensors};
+
+/// What networks of other crates are built with.
+pub mod parts {
+    pub use crate::{
+        configuration::{read_json, read_json_optional},
+        weights::Weights,
+    };
+}

@@ -42,6 +42,11 @@ pub mod data {
     pub use unprompt_data::*;
 }
 
+/// Drawing pictures of prompts: Stable Diffusion.
+pub mod diffusion {
+    pub use unprompt_diffusion::*;
+}
+
 /// Scoring predictions against the truth.
 pub mod eval {
     pub use unprompt_eval::*;

@@ -24,6 +24,11 @@ impl Arguments {
         {
             writes.push(("--groups", groups.as_path()));
         }
+        if let Command::Redraw(redraw) = &self.command
+            && let Some(report) = &redraw.report
+        {
+            writes.push(("--report", report.as_path()));
+        }
         writes
     }
 
@@ -151,6 +156,17 @@ impl Arguments {
                 | Models::Export { models } => models.iter().for_each(|model| inputs.other(model)),
                 Models::List => {}
             },
+            Command::Draw(draw) => {
+                inputs.others(&draw.from);
+                inputs.others(&draw.noise);
+                inputs.other(&draw.how.model);
+            }
+            Command::Redraw(redraw) => {
+                inputs.pictures(&redraw.paths);
+                inputs.other(&redraw.preset);
+                inputs.other(&redraw.how.model);
+                inputs.others(&redraw.judge);
+            }
             Command::Serve(serve) => {
                 inputs.others(&serve.preset);
                 inputs.others(&serve.labels);

@@ -6,6 +6,7 @@ mod caption;
 mod classify;
 mod data;
 mod doctor;
+mod draw;
 mod embed;
 mod eval;
 mod index;
@@ -19,6 +20,8 @@ mod metadata;
 mod models;
 mod peak_memory;
 mod predict;
+mod prompt_records;
+mod redraw;
 mod reference;
 mod score;
 mod serve;
@@ -68,6 +71,8 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Job { action } => job::status(common, action),
         Command::Train { what } => train::run(common, what),
         Command::Data { what } => data::run(common, what),
+        Command::Draw(draw) => draw::run(common, draw),
+        Command::Redraw(redraw) => redraw::run(common, redraw),
         Command::Serve(serve) => serve::run(common, serve),
         Command::Mcp(mcp) => mcp::run(common, mcp),
         Command::Models { action } => models::run(common, action),

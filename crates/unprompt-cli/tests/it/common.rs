@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "predict",
     "caption",
     "interrogate",
@@ -17,6 +17,8 @@ const COMMANDS: [&str; 18] = [
     "index",
     "merge",
     "job",
+    "draw",
+    "redraw",
     "serve",
     "models",
     "bench",

@@ -104,7 +104,13 @@ impl ClipTokenizer {
     pub fn from_folder(folder: &Path, context_length: usize) -> Result<Self> {
         let config_path = folder.join("tokenizer_config.json");
         let config: Option<Map<String, Value>> = read_json_optional(&config_path)?;
-        let config = config.unwrap_or_default();
+        let mut config = config.unwrap_or_default();
+        // In folders from before there was `added_tokens_decoder` this file has the last word.
+        if !config.contains_key("added_tokens_decoder") {
+            let path = folder.join("special_tokens_map.json");
+            let special: Option<Map<String, Value>> = read_json_optional(&path)?;
+            config.extend(special.unwrap_or_default());
+        }
         // 1e30 where nobody set it.
         let limit = config
             .get("model_max_length")

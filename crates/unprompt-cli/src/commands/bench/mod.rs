@@ -3,6 +3,7 @@
 
 mod caption;
 mod comparison;
+mod draw;
 mod first_prediction;
 mod index;
 mod interrogate;
@@ -40,7 +41,13 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     // Everything is fetched before anything is timed. None of these needs any of it.
     if !matches!(
         arguments.what,
-        Some(BenchKind::Caption | BenchKind::Index | BenchKind::Job | BenchKind::Train)
+        Some(
+            BenchKind::Caption
+                | BenchKind::Draw
+                | BenchKind::Index
+                | BenchKind::Job
+                | BenchKind::Train
+        )
     ) {
         for name in [ENCODER, "efficientnet-lite0"] {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
@@ -56,6 +63,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             rows
         }
         Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
+        Some(BenchKind::Draw) => draw::draw(common, arguments, folder.path())?,
         Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
         Some(BenchKind::Interrogate) => {
             interrogate::interrogate(common, arguments, &hub, folder.path())?
@@ -72,6 +80,9 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         let runs = match arguments.what {
             // The package takes minutes.
             Some(BenchKind::Interrogate | BenchKind::Serve) => "one run each".to_owned(),
+            Some(BenchKind::Draw) => {
+                format!("medians of {} runs", arguments.runs.min(draw::MOST_RUNS))
+            }
             _ => format!("medians of {} runs", arguments.runs),
         };
         writeln!(records.raw(), "{threads} threads, {runs}")?;

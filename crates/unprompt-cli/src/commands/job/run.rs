@@ -31,7 +31,20 @@ pub(super) fn run(
     folder: &Path,
     paths: &[PathBuf],
 ) -> Result<Finished> {
-    let finished = work(common, flags, folder, paths);
+    let items = || list::items(paths, flags.from.as_deref(), &flags.exclude);
+    run_items(common, flags, folder, inputs(flags, paths)?, items)
+}
+
+/// The same for items of the caller's own; `inputs` says where they come from, which must be the same
+/// when the job goes on.
+pub(in crate::commands) fn run_items(
+    common: &Common,
+    flags: &JobFlags,
+    folder: &Path,
+    inputs: Map<String, Value>,
+    items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
+) -> Result<Finished> {
+    let finished = work(common, flags, folder, inputs, items);
     let told = |error: &JobError| matches!(error, JobError::Worker { was_told: true, .. });
     match finished {
         Err(error) if error.downcast_ref().is_some_and(told) => Ok(Finished::Refused),
@@ -39,7 +52,13 @@ pub(super) fn run(
     }
 }
 
-fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> Result<Finished> {
+fn work(
+    common: &Common,
+    flags: &JobFlags,
+    folder: &Path,
+    inputs: Map<String, Value>,
+    items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
+) -> Result<Finished> {
     let part_format = match common.format {
         Format::Text => None,
         Format::Jsonl => Some(PartFormat::Jsonl),
@@ -56,10 +75,9 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     if flags.resume && !is_there {
         bail!("--resume: no job was begun in {}", folder.display());
     }
-    let inputs = inputs(flags, paths)?;
     let items = match is_there {
         true => None,
-        false => Some(list::items(paths, flags.from.as_deref(), &flags.exclude)?),
+        false => Some(items()?),
     };
     let stop = signals::ask_first();
     let start = worker;
