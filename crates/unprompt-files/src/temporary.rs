@@ -1,6 +1,6 @@
 //! Files and folders without a name of their own, and what a killed process left of them.
 
-use crate::undo::Undo;
+use crate::{failpoint::Failpoint, undo::Undo};
 use std::{
     collections::HashSet,
     fs::{self, File, TryLockError},
@@ -61,6 +61,7 @@ impl DerefMut for TemporaryFile {
 
 impl Write for TemporaryFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Failpoint::Write.pass()?;
         self.file.write(bytes)
     }
 
@@ -101,8 +102,12 @@ impl TemporaryFolder {
 /// When nothing can be written there.
 pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
     sweep(folder);
+    Failpoint::Create.pass()?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
+    builder
+        .prefix(TEMPORARY_PREFIX)
+        .suffix(SUFFIX)
+        .rand_bytes(RANDOM);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -129,8 +134,12 @@ pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
 /// When nothing can be written there.
 pub fn temporary_folder_in(folder: &Path) -> io::Result<TemporaryFolder> {
     sweep(folder);
+    Failpoint::Create.pass()?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
+    builder
+        .prefix(TEMPORARY_PREFIX)
+        .suffix(SUFFIX)
+        .rand_bytes(RANDOM);
     let (made, undo) = Undo::after(|| {
         let made = builder.tempdir_in(folder);
         let path = made.as_ref().ok().map(|made| made.path().to_owned());

@@ -40,7 +40,9 @@ impl Undo {
 
     /// Does something and names the step that undoes it, with nothing between that [`undo_all`] could
     /// fall into.
-    pub(crate) fn after<T, U: FnOnce() + Send + 'static>(make: impl FnOnce() -> (T, U)) -> (T, Self) {
+    pub(crate) fn after<T, U: FnOnce() + Send + 'static>(
+        make: impl FnOnce() -> (T, U),
+    ) -> (T, Self) {
         let mut pending = pending();
         let (made, step) = make();
         let number = pending.next;

@@ -115,7 +115,9 @@ mod tests {
         ] {
             assert_eq!(without_secrets(address), shown);
         }
-        let error = Origin::of("http://user:secret@host").unwrap_err().to_string();
+        let error = Origin::of("http://user:secret@host")
+            .unwrap_err()
+            .to_string();
         assert!(!error.contains("secret"), "{error}");
     }
 }

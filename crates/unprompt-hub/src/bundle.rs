@@ -255,7 +255,9 @@ impl Hub {
     ) -> Result<BTreeMap<String, Expected>> {
         let files: usize = index.models.iter().map(|model| model.files.len()).sum();
         if files > MAX_FILES {
-            return Err(refuse(format!("{files} files, where at most {MAX_FILES} are taken")));
+            return Err(refuse(format!(
+                "{files} files, where at most {MAX_FILES} are taken"
+            )));
         }
         let mut expected = BTreeMap::new();
         for model in &index.models {
@@ -267,7 +269,10 @@ impl Hub {
             for file in &model.files {
                 let path = RelativePath::parse(&file.path)?;
                 if file.size > MAX_FILE_BYTES {
-                    return Err(refuse(format!("{path} has {} bytes in its index", file.size)));
+                    return Err(refuse(format!(
+                        "{path} has {} bytes in its index",
+                        file.size
+                    )));
                 }
                 let sha256 = Sha256Hex::parse(&file.sha256).map_err(refuse)?;
                 let destination = if model.name.contains('/') {

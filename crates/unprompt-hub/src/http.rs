@@ -65,7 +65,9 @@ enum Method {
     Head,
     /// A small document.
     Json,
-    Get { from: u64 },
+    Get {
+        from: u64,
+    },
 }
 
 impl<'a> Client<'a> {

@@ -134,8 +134,8 @@ fn run_pip(
         })?;
     let errors = child.stderr.take();
     let reader = std::thread::spawn(move || errors.map(read_tail).unwrap_or_default());
-    let status =
-        watch(&RunningChild::new(child), folder, source.size, progress).map_err(PipFailure::Failed)?;
+    let status = watch(&RunningChild::new(child), folder, source.size, progress)
+        .map_err(PipFailure::Failed)?;
     if status.success() {
         return Ok(());
     }

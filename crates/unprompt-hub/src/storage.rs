@@ -193,12 +193,7 @@ fn remove_temporaries(folder: &Path) {
 }
 
 /// Calls `visit` with a folder and those below it, but for temporary ones and through no link.
-fn each_folder(
-    folder: &Path,
-    depth: usize,
-    left: &mut usize,
-    visit: &mut impl FnMut(&Path),
-) {
+fn each_folder(folder: &Path, depth: usize, left: &mut usize, visit: &mut impl FnMut(&Path)) {
     if *left == 0 {
         return;
     }

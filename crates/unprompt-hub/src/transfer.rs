@@ -1,7 +1,7 @@
 use crate::{
     Error, Hub, Progress, RepositoryId, Result, address::without_secrets, digest::ContentHash,
-    http::Client,
-    progress::HighWater, relative_path::RelativePath, repository, storage, text::waiting_for,
+    http::Client, progress::HighWater, relative_path::RelativePath, repository, storage,
+    text::waiting_for,
 };
 use std::{
     fs,

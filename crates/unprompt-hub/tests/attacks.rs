@@ -25,11 +25,19 @@ fn failure(server: &Server) -> (String, Duration) {
     environment.answer_timeout = Duration::from_millis(150);
     environment.stall_timeout = Duration::from_millis(400);
     let text = manifest(&tiny_files(), &[hub_source()]);
-    let hub = Hub::new(environment, HubOptions::default(), Manifest::parse(&text).unwrap());
+    let hub = Hub::new(
+        environment,
+        HubOptions::default(),
+        Manifest::parse(&text).unwrap(),
+    );
     let begin = Instant::now();
     let error = hub.resolve(&repository(), &NoProgress).unwrap_err();
     for (name, content) in tree(place.root.path()) {
-        assert!(content.len() < 100_000, "{name} has {} bytes", content.len());
+        assert!(
+            content.len() < 100_000,
+            "{name} has {} bytes",
+            content.len()
+        );
     }
     (error.to_string(), begin.elapsed())
 }
@@ -79,7 +87,10 @@ fn a_hub_whose_model_has_thousands_of_files_is_refused_before_they_are_asked_for
         assert!(request.path.starts_with("/api/"), "{}", request.path);
         let names = (0..5000).map(|number| format!("{{\"rfilename\":\"{number}.json\"}}"));
         let siblings = names.collect::<Vec<_>>().join(",");
-        Reply::new(200, format!("{{\"sha\":\"{COMMIT}\",\"siblings\":[{siblings}]}}"))
+        Reply::new(
+            200,
+            format!("{{\"sha\":\"{COMMIT}\",\"siblings\":[{siblings}]}}"),
+        )
     });
     let (error, _) = failure(&server);
     assert!(error.contains("5000 files"), "{error}");
@@ -101,7 +112,10 @@ fn a_hub_that_claims_an_impossible_size_is_refused() {
         });
         let (error, _) = failure(&server);
         let refused = ["at most", "gives no size", "expected"];
-        assert!(refused.iter().any(|word| error.contains(word)), "{size}: {error}");
+        assert!(
+            refused.iter().any(|word| error.contains(word)),
+            "{size}: {error}"
+        );
     }
 }
 
@@ -109,7 +123,11 @@ fn a_hub_that_claims_an_impossible_size_is_refused() {
 fn credentials_in_the_endpoint_are_never_shown() {
     let place = Place::new();
     let text = manifest(&tiny_files(), &[hub_source()]);
-    for endpoint in ["http://user:hunter2@127.0.0.1:1", "http://hunter2@127.0.0.1:1", "hunter2@x"] {
+    for endpoint in [
+        "http://user:hunter2@127.0.0.1:1",
+        "http://hunter2@127.0.0.1:1",
+        "hunter2@x",
+    ] {
         let hub = place.hub(endpoint, &text);
         for model in [repository(), ModelRef::Named("tiny".to_owned())] {
             let error = hub.resolve(&model, &NoProgress).unwrap_err();
@@ -142,7 +160,9 @@ fn a_link_in_the_place_of_a_part_is_not_written_through() {
 fn index(size: u64, files: usize) -> Vec<u8> {
     let file = |number: usize| {
         let hash = sha256(b"");
-        format!("{{\"path\":\"{number}.json\",\"size\":{size},\"sha256\":\"{hash}\",\"etag\":\"{hash}\"}}")
+        format!(
+            "{{\"path\":\"{number}.json\",\"size\":{size},\"sha256\":\"{hash}\",\"etag\":\"{hash}\"}}"
+        )
     };
     let files: Vec<String> = (0..files).map(file).collect();
     let files = files.join(",");
@@ -152,7 +172,13 @@ fn index(size: u64, files: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-fn entry(archive: &mut tar::Builder<Vec<u8>>, name: &str, kind: tar::EntryType, size: u64, body: &[u8]) {
+fn entry(
+    archive: &mut tar::Builder<Vec<u8>>,
+    name: &str,
+    kind: tar::EntryType,
+    size: u64,
+    body: &[u8],
+) {
     let mut header = tar::Header::new_gnu();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
     header.set_entry_type(kind);
@@ -164,7 +190,10 @@ fn entry(archive: &mut tar::Builder<Vec<u8>>, name: &str, kind: tar::EntryType, 
 fn refused(place: &Place, bundle: &[u8]) -> String {
     let path = place.root.path().join("bundle.tar");
     fs::write(&path, bundle).unwrap();
-    let hub = place.hub("http://127.0.0.1:1", &manifest(&tiny_files(), &[hub_source()]));
+    let hub = place.hub(
+        "http://127.0.0.1:1",
+        &manifest(&tiny_files(), &[hub_source()]),
+    );
     hub.import(&path, &NoProgress).unwrap_err().to_string()
 }
 
@@ -174,7 +203,13 @@ fn a_bundle_that_claims_too_much_is_refused() {
     let place = Place::new();
     let begun = |index: &[u8]| {
         let mut archive = tar::Builder::new(Vec::new());
-        entry(&mut archive, "unprompt-bundle.json", regular, index.len() as u64, index);
+        entry(
+            &mut archive,
+            "unprompt-bundle.json",
+            regular,
+            index.len() as u64,
+            index,
+        );
         archive
     };
     for (size, files, why) in [
@@ -188,7 +223,13 @@ fn a_bundle_that_claims_too_much_is_refused() {
     }
     // A name of a gigabyte, which is not there: refused by its size, before it is read.
     let mut archive = begun(&index(0, 1));
-    entry(&mut archive, "././@LongLink", tar::EntryType::GNULongName, 1 << 30, b"x");
+    entry(
+        &mut archive,
+        "././@LongLink",
+        tar::EntryType::GNULongName,
+        1 << 30,
+        b"x",
+    );
     let error = refused(&place, &archive.into_inner().unwrap());
     assert!(error.contains("a name of 1073741824 bytes"), "{error}");
 }
@@ -196,7 +237,10 @@ fn a_bundle_that_claims_too_much_is_refused() {
 #[test]
 fn what_a_killed_import_left_goes_with_the_next() {
     let place = Place::new();
-    let hub = place.hub("http://127.0.0.1:1", &manifest(&tiny_files(), &[hub_source()]));
+    let hub = place.hub(
+        "http://127.0.0.1:1",
+        &manifest(&tiny_files(), &[hub_source()]),
+    );
     let by_hand = place.root.path().join("by-hand");
     fs::create_dir_all(&by_hand).unwrap();
     for (number, content) in tiny_files().values().enumerate() {
@@ -206,15 +250,22 @@ fn what_a_killed_import_left_goes_with_the_next() {
     fs::create_dir_all(&left).unwrap();
     fs::write(left.join("wheel"), [0; 5000]).unwrap();
     let long_ago = SystemTime::now() - Duration::from_secs(60);
-    fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+    fs::File::open(&left)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
     let found = hub.leftovers();
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].path.as_path(), found[0].bytes), (left.as_path(), 5000));
+    assert_eq!(
+        (found[0].path.as_path(), found[0].bytes),
+        (left.as_path(), 5000)
+    );
     hub.import(&by_hand, &NoProgress).unwrap();
     assert!(!left.exists());
     assert_eq!(hub.leftovers(), []);
     // A run that was killed when the model was whole already.
     fs::create_dir_all(&left).unwrap();
-    hub.pull(&ModelRef::Named("tiny".to_owned()), &NoProgress).unwrap();
+    hub.pull(&ModelRef::Named("tiny".to_owned()), &NoProgress)
+        .unwrap();
     assert!(!left.exists());
 }

@@ -72,7 +72,8 @@ impl Admission {
             }
             let turn = budget.next;
             budget.next += 1;
-            while budget.turn != turn || budget.used.saturating_add(needs) > budget.most.max(needs) {
+            while budget.turn != turn || budget.used.saturating_add(needs) > budget.most.max(needs)
+            {
                 budget = FREED.wait(budget).unwrap_or_else(PoisonError::into_inner);
             }
             budget.turn += 1;

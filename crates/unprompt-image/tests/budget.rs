@@ -7,7 +7,9 @@ use std::{
     thread,
     time::Duration,
 };
-use unprompt_image::{Admission, DecodeOptions, ImageErrorKind, Limits, decode, decoding_bytes, set_memory};
+use unprompt_image::{
+    Admission, DecodeOptions, ImageErrorKind, Limits, decode, decoding_bytes, set_memory,
+};
 
 /// A grey BMP.
 fn bmp(side: u32) -> Vec<u8> {

@@ -201,7 +201,10 @@ fn said_of(path: &Path) -> std::io::Result<Option<String>> {
 /// A digest of embeddings that costs no more than to read them: the CRC-32 of each block, hashed
 /// together. It finds damage; whoever can write in the cache can write a digest as well.
 fn digest(bytes: &[u8]) -> String {
-    let sums: Vec<u32> = bytes.par_chunks(DIGEST_BLOCK).map(crc32fast::hash).collect();
+    let sums: Vec<u32> = bytes
+        .par_chunks(DIGEST_BLOCK)
+        .map(crc32fast::hash)
+        .collect();
     let mut hasher = Sha256::new();
     hasher.update((bytes.len() as u64).to_le_bytes());
     for sum in sums {

@@ -19,7 +19,10 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit = unit.trim().to_ascii_lowercase();
-    let (_, times) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let (_, times) = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(wrong)?;
     let number: f64 = number.parse().map_err(|_| wrong())?;
     let bytes = number * *times as f64;
     if !(1.0..1e18).contains(&bytes) {
@@ -43,7 +46,16 @@ mod tests {
         ] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
-        for text in ["", "GiB", "-1", "0", "1e9", "2 TB", "1.2.3MB", "99999999999GiB"] {
+        for text in [
+            "",
+            "GiB",
+            "-1",
+            "0",
+            "1e9",
+            "2 TB",
+            "1.2.3MB",
+            "99999999999GiB",
+        ] {
             assert!(bytes(text).is_err(), "{text}");
         }
     }

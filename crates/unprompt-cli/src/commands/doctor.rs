@@ -87,7 +87,10 @@ fn checks(hub: &Hub) -> Vec<Check> {
         checks.push(Check::good("network", "not used: offline was asked for"));
         return checks;
     }
-    checks.push(network(&environment.endpoint, &environment.shown_endpoint()));
+    checks.push(network(
+        &environment.endpoint,
+        &environment.shown_endpoint(),
+    ));
     checks.push(python(hub));
     checks
 }

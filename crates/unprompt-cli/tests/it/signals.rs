@@ -27,7 +27,10 @@ fn waiting(place: &Place) -> Child {
         .unwrap();
     let begin = Instant::now();
     while leftovers(place).is_empty() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "nothing is begun");
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "nothing is begun"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     child

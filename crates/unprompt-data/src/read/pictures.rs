@@ -3,9 +3,7 @@
 use super::{Records, folder_of};
 use crate::{Limits, RecordProblem, Sample, SourceSpec, limits::read_at_most};
 use indexmap::IndexMap;
-use std::{
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 use unprompt_files::open_regular;
 
 /// Endings that are tried for a name without one.

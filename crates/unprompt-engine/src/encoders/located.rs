@@ -212,7 +212,8 @@ impl Located {
             message,
         };
         let read = || {
-            let text = read_regular(path, LARGEST_CONFIGURATION).map_err(|error| failed(error.to_string()))?;
+            let text = read_regular(path, LARGEST_CONFIGURATION)
+                .map_err(|error| failed(error.to_string()))?;
             serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
         };
         self.named(read())

@@ -73,7 +73,9 @@ mod tests {
         assert_eq!(prompt_list(path).unwrap(), ["a cat", "a dog"]);
         std::fs::write(path, " \n").unwrap();
         assert!(prompt_list(path).unwrap_err().contains("no line"));
-        let many: String = (0..=MOST_PROMPTS).map(|number| format!("{number}\n")).collect();
+        let many: String = (0..=MOST_PROMPTS)
+            .map(|number| format!("{number}\n"))
+            .collect();
         std::fs::write(path, many).unwrap();
         assert!(prompt_list(path).unwrap_err().contains("at most"));
         std::fs::write(path, b"\xFF").unwrap();

@@ -129,7 +129,9 @@ impl Preset {
     fn check(&self) -> std::result::Result<(), String> {
         if self.members.len() > MOST_MEMBERS {
             let count = self.members.len();
-            return Err(format!("{count} members, where at most {MOST_MEMBERS} are taken"));
+            return Err(format!(
+                "{count} members, where at most {MOST_MEMBERS} are taken"
+            ));
         }
         if let Some(text) = &self.text {
             let names: Vec<&str> = self.members.iter().map(|member| &*member.name).collect();
@@ -224,7 +226,9 @@ mod tests {
         let message = Preset::load(path.to_str().unwrap()).unwrap_err();
         assert!(message.to_string().contains("no member has a text"));
         let member = |number| {
-            format!("[[member]]\nname = '{number}'\nkind = 'prior'\nprompts = 'parti'\nweight = 1\n")
+            format!(
+                "[[member]]\nname = '{number}'\nkind = 'prior'\nprompts = 'parti'\nweight = 1\n"
+            )
         };
         let many: String = (0..=MOST_MEMBERS).map(member).collect();
         std::fs::write(&path, format!("name = 'a'\nencoder = 'e'\n{many}")).unwrap();

@@ -15,7 +15,8 @@ pub use dimensions::dimensions;
 pub use needs::decoding_bytes;
 
 use crate::{
-    Admission, Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff, sniff_other,
+    Admission, Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff,
+    sniff_other,
 };
 use serde::{Deserialize, Serialize};
 use std::{fs::File, io::Read, path::Path};

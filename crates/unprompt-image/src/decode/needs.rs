@@ -69,7 +69,9 @@ fn first_frame(bytes: &[u8]) -> Option<u64> {
         let mut options = ::gif::DecodeOptions::new();
         options.set_color_output(::gif::ColorOutput::Indexed);
         let mut decoder = options.read_info(bytes).ok();
-        let frame = decoder.as_mut().and_then(|one| one.next_frame_info().ok()?.cloned());
+        let frame = decoder
+            .as_mut()
+            .and_then(|one| one.next_frame_info().ok()?.cloned());
         Ok(frame.map(|frame| {
             let side = |from: u16, length: u16| u64::from(from) + u64::from(length);
             side(frame.left, frame.width) * side(frame.top, frame.height)
@@ -100,7 +102,12 @@ mod tests {
 
     #[test]
     fn what_is_no_picture_has_no_price() {
-        for bytes in [&b""[..], b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xd9"] {
+        for bytes in [
+            &b""[..],
+            b"GIF89a",
+            b"\x89PNG\r\n\x1a\n",
+            b"\xff\xd8\xff\xd9",
+        ] {
             assert_eq!(decoding_bytes(bytes), None);
         }
     }

@@ -42,8 +42,8 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
         }
     }
-    let folder = temporary_folder_in(&std::env::temp_dir())
-        .context("cannot make a temporary folder")?;
+    let folder =
+        temporary_folder_in(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let rows = match arguments.what {
         None => {
             let folder = folder.path();

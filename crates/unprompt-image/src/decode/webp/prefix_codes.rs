@@ -54,7 +54,14 @@ pub(super) fn check(stream: &[u8], size: Option<(usize, usize)>, most: u64) -> R
     if stream.len() as u64 <= most >> 12 {
         return Ok(());
     }
-    match (Walk { bits: Bits { bytes: stream, at: 0 } }).needs(size, most) {
+    match (Walk {
+        bits: Bits {
+            bytes: stream,
+            at: 0,
+        },
+    })
+    .needs(size, most)
+    {
         Some(needs) if needs > most => Err(ImageError::limit(format_args!(
             "its WebP prefix codes need more than the {most} bytes allowed"
         ))),
@@ -110,7 +117,9 @@ impl Code {
     /// `None` where the lengths are those of no code.
     fn of_lengths(lengths: &[usize]) -> Option<Self> {
         let mut counts = [0; LONGEST + 1];
-        let mut used: Vec<usize> = (0..lengths.len()).filter(|&symbol| lengths[symbol] > 0).collect();
+        let mut used: Vec<usize> = (0..lengths.len())
+            .filter(|&symbol| lengths[symbol] > 0)
+            .collect();
         if let [symbol] = used[..] {
             return Some(Self::single(symbol));
         }
@@ -118,7 +127,9 @@ impl Code {
         for &symbol in &used {
             counts[lengths[symbol]] += 1;
         }
-        let taken: usize = (1..=LONGEST).map(|length| counts[length] << (LONGEST - length)).sum();
+        let taken: usize = (1..=LONGEST)
+            .map(|length| counts[length] << (LONGEST - length))
+            .sum();
         (taken == 1 << LONGEST).then_some(Self {
             counts,
             symbols: used,
@@ -304,7 +315,8 @@ impl Walk<'_> {
         let cache_bits = self.colour_cache()?;
         let mut cache = vec![0u32; if cache_bits > 0 { 1 << cache_bits } else { 0 }];
         let [green, red, blue, alpha, distance] = self.group(cache_bits)?;
-        let place = |pixel: u32| (0x1e35_a7bd_u32.wrapping_mul(pixel) >> (32 - cache_bits)) as usize;
+        let place =
+            |pixel: u32| (0x1e35_a7bd_u32.wrapping_mul(pixel) >> (32 - cache_bits)) as usize;
         let bits = &mut self.bits;
         let count = width * height;
         let mut pixels: Vec<u32> = Vec::new();
