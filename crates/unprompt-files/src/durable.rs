@@ -1,6 +1,9 @@
 //! Whole files.
 
-use crate::temporary::{TemporaryFile, temporary_in};
+use crate::{
+    failpoint::Failpoint,
+    temporary::{TemporaryFile, temporary_in},
+};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write as _},
@@ -16,7 +19,7 @@ const BUFFER: usize = 1 << 18;
 /// # Errors
 /// When the disk is full or the name cannot be taken; what was there before is then still there.
 pub fn promote(file: TemporaryFile, destination: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
+    sync(&file)?;
     give_name(file, destination)
 }
 
@@ -26,12 +29,19 @@ pub fn promote(file: TemporaryFile, destination: &Path) -> io::Result<()> {
 /// # Errors
 /// When the name cannot be taken; what was there before is then still there.
 pub fn rename(from: &Path, destination: &Path) -> io::Result<()> {
+    Failpoint::Rename.pass()?;
     fs::rename(from, destination)?;
     sync_folder(folder_of(destination));
     Ok(())
 }
 
+fn sync(file: &TemporaryFile) -> io::Result<()> {
+    Failpoint::Sync.pass()?;
+    file.as_file().sync_all()
+}
+
 fn give_name(file: TemporaryFile, destination: &Path) -> io::Result<()> {
+    Failpoint::Rename.pass()?;
     file.persist(destination)?;
     sync_folder(folder_of(destination));
     Ok(())
@@ -65,7 +75,7 @@ pub fn write_by<T>(
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
     step()?;
-    file.as_file().sync_all()?;
+    sync(&file)?;
     step()?;
     give_name(file, destination)?;
     Ok(result)

@@ -8,12 +8,14 @@
 //! process that is told to end by a signal removes its own with [`undo_all`].
 
 mod durable;
+mod failpoint;
 mod lock;
 mod regular;
 mod temporary;
 mod undo;
 
 pub use durable::{folder_of, promote, rename, replace, sync_folder, write, write_by};
+pub use failpoint::Failpoint;
 pub use lock::Lock;
 pub use regular::{open_regular, read_regular};
 pub use temporary::{

@@ -1,6 +1,6 @@
 //! Files and folders without a name of their own, and what a killed process left of them.
 
-use crate::undo::Undo;
+use crate::{failpoint::Failpoint, undo::Undo};
 use std::{
     collections::HashSet,
     fs::{self, File, TryLockError},
@@ -61,6 +61,7 @@ impl DerefMut for TemporaryFile {
 
 impl Write for TemporaryFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Failpoint::Write.pass()?;
         self.file.write(bytes)
     }
 
@@ -101,6 +102,7 @@ impl TemporaryFolder {
 /// When nothing can be written there.
 pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
     sweep(folder);
+    Failpoint::Create.pass()?;
     let mut builder = tempfile::Builder::new();
     builder
         .prefix(TEMPORARY_PREFIX)
@@ -132,6 +134,7 @@ pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
 /// When nothing can be written there.
 pub fn temporary_folder_in(folder: &Path) -> io::Result<TemporaryFolder> {
     sweep(folder);
+    Failpoint::Create.pass()?;
     let mut builder = tempfile::Builder::new();
     builder
         .prefix(TEMPORARY_PREFIX)

@@ -121,6 +121,10 @@ fn max_tokens(folder: &Path) -> Result<Option<usize>> {
 }
 
 #[cfg(test)]
+#[path = "../../../attacks/long_prompt.rs"]
+mod long_prompt;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -139,7 +143,7 @@ mod tests {
         let limited = SentenceTokenizer::load(folder.path()).unwrap();
         assert_eq!(limited.longest(), Some(512));
         // 8 MiB, as a picture's metadata may hold.
-        let long = "a b ".repeat(2 << 20);
+        let long = long_prompt::prompt(4 << 20);
         assert_eq!(limited.encode(&long).unwrap(), [0, 1].repeat(256));
         // What is too far away to be looked at counts for nothing.
         let blanks = format!("a{}b", " ".repeat(1 << 20));

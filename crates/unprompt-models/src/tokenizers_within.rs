@@ -70,36 +70,19 @@ fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
 }
 
 #[cfg(test)]
+#[path = "../../../attacks/tokenizer_json.rs"]
+mod tokenizer_json;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    const BEGIN: &str = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],
-        "normalizer":null,"pre_tokenizer":{"type":"Whitespace"},"decoder":null,"#;
-
-    fn file(processor: &str, model: &str) -> String {
-        format!(r#"{BEGIN}"post_processor":{processor},"model":{model}}}"#)
-    }
-
     #[test]
     fn a_file_that_names_tokens_which_are_not_there_is_refused() {
-        let words = r#"{"type":"WordLevel","vocab":{"a":0,"[UNK]":1},"unk_token":"[UNK]"}"#;
-        let template = r#"{"type":"TemplateProcessing",
-            "single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
-            "pair":[],"special_tokens":{}}"#;
-        let unknown = r#"{"type":"WordLevel","vocab":{"a":0},"unk_token":"[UNK]"}"#;
-        let pieces = r###"{"type":"WordPiece","vocab":{"a":0},"unk_token":"[UNK]",
-            "continuing_subword_prefix":"##","max_input_chars_per_word":100}"###;
-        let unigram = r#"{"type":"Unigram","unk_id":7,"vocab":[["a",-1.0]]}"#;
         let path = Path::new("tokenizer.json");
-        let good = parse(path, file("null", words).as_bytes()).unwrap();
+        let good = parse(path, tokenizer_json::good().as_bytes()).unwrap();
         assert_eq!(encode(&good, "a b", true).unwrap(), [0, 1]);
-        for bad in [
-            file(template, words),
-            file("null", unknown),
-            file("null", pieces),
-            file("null", unigram),
-            "{".to_owned(),
-        ] {
+        for bad in tokenizer_json::bad() {
             let ids = parse(path, bad.as_bytes())
                 .and_then(|tokenizer| encode(&tokenizer, "b \u{1f600}", true));
             assert!(ids.is_err(), "{bad}: {ids:?}");

@@ -19,6 +19,7 @@ mod embed;
 mod embed_image;
 mod end_to_end;
 mod eval;
+mod failures;
 mod fetching;
 mod index;
 mod interrogate;
