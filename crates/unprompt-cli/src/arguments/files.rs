@@ -115,7 +115,8 @@ impl Arguments {
             }
             Command::Eval(eval) => {
                 inputs.pictures(&eval.paths);
-                inputs.other(&eval.truth);
+                inputs.others(&eval.truth);
+                inputs.pictures(eval.table1.as_slice());
                 inputs.other(&eval.preset);
                 inputs.others(&eval.judge);
             }

@@ -7,6 +7,7 @@ mod report;
 mod scores;
 mod summary;
 mod table;
+mod table1;
 mod truth;
 
 use crate::{
@@ -37,14 +38,18 @@ use unprompt::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
+    if let Some(picture) = &arguments.table1 {
+        return table1::run(common, arguments, picture);
+    }
     let preset = Preset::load(&arguments.preset)?;
-    let truth = Answers::open(&arguments.truth)?;
+    let truth_file = arguments.truth.as_deref().context("--truth is missing")?;
+    let truth = Answers::open(truth_file)?;
     let results = [common.out.as_deref(), arguments.report.as_deref()];
     let found = sources_besides(
         &arguments.paths,
         &results.into_iter().flatten().collect::<Vec<_>>(),
     )?;
-    let pairs = pair(found, &truth, &arguments.truth)?;
+    let pairs = pair(found, &truth, truth_file)?;
     if !common.quiet {
         pairs.complain();
     }
@@ -109,7 +114,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
             preset: predictor.preset(),
             device: format!("{:?}", common.device).to_lowercase(),
             metadata: options.metadata,
-            truth: &arguments.truth,
+            truth: truth_file,
         };
         let html = report::html(&evaluation, &settings, &options.limits)?;
         page.write_all(html.as_bytes())

@@ -333,6 +333,49 @@ fn a_judge_looks_at_the_pictures_itself() {
 }
 
 #[test]
+fn table_1_has_every_members_text_with_its_score() {
+    let place = place();
+    let table = [
+        "eval",
+        "--table1",
+        "in/cat.png",
+        "--preset",
+        "tiny.toml",
+        "--offline",
+    ];
+    let run = |more: &[&str]| place.run(&[&table[..], more].concat());
+    let found = json(run(&["--truth", "in/prompts.csv", "--format", "json"]).output());
+    assert_eq!(found["true_prompt"], "a cat on a mat");
+    let rows = found["rows"].as_array().unwrap();
+    let names: Vec<&Value> = rows.iter().map(|row| &row["name"]).collect();
+    assert_eq!(names, ["first", "second", "<i>tiny</i>"]);
+    // The preset's scores are those of the evaluation, and a member's text is embedded as any other.
+    let whole = evaluate(&place, &[]);
+    let cat = whole["per_image"].as_array().unwrap().iter();
+    let cat = cat.clone().find(|image| image["id"] == "cat").unwrap();
+    assert_eq!(rows[2]["text"], cat["prompt"]);
+    near(
+        &rows[2]["text_cosine"],
+        cat["text_cosine"].as_f64().unwrap(),
+    );
+    near(&rows[2]["cosine"], cat["cosine"].as_f64().unwrap());
+    near(&rows[0]["text_cosine"], rows[0]["cosine"].as_f64().unwrap());
+    let text = run(&["--truth", "in/prompts.csv"]);
+    assert!(text.output().contains("true prompt"), "{text:?}");
+
+    // Without a truth the prompt in the file is one.
+    assert!(run(&[]).refusal().contains("--truth"));
+    let carries = "crates/unprompt-metadata/tests/fixtures/a1111-text.png";
+    place.copy(&workspace(carries), "in/cat.png");
+    let found = json(run(&["--format", "json"]).output());
+    assert!(!found["true_prompt"].as_str().unwrap().is_empty());
+    assert_ne!(found["rows"][2]["text"], found["true_prompt"]);
+    for more in [&["in"][..], &["--report", "r.html"], &["--judge", "x"]] {
+        assert!(run(more).refusal().contains("--table1"), "{more:?}");
+    }
+}
+
+#[test]
 fn what_the_preset_knows_beforehand_is_counted() {
     let place = place();
     place.write("known.txt", "a rocket\na lighthouse\n");

@@ -72,6 +72,7 @@ impl WithSimd for Backward<'_> {
             Activation::Gelu => each!(gelu),
             Activation::GeluTanh => each!(gelu_tanh),
             Activation::QuickGelu => each!(quick_gelu),
+            Activation::Silu => each!(silu),
         }
     }
 }
@@ -101,4 +102,11 @@ fn quick_gelu(x: f32) -> f32 {
     let scaled = x * QUICK_GELU_SLOPE as f32;
     let s = 1.0 / (1.0 + exp(-scaled));
     (scaled * s).mul_add(1.0 - s, s)
+}
+
+/// With s the logistic function: `s + x s (1 - s)`
+#[inline(always)]
+fn silu(x: f32) -> f32 {
+    let s = 1.0 / (1.0 + exp(-x));
+    (x * s).mul_add(1.0 - s, s)
 }
