@@ -78,6 +78,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     ray.init(address=arguments.address)
+    processors = int(ray.cluster_resources().get("CPU", 0))
+    if arguments.address is None and arguments.actors * arguments.cpus >= processors:
+        # They would wait for ever for what is to be read.
+        parser.error(f"of {processors} processors --actors times --cpus have to leave one to reading and writing")
     DataContext.get_current().checkpoint_config = CheckpointConfig(
         id_column=arguments.id,
         checkpoint_path=str(Path(arguments.checkpoint or f"{arguments.out}.done").absolute()),

@@ -54,7 +54,7 @@ def torch(weights: str, pictures: str, texts: str, minilm: str, threads: int) ->
 
         torch.set_num_threads(threads)
         classifier = EfficientNet.from_name("efficientnet-lite0").eval()
-        classifier.load_state_dict(load_file(weights), strict=False)
+        classifier.load_state_dict(load_file(weights))
         lines = Path(texts).read_text(encoding="utf-8").splitlines()
         kept = Path(texts).with_suffix(".pt")
         if not kept.exists():

@@ -105,7 +105,7 @@ class Supervised:
     def _start(self) -> None:
         self._connection, theirs = Pipe()
         with theirs:
-            # It finds what this process finds, and nothing in the working folder.
+            # It finds what this process finds, in the working folder only where this one does.
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
             command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno())]
             self._process = subprocess.Popen(

@@ -203,5 +203,9 @@ def _assigned() -> int | None:
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return None
-    processors = ray.get_runtime_context().get_assigned_resources().get("CPU")
+    context = ray.get_runtime_context()
+    # A driver has none assigned, and must not ask.
+    if context.get_actor_id() is None:
+        return None
+    processors = context.get_assigned_resources().get("CPU")
     return max(1, int(processors)) if processors else None
