@@ -67,7 +67,7 @@ pub fn pickle(data: &[u8]) {
 
 fn tensors(data: &[u8], name: &str) {
     let folder = folder(name, &[(name, data)]);
-    if let Ok(checkpoint) = Checkpoint::open(&folder.join(name), Pickle::Allow) {
+    if let Ok(checkpoint) = Checkpoint::open(folder.join(name), Pickle::Allow) {
         for name in checkpoint.names() {
             let _ = checkpoint
                 .tensor(name)

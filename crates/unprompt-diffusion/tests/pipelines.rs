@@ -1,5 +1,7 @@
 //! Tiny pipelines of each family against what diffusers drew with them; see `fixtures/make.py`.
 
+#![allow(clippy::print_stdout)] // How near the results are is worth seeing.
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{

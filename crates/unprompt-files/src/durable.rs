@@ -23,6 +23,18 @@ pub fn promote(file: TemporaryFile, destination: &Path) -> io::Result<()> {
     give_name(file, destination)
 }
 
+/// As [`promote`], but another file of that name stays, and is the error.
+///
+/// # Errors
+/// As [`promote`]; and of the kind [`AlreadyExists`](io::ErrorKind::AlreadyExists).
+pub fn promote_new(file: TemporaryFile, destination: &Path) -> io::Result<()> {
+    sync(&file)?;
+    Failpoint::Rename.pass()?;
+    file.persist_new(destination)?;
+    sync_folder(folder_of(destination));
+    Ok(())
+}
+
 /// Gives a name to a file, or a link, that has another one in the same folder or below it; another
 /// file of that name is replaced. What is in it is not synced here.
 ///

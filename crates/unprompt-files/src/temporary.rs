@@ -43,6 +43,14 @@ impl TemporaryFile {
             .map(drop)
             .map_err(|error| error.error)
     }
+
+    /// The same, unless something of that name is there.
+    pub(crate) fn persist_new(self, destination: &Path) -> io::Result<()> {
+        let Self { file, undo } = self;
+        undo.settle(|| file.persist_noclobber(destination))
+            .map(drop)
+            .map_err(|error| error.error)
+    }
 }
 
 impl Deref for TemporaryFile {

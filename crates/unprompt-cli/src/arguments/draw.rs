@@ -74,6 +74,7 @@ impl DrawJob {
             resume: self.resume,
             part_size: self.part_size,
             time_limit: self.time_limit,
+            memory_limit: None,
         }
     }
 }

@@ -24,13 +24,12 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use tempfile::NamedTempFile;
 use unprompt::{
     ModelRef, ResolvedModel,
     diffusion::{Drawing, Drawn, Noise, Pipeline, SchedulerKind, Settings},
     models::{LoadOptions, Pickle},
 };
-use unprompt_files::{folder_of, promote, sync_folder, temporary_in};
+use unprompt_files::{TemporaryFile, folder_of, promote, promote_new, temporary_in};
 
 /// One picture that is to be drawn.
 struct Planned {
@@ -266,12 +265,7 @@ fn warn_of_cut(pipeline: &Pipeline, planned: &[Planned]) -> Result<()> {
 pub(crate) fn save(drawn: &Drawn, path: &Path) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
     let file = temporary(drawn, path).with_context(failed)?;
-    file.as_file().sync_all().with_context(failed)?;
-    file.persist_noclobber(path)
-        .map_err(|error| error.error)
-        .with_context(failed)?;
-    sync_folder(folder_of(path));
-    Ok(())
+    promote_new(file, path).with_context(failed)
 }
 
 /// The same in the place of an earlier one.
@@ -282,7 +276,7 @@ fn write_whole(drawn: &Drawn, path: &Path) -> Result<()> {
 }
 
 /// The file without its name.
-fn temporary(drawn: &Drawn, path: &Path) -> Result<NamedTempFile> {
+fn temporary(drawn: &Drawn, path: &Path) -> Result<TemporaryFile> {
     let mut file = temporary_in(folder_of(path))?;
     file.write_all(&drawn.png()?)?;
     Ok(file)

@@ -71,7 +71,7 @@ pub(crate) fn run(common: &Common, arguments: &Redraw) -> Result<Finished> {
     }
     let found = inputs::pictures(common, &arguments.paths)?;
     let targets: Vec<Option<PathBuf>> = (1..)
-        .zip(&found)
+        .zip(found.iter())
         .map(|(number, source)| Some(common.out.as_ref()?.join(file_name(number, source.path()))))
         .collect();
     if let Some(taken) = targets.iter().flatten().find(|path| path.exists()) {
@@ -119,7 +119,7 @@ pub(crate) fn run(common: &Common, arguments: &Redraw) -> Result<Finished> {
     let (mut cards, mut cosines) = (Vec::new(), Vec::new());
     for (index, (source, target)) in found.iter().zip(&targets).enumerate() {
         let path = source.path().to_string_lossy();
-        match work.one(index, source, target.as_deref()) {
+        match work.one(index, &source, target.as_deref()) {
             Ok((redrawn, picture, drawn)) => {
                 cosines.push(redrawn.cosine);
                 if report.is_some() {
