@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--address", help="of the cluster; `auto` for the one that is here [default: a new one]")
     arguments = parser.parse_args()
 
-    # Reading, and the filter that knows what is done, need a processor each that no predictor holds; or all wait for ever.
+    # Reading, and the filter that knows what is done, need a processor each that no predictor holds: else all wait.
     own = None if arguments.address else arguments.actors * arguments.cpus + 2
     ray.init(address=arguments.address, num_cpus=own)
     DataContext.get_current().checkpoint_config = CheckpointConfig(
