@@ -77,11 +77,9 @@ def main() -> None:
     parser.add_argument("--address", help="of the cluster; `auto` for the one that is here [default: a new one]")
     arguments = parser.parse_args()
 
-    ray.init(address=arguments.address)
-    processors = int(ray.cluster_resources().get("CPU", 0))
-    if arguments.address is None and arguments.actors * arguments.cpus >= processors:
-        # They would wait for ever for what is to be read.
-        parser.error(f"of {processors} processors --actors times --cpus have to leave one to reading and writing")
+    # Reading, and the filter that knows what is done, need a processor each that no predictor holds: else all wait.
+    own = None if arguments.address else arguments.actors * arguments.cpus + 2
+    ray.init(address=arguments.address, num_cpus=own)
     DataContext.get_current().checkpoint_config = CheckpointConfig(
         id_column=arguments.id,
         checkpoint_path=str(Path(arguments.checkpoint or f"{arguments.out}.done").absolute()),

@@ -4,7 +4,7 @@
 #     sh install.sh [--from URL|DIR] [--prefix DIR]
 #
 # --from is where the files of a release lie. --prefix is $HOME/.local where it is not given; the program goes into its bin,
-# man page and completions into its share. Nothing else is changed: to uninstall is to delete these files.
+# man pages and completions into its share. Nothing else is changed: to uninstall is to delete these files.
 set -eu
 
 # Set by release/make.
@@ -44,11 +44,12 @@ main() {
   tar -xzf "$work/$name.tar.gz" -C "$work"
 
   place unprompt "$prefix/bin/unprompt" 755
-  place man/man1/unprompt.1 "$prefix/share/man/man1/unprompt.1" 644
+  for page in "$work/$name/man/man1"/*.1; do
+    place "man/man1/${page##*/}" "$prefix/share/man/man1/${page##*/}" 644
+  done
   place completions/unprompt.bash "$prefix/share/bash-completion/completions/unprompt" 644
   place completions/unprompt.zsh "$prefix/share/zsh/site-functions/_unprompt" 644
   place completions/unprompt.fish "$prefix/share/fish/vendor_completions.d/unprompt.fish" 644
-  "$prefix/bin/unprompt" --version >/dev/null || fail "$prefix/bin/unprompt does not run on this machine"
   echo "unprompt $version is installed as $prefix/bin/unprompt"
   case :$PATH: in
     *:"$prefix/bin":*) ;;
@@ -83,12 +84,16 @@ check() {
   [ "${found%% *}" = "$expected" ] || fail "$1 has another checksum than the release says; nothing was installed"
 }
 
-# A program that runs is replaced beside its place, not written over.
+# What is there is replaced at once by a file that lies beside it, and a program only by one that runs.
 place() {
   [ -e "$work/$name/$1" ] || return 0
   mkdir -p "${2%/*}"
   cp "$work/$name/$1" "$2.new"
   chmod "$3" "$2.new"
+  if [ "$3" = 755 ] && ! "$2.new" --version >/dev/null 2>&1; then
+    rm -f "$2.new"
+    fail "the program does not run on this machine, which may be older than the release asks for; nothing was replaced"
+  fi
   mv -f "$2.new" "$2"
 }
 

@@ -95,10 +95,20 @@ def test_records_are_those_of_predictor_in_every_format(predictor: unprompt.ray.
             assert row["expected_score"] == found.expected_score
     assert tables[0]["error"][3].as_py() == expected[3].error
     array = np.asarray(Image.open(PICTURES / "cat.png"))
-    table = predictor({"key": np.arange(2), "image": np.stack([array, array])})
-    assert table["prompt"].to_pylist() == [expected[0].prompt] * 2
-    empty = predictor(pa.table({"key": pa.array([], pa.string()), "bytes": pa.array([], pa.binary())}))
-    assert empty.schema == tables[0].schema and len(empty) == 0
+    # Arrays, also as Ray has them in arrow's tables: of one shape, and of several.
+    from ray.data.extensions import ArrowTensorArray, ArrowVariableShapedTensorArray
+
+    stacked = np.stack([array, array])
+    same = ArrowTensorArray.from_numpy(stacked)
+    different = ArrowVariableShapedTensorArray.from_numpy([array[:-1], array])
+    tables = [pa.table({"key": ["a", "b"], "image": column}) for column in (same, different)]
+    for batch in ({"key": np.arange(2), "image": stacked}, *tables):
+        table = predictor(batch)
+        assert table["error"].to_pylist() == [None] * 2
+        assert table["prompt"][1].as_py() == expected[0].prompt
+    nothing = pa.table({"key": pa.array([], pa.string()), "bytes": pa.array([], pa.binary())})
+    empty = predictor(nothing)
+    assert empty.schema == predictor(pa.table({"key": ["a"], "bytes": [b""]})).schema and len(empty) == 0
 
 
 def test_the_process_that_predicts_may_die(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@
     ... )
     >>> prompts.write_parquet("prompts/")
 
-Nothing of Ray is needed here, only pyarrow, which Ray Data brings.
+Nothing of Ray is needed here, only pyarrow, which Ray Data brings, and Linux or macOS.
 """
 
 from __future__ import annotations
@@ -168,8 +168,11 @@ def _names(batch: Any) -> Any:
 
 
 def _column(batch: Any, name: str) -> Any:
-    """The values of a column; arrays stay arrays."""
-    return batch.column(name).to_numpy() if hasattr(batch, "column") else batch[name]
+    """The values of a column."""
+    if not hasattr(batch, "column"):
+        return batch[name]
+    # By chunk, for which Ray's columns of arrays give arrays of their shape.
+    return [value for chunk in batch.column(name).chunks for value in chunk.to_numpy(zero_copy_only=False)]
 
 
 def _picture(values: Sequence[Any]) -> Any:
