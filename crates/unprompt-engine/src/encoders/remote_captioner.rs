@@ -56,9 +56,8 @@ impl RemoteCaptioner {
         limits: &Limits,
         question: &Question,
     ) -> Vec<std::result::Result<String, InputError>> {
-        let read = |bytes: &[u8], limits| Self::read(bytes, limits);
         // Each alone: what is wrong with one costs no other its answer, and none is asked for twice.
-        let described = of_sources(sources, limits, read, |pictures| {
+        let described = of_sources(sources, limits, Self::read, |pictures| {
             Ok(self.forward(pictures, question))
         });
         described

@@ -106,7 +106,10 @@ impl Calls {
             return Err(format!("`top`: from 1 to {MOST_SIMILAR} can be asked for"));
         }
         let embedding = match (path, text) {
-            (Some(path), None) => embedding_of(&*self.prediction(&path, true).await?)?,
+            (Some(path), None) => {
+                let record = self.prediction(&path, true).await?;
+                embedding_of(&record)?
+            }
             (None, Some(text)) => self.embed(text).await?,
             _ => return Err("one of `text` and `path` is needed".into()),
         };
