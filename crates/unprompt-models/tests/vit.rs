@@ -15,6 +15,7 @@ fn all() -> Vec<(PathBuf, PathBuf)> {
         "tiny-vit-timm",
         "tiny-vit-timm-gap",
         "tiny-vit-timm-siglip",
+        "tiny-vit-timm-clip",
         "tiny-vit-transformers",
         "tiny-vit-model",
     ]
@@ -158,7 +159,7 @@ fn wrong_configurations_are_named() -> TestResult {
             "tiny-vit-timm",
             "vit_tiny_",
             "vit_tiny_clip_",
-            "CLIP image tower",
+            "norm_pre.weight",
         ),
         (
             "tiny-vit-timm",
