@@ -31,6 +31,7 @@ pub use baseline::{Baselines, Prior};
 pub use encoders::{
     captioner::{CaptionOptions, Captioner},
     classifier::{Classifier, Label},
+    feature_tower::FeatureTower,
     image_encoder::{ImageEncoder, Views},
     located::reference as model_reference,
     picture_interrogator::{

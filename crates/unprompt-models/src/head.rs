@@ -19,8 +19,22 @@ pub struct HeadConfig {
     pub tower: String,
     /// The SHA-256 of the tower's weights.
     pub tower_sha256: String,
+    /// What it takes of the tower.
+    #[serde(default)]
+    pub features: Features,
     /// The sentence encoder whose space it leads to.
     pub encoder: String,
+}
+
+/// What a head takes of its tower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// What the last layer of a classifier takes.
+    #[default]
+    Pooled,
+    /// The vector of a picture, of length 1.
+    Vector,
 }
 
 /// A head that is loaded.

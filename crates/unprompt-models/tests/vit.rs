@@ -16,6 +16,7 @@ fn all() -> Vec<(PathBuf, PathBuf)> {
         "tiny-vit-timm-gap",
         "tiny-vit-timm-saved",
         "tiny-vit-timm-siglip",
+        "tiny-vit-timm-clip",
         "tiny-vit-transformers",
         "tiny-vit-model",
     ]
@@ -190,7 +191,7 @@ fn wrong_configurations_are_named() -> TestResult {
             "tiny-vit-timm",
             "vit_tiny_",
             "vit_tiny_clip_",
-            "CLIP image tower",
+            "norm_pre.weight",
         ),
         (
             "tiny-vit-timm",

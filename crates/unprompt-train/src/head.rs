@@ -15,6 +15,9 @@ pub struct HeadConfig {
     pub tower: String,
     /// The SHA-256 of the tower's weights.
     pub tower_sha256: String,
+    /// What it takes of the tower: `pooled`, what the last layer of a classifier takes, or `vector`, the
+    /// picture's vector.
+    pub features: &'static str,
     /// The sentence encoder whose space it leads to.
     pub encoder: String,
     /// Features that it takes.

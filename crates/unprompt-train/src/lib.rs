@@ -55,6 +55,6 @@ pub use ridge::{Ridge, RidgeOptions, ridge};
 pub use rows::SourceRows;
 pub use schedule::Schedule;
 pub use store::VectorStore;
-pub use vit::{Kept, Part, Vit, VitShape};
+pub use vit::{Kept, Part, Vit, VitFamily, VitShape};
 pub use vit_training::{Draw, Position, Stage, StepReport, VitBatch, VitOptions, VitTraining};
 pub use vocabulary::{Chosen, Vocabulary};

@@ -283,7 +283,14 @@ impl VitTraining {
             .step(self.vit.parameters_mut(), gradients, &treatments, rate);
         self.step += 1;
         match self.averaged_steps() {
-            0 => self.average = values_of(&self.vit),
+            0 => {
+                let averages = self.average.iter_mut().zip(self.vit.parameters());
+                for ((average, parameter), treatment) in averages.zip(&treatments) {
+                    if treatment.rate > 0.0 {
+                        average.clone_from(&parameter.values);
+                    }
+                }
+            }
             // Early on there is little to average.
             steps => {
                 let early = (1.0 + steps as f64) / (10.0 + steps as f64);

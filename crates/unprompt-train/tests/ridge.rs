@@ -99,6 +99,7 @@ fn a_head_is_written_once() {
         model_type: "head",
         tower: "tower".into(),
         tower_sha256: "00".into(),
+        features: "pooled",
         encoder: "encoder".into(),
         inputs: 12,
         outputs: 5,

@@ -3,7 +3,7 @@
 use safetensors::SafeTensors;
 use unprompt_train::{
     AdamW, AdamWOptions, HeadBatch, HeadNetwork, HeadShape, Parameter, Part, Schedule, Vit,
-    VitShape, average_weights, cosine_loss,
+    VitFamily, VitShape, average_weights, cosine_loss,
 };
 
 const STEPS: usize = 10;
@@ -21,6 +21,7 @@ const SCHEDULE: Schedule = Schedule {
     steps: STEPS as u64,
 };
 const SHAPE: VitShape = VitShape {
+    family: VitFamily::Plain,
     image: (12, 8),
     patch: 4,
     width: 32,
@@ -28,6 +29,11 @@ const SHAPE: VitShape = VitShape {
     heads: 2,
     inner: 64,
     outputs: 16,
+};
+
+const CLIP: VitShape = VitShape {
+    family: VitFamily::Clip { quick: true },
+    ..SHAPE
 };
 
 /// The file of a fixture.
@@ -78,10 +84,24 @@ fn vit_bytes() -> &'static [u8] {
     include_bytes!("fixtures/vit.safetensors")
 }
 
+/// Both families with their files.
+fn families() -> [(VitShape, &'static [u8]); 2] {
+    [
+        (SHAPE, vit_bytes()),
+        (CLIP, include_bytes!("fixtures/clip.safetensors")),
+    ]
+}
+
 #[test]
 fn gradients_of_a_vit_are_pytorchs() {
-    let fixture = Fixture::of(vit_bytes());
-    let vit = Vit::new(SHAPE, fixture.parameters()).unwrap();
+    for (shape, bytes) in families() {
+        check_gradients(shape, bytes);
+    }
+}
+
+fn check_gradients(shape: VitShape, bytes: &[u8]) {
+    let fixture = Fixture::of(bytes);
+    let vit = Vit::new(shape, fixture.parameters()).unwrap();
     let (pixels, targets) = (fixture.values("pixels"), fixture.values("targets"));
     let (pixels, targets) = (
         &pixels[..pixels.len() / STEPS],
@@ -107,9 +127,9 @@ fn gradients_of_a_vit_are_pytorchs() {
 }
 
 /// Ten steps, each batch in so many parts.
-fn train(parts: usize) -> (Vit, Vec<Vec<f32>>, Vec<f64>) {
-    let fixture = Fixture::of(vit_bytes());
-    let mut vit = Vit::new(SHAPE, fixture.parameters()).unwrap();
+fn train(shape: VitShape, bytes: &[u8], parts: usize) -> (Vit, Vec<Vec<f32>>, Vec<f64>) {
+    let fixture = Fixture::of(bytes);
+    let mut vit = Vit::new(shape, fixture.parameters()).unwrap();
     let (pixels, targets) = (fixture.values("pixels"), fixture.values("targets"));
     let treatments = vit.treatments(Part::All, 0.6, DECAY, true);
     let mut optimiser = AdamW::new(vit.parameters(), OPTIONS);
@@ -144,10 +164,10 @@ fn train(parts: usize) -> (Vit, Vec<Vec<f32>>, Vec<f64>) {
 
 #[test]
 fn ten_steps_of_a_vit_are_pytorchs() {
-    let fixture = Fixture::of(vit_bytes());
     // In one piece, and gradients gathered over two.
-    for parts in [1, 2] {
-        let (vit, average, losses) = train(parts);
+    for ((shape, bytes), parts) in families().into_iter().flat_map(|one| [(one, 1), (one, 2)]) {
+        let fixture = Fixture::of(bytes);
+        let (vit, average, losses) = train(shape, bytes, parts);
         let expected = fixture.values("losses");
         for (step, (found, expected)) in losses.iter().zip(expected).enumerate() {
             assert!(
@@ -167,7 +187,7 @@ fn ten_steps_of_a_vit_are_pytorchs() {
 fn training_has_the_same_bits_on_any_number_of_threads() {
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let (vit, average, _) = pool.unwrap().install(|| train(2));
+        let (vit, average, _) = pool.unwrap().install(|| train(SHAPE, vit_bytes(), 2));
         let values = vit
             .parameters()
             .iter()

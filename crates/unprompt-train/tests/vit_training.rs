@@ -1,10 +1,12 @@
 //! A whole run of a tiny Vision Transformer.
 
 use unprompt_train::{
-    Augment, Draw, Parameter, Stage, TrainError, Vit, VitBatch, VitOptions, VitShape, VitTraining,
+    Augment, Draw, Parameter, Stage, TrainError, Vit, VitBatch, VitFamily, VitOptions, VitShape,
+    VitTraining,
 };
 
 const SHAPE: VitShape = VitShape {
+    family: VitFamily::Plain,
     image: (8, 8),
     patch: 4,
     width: 32,

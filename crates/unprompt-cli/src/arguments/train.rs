@@ -18,7 +18,7 @@ pub(crate) struct TrainHead {
     /// words=N
     #[arg(long, required = true, value_name = "SPEC")]
     pub(crate) data: Vec<String>,
-    /// Tower: an EfficientNet-Lite, a name, a hub id or a path
+    /// Tower: an EfficientNet-Lite, a CLIP, a SigLIP or a Vision Transformer; a name, a hub id or a path
     #[arg(long, value_name = "M", default_value = "efficientnet-lite0")]
     pub(crate) tower: String,
     /// Sentence encoder: a name, a hub id or a path

@@ -311,7 +311,7 @@ fn a_vit_that_cannot_be_trained_is_refused() {
         ),
         (&["--out", "v", "--layer-decay", "2"], "layer decay"),
         (&["--out", "w", "--dtype", "int8"], "f32 on the processor"),
-        (&["--out", "x", "--rate", "1e30"], "it saw in: "),
+        (&["--out", "x", "--head-rate", "1e39"], "it saw in: "),
     ] {
         let run = train_vit(&place, arguments);
         assert_eq!(run.code, 1, "{run:?}");
@@ -370,4 +370,91 @@ fn a_bare_state_dict_is_trained_and_says_all_that_it_is() {
     ]);
     let records = json_lines(run.output());
     assert_eq!(records[0]["embedding"].as_array().unwrap().len(), 32);
+}
+
+#[test]
+fn the_image_tower_of_a_clip_becomes_a_vit_of_timm() {
+    let place = place();
+    let encoder = model("tiny-sbert");
+    for (clip, architecture) in [
+        ("tiny-clip-open-clip", "vit_base_patch16_clip_"),
+        ("tiny-clip-transformers", "vit_base_patch16_clip_"),
+    ] {
+        let tower = model(clip);
+        let arguments = [
+            "train",
+            "vit",
+            "--tower",
+            &tower,
+            "--encoder",
+            &encoder,
+            "--data",
+            "in",
+            "--out",
+            clip,
+            "--epochs",
+            "1",
+            "--samples",
+            "4",
+        ];
+        assert_eq!(place.run(&arguments).code, 0);
+        let config = json(&place.read(&format!("{clip}/config.json")));
+        assert!(
+            config["architecture"]
+                .as_str()
+                .unwrap()
+                .starts_with(architecture)
+        );
+        let run = place.run(&[
+            "embed",
+            "image",
+            "in/cat.png",
+            "--model",
+            clip,
+            "--format",
+            "jsonl",
+        ]);
+        let records = json_lines(run.output());
+        assert_eq!(records[0]["embedding"].as_array().unwrap().len(), 32);
+    }
+}
+
+#[test]
+fn towers_of_every_kind_carry_heads() {
+    let place = place();
+    let encoder = model("tiny-sbert");
+    place.write("list.txt", "a cat\na rocket\na cup\n");
+    for (tower, inputs) in [
+        ("tiny-clip-transformers", None),
+        ("tiny-siglip", None),
+        ("tiny-vit-timm", Some(5)),
+    ] {
+        let path = model(tower);
+        let run = place.run(&[
+            "train",
+            "head",
+            "--tower",
+            &path,
+            "--encoder",
+            &encoder,
+            "--data",
+            "in",
+            "--out",
+            tower,
+        ]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let config = json(&place.read(&format!("{tower}/config.json")));
+        assert_eq!(config["features"], "vector");
+        assert!(inputs.is_none_or(|inputs: u64| config["inputs"] == inputs));
+        let preset = format!(
+            "name = 'own'\nencoder = '{encoder}'\n\
+             [[member]]\nname = 'head'\nkind = 'head'\nhead = '{tower}'\nweight = 1\n\
+             [[member]]\nname = 'near'\nkind = 'retrieval'\nquery = 'head'\nprompts = 'list.txt'\n\
+             temperature = 0.1\nweight = 0.5\n"
+        );
+        place.write("own.toml", &preset);
+        let predict = ["predict", "in", "--preset", "own.toml", "--format", "jsonl"];
+        let records = json_lines(place.run(&predict).output());
+        assert_ne!(records[0]["members"][0], records[1]["members"][0]);
+    }
 }

@@ -136,6 +136,15 @@ impl ImageEncoder {
         &self.preprocessor
     }
 
+    /// Numbers of a vector.
+    pub fn width(&self) -> usize {
+        match &self.network {
+            Network::Clip(tower) => tower.width(),
+            Network::ClipByBlocks(tower) => tower.width(),
+            Network::Vit(vit) => vit.outputs(),
+        }
+    }
+
     /// The number of values that a regressor gives; `None` for a network without a head.
     pub fn regression_width(&self) -> Option<usize> {
         match &self.network {

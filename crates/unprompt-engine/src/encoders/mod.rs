@@ -3,6 +3,7 @@
 pub(crate) mod captioner;
 pub(crate) mod classifier;
 pub(crate) mod deferred_encoder;
+pub(crate) mod feature_tower;
 pub(crate) mod image_encoder;
 pub(crate) mod located;
 pub(crate) mod networks;

@@ -18,7 +18,7 @@ pub use known::{KnownClip, known_clip, known_clips};
 pub use text::{ClipTextPrefix, ClipTextTower};
 
 use crate::{
-    ClipTokenizer, Compute, LoadOptions, ModelError, Result,
+    ClipTokenizer, Compute, LoadOptions, ModelError, Result, VitTensors,
     configuration::{read_json, read_json_optional},
     weights::Weights,
 };
@@ -128,6 +128,23 @@ impl ClipCheckpoint {
             return Err(self.refuse("the folder holds a text tower only"));
         };
         self.read(|root| ClipImageTower::new(config, self.config.layout, root))
+    }
+
+    /// The image tower as plain tensors with timm's names, without its projection: for somebody who trains
+    /// it.
+    ///
+    /// # Errors
+    /// As [`image_tower`](Self::image_tower), and for towers that are not trained: without a class
+    /// token's pooling or the normalisation before the blocks.
+    pub fn image_tensors(&self) -> Result<VitTensors> {
+        let Some(config) = &self.config.image else {
+            return Err(self.refuse("the folder holds a text tower only"));
+        };
+        let used = RefCell::default();
+        let root = Weights::new(&self.checkpoint, &used);
+        image::tensors(config, self.config.layout, &root, |message| {
+            self.refuse(message)
+        })
     }
 
     /// The image tower with its blocks left in the file, for a use that needs it seldom and has a

@@ -27,6 +27,8 @@ pub(super) enum ImagePooling {
 #[derive(Debug)]
 pub struct Vit {
     pub(super) embedding: PatchEmbedding,
+    /// Of the tokens before the first block, as CLIPs have it.
+    pub(super) norm_before: Option<LayerNorm>,
     pub(super) transformer: Transformer,
     pub(super) pooling: ImagePooling,
     // Before or after the pooling; for the class token the two are the same.
@@ -94,6 +96,10 @@ impl Vit {
     fn pooled<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Tensor> {
         let (count, tokens) = (pictures.len(), self.embedding.token_count());
         let (hidden, lengths) = (self.embedding.forward(pictures)?, vec![tokens; count]);
+        let hidden = match &self.norm_before {
+            Some(norm) => norm.forward(&hidden)?,
+            None => hidden,
+        };
         let patches = |hidden: Tensor| -> Result<Tensor> {
             let hidden = self.transformer.forward(hidden, &lengths)?;
             let hidden = hidden.reshape((count, tokens, ()))?;

@@ -10,6 +10,11 @@ use unprompt_nn::Activation;
 /// The tensors of a plain Vision Transformer with a class token, with timm's names.
 #[derive(Clone, Debug)]
 pub struct VitTensors {
+    /// Whether it is the image tower of a CLIP: normalised before its blocks too, and without a bias of the
+    /// patches.
+    pub clip: bool,
+    /// Whether its blocks have QuickGELU, and not GELU.
+    pub quick_gelu: bool,
     /// Height and width of its pictures.
     pub image_size: (usize, usize),
     /// Side of a patch.
@@ -80,7 +85,6 @@ impl VitTensors {
         }
         for (tensor, what) in [
             ("reg_token", "registers"),
-            ("norm_pre.weight", "the first normalisation of a CLIP"),
             ("attn_pool.latent", "pooling by attention"),
             ("fc_norm.weight", "pooling over the patches"),
             ("blocks.0.ls1.gamma", "layer scale"),
@@ -95,9 +99,19 @@ impl VitTensors {
         {
             return Err("only `global_pool` token is trained".into());
         }
-        if parsed.activation() != Activation::Gelu {
-            return Err("only networks with the plain GELU are trained".into());
+        let clip = parsed.is_clip();
+        if clip != root.contains("norm_pre.weight") {
+            return Err("a CLIP's image tower has `norm_pre.weight` and an `architecture` of `vit_*_clip_*`".into());
         }
+        let quick_gelu = match (parsed.activation(), clip) {
+            (Activation::Gelu, _) => false,
+            (Activation::QuickGelu, true) => true,
+            (other, _) => {
+                return Err(
+                    format!("networks with the activation {other:?} are not trained").into(),
+                );
+            }
+        };
         let (width, patch) = match root.shape("patch_embed.proj.weight") {
             Some(&[width, 3, height, patch]) if height == patch && patch > 0 => (width, patch),
             found => {
@@ -133,6 +147,8 @@ impl VitTensors {
             tensors.push((name, shape, values));
         }
         Ok(Self {
+            clip,
+            quick_gelu,
             image_size,
             patch,
             width,

@@ -15,6 +15,8 @@ use unprompt_nn::{Activation, Mask};
 
 /// timm's own, for every plain `vit_*`.
 const EPSILON: f64 = 1e-6;
+/// For the image towers of CLIPs.
+const CLIP_EPSILON: f64 = 1e-5;
 
 /// `global_pool` of timm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,13 @@ impl TimmConfig {
     /// Height and width, where they are said.
     pub(super) fn image_size(&self) -> Option<(usize, usize)> {
         self.image_size
+    }
+
+    /// Whether it is the image tower of a CLIP, normalised before its blocks too.
+    pub(super) fn is_clip(&self) -> bool {
+        self.architecture
+            .as_deref()
+            .is_some_and(|name| name.contains("_clip_"))
     }
 
     /// The activation of the blocks: what is said, or what timm gives the architecture.
@@ -195,10 +204,6 @@ fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
         ));
     }
     for (part, reason) in [
-        (
-            "clip",
-            "a CLIP image tower; give the open_clip or transformers folder of that CLIP",
-        ),
         ("_rpn_", "normalised after its blocks"),
         ("_xp_", "made of parallel blocks"),
         ("_pwee_", "made of parallel blocks"),
@@ -226,9 +231,12 @@ fn activation_of(architecture: &str) -> Activation {
         "vit_large_patch16_siglip_512",
         "vit_large_patch16_siglip_gap_512",
     ];
-    match by_tanh.iter().any(|name| architecture.starts_with(name)) {
-        true => Activation::GeluTanh,
-        false => Activation::Gelu,
+    if by_tanh.iter().any(|name| architecture.starts_with(name)) {
+        Activation::GeluTanh
+    } else if architecture.contains("_clip_quickgelu") {
+        Activation::QuickGelu
+    } else {
+        Activation::Gelu
     }
 }
 
@@ -246,13 +254,16 @@ pub(crate) fn build(
     root: &Weights,
     refuse: impl Fn(String) -> ModelError,
 ) -> Result<Vit> {
-    if root.contains("norm_pre.weight") {
+    let clip = config.is_clip();
+    if !clip && root.contains("norm_pre.weight") {
         return Err(refuse(
-            "the tensor `norm_pre.weight` is a CLIP image tower's; give the open_clip or \
+            "the tensor `norm_pre.weight` is a CLIP image tower's, and nothing says which GELU that has; \
+             add a config.json of timm with its `architecture` (`vit_*_clip_*`), or give the open_clip or \
              transformers folder of that CLIP"
                 .into(),
         ));
     }
+    let epsilon = if clip { CLIP_EPSILON } else { EPSILON };
     let by_attention = root.contains("attn_pool.latent");
     if by_attention && config.architecture.is_none() {
         return Err(refuse(
@@ -339,7 +350,7 @@ pub(crate) fn build(
         heads,
         inner,
         activation: config.activation(),
-        epsilon: EPSILON,
+        epsilon,
         mask: Mask::None,
     };
     let transformer = Transformer::new(&root.at("blocks"), depth, &shape, &TIMM)?;
@@ -350,7 +361,10 @@ pub(crate) fn build(
     } else {
         "norm"
     };
-    let norm = root.at(norm).layer_norm(width, EPSILON)?;
+    let norm = root.at(norm).layer_norm(width, epsilon)?;
+    let norm_before = clip
+        .then(|| root.at("norm_pre").layer_norm(width, epsilon))
+        .transpose()?;
     let pooling = config.pooling.unwrap_or(match class_tokens {
         _ if by_attention => GlobalPool::Map,
         _ if norm_after_pooling => GlobalPool::Average,
@@ -387,6 +401,7 @@ pub(crate) fn build(
     }
     Ok(Vit {
         embedding,
+        norm_before,
         transformer,
         pooling,
         norm,

@@ -176,6 +176,7 @@ pub(super) fn build(config: &TransformersConfig, root: &Weights) -> Result<Vit> 
     let (head, outputs) = read_head(&classifier, labels.map(Vec::len), width)?;
     Ok(Vit {
         embedding,
+        norm_before: None,
         transformer,
         pooling: ImagePooling::ClassToken,
         norm,

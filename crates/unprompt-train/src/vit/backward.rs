@@ -1,17 +1,10 @@
 //! From the derivative by the outputs to those by all parameters.
 
-use super::{
-    Kept, Part, Vit, VitShape,
-    forward::KeptBlock,
-    shape::{A_BLOCK, BEFORE},
-};
+use super::{Kept, Part, Vit, VitFamily, VitShape, forward::KeptBlock};
 use crate::{Gradients, Result, TrainError};
-use unprompt_nn::{
-    Activation,
-    training::{
-        LinearShape, activate_backward, attention_backward, bias_backward, input_backward,
-        layer_norm_backward, weight_backward,
-    },
+use unprompt_nn::training::{
+    LinearShape, activate_backward, attention_backward, bias_backward, input_backward,
+    layer_norm_backward, weight_backward,
 };
 
 impl Vit {
@@ -35,7 +28,7 @@ impl Vit {
             )));
         }
         let &VitShape { width, outputs, .. } = self.shape();
-        let last = BEFORE + A_BLOCK * self.shape().depth;
+        let last = self.shape().first_of(self.shape().depth);
         let head = VitShape::linear(outputs, width);
         linear_backward(&kept.normal, upstream, head, last + 2, gradients)?;
         if part == Part::Head {
@@ -46,6 +39,11 @@ impl Vit {
         self.norm_backward(last, &kept.class, &by_normal, gradients, &mut by_hidden)?;
         for (index, block) in kept.blocks.into_iter().enumerate().rev() {
             by_hidden = self.block_backward(index, block, by_hidden, gradients)?;
+        }
+        if let VitFamily::Clip { .. } = self.shape().family {
+            let mut by_embedded = vec![0.0; kept.embedded.len()];
+            self.norm_backward(3, &kept.embedded, &by_hidden, gradients, &mut by_embedded)?;
+            by_hidden = by_embedded;
         }
         self.embedding_backward(&kept.patches, &by_hidden, gradients)
     }
@@ -59,14 +57,14 @@ impl Vit {
         gradients: &mut Gradients,
     ) -> Result<Vec<f32>> {
         let &VitShape { width, inner, .. } = self.shape();
-        let first = BEFORE + A_BLOCK * block;
+        let first = self.shape().first_of(block);
         let shape = VitShape::linear;
         let value = |index: usize| self.values(first + index);
 
         let output = shape(width, inner);
         linear_backward(&kept.active, &upstream, output, first + 10, gradients)?;
         let mut by_inner = input_backward(&upstream, value(10), output)?;
-        activate_backward(Activation::Gelu, &kept.inner, &mut by_inner)?;
+        activate_backward(self.shape().family.activation(), &kept.inner, &mut by_inner)?;
         let inner = shape(inner, width);
         linear_backward(&kept.inner_normal, &by_inner, inner, first + 8, gradients)?;
         let by_normal = input_backward(&by_inner, value(8), inner)?;
@@ -136,7 +134,16 @@ impl Vit {
             }
             by_patches.extend_from_slice(patches);
         }
-        linear_backward(patches, &by_patches, self.shape().embedding(), 2, gradients)
+        let shape = self.shape().embedding();
+        match self.shape().family {
+            VitFamily::Plain => linear_backward(patches, &by_patches, shape, 2, gradients),
+            VitFamily::Clip { .. } => Ok(weight_backward(
+                patches,
+                &by_patches,
+                shape,
+                &mut gradients[2],
+            )?),
+        }
     }
 
     /// Adds the derivative by a normalisation's input to `input`.

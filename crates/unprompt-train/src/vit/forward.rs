@@ -1,15 +1,9 @@
 //! From pictures to outputs, with everything kept that the way back needs.
 
-use super::{
-    EPSILON, Vit, VitShape,
-    shape::{A_BLOCK, BEFORE},
-};
+use super::{Vit, VitFamily, VitShape};
 use crate::{Result, TrainError};
 use rayon::prelude::*;
-use unprompt_nn::{
-    Activation,
-    training::{Normalised, activate, attention, layer_norm, linear, linear_residual},
-};
+use unprompt_nn::training::{Normalised, activate, attention, layer_norm, linear, linear_residual};
 
 /// What a forward pass leaves: the outputs, and the states on the way.
 #[derive(Clone, Debug)]
@@ -18,6 +12,8 @@ pub struct Kept {
     pub outputs: Vec<f32>,
     /// (pictures * patches, 3 * patch * patch)
     pub(super) patches: Vec<f32>,
+    /// The tokens before the normalisation that is before the blocks, where there is one.
+    pub(super) embedded: Vec<f32>,
     pub(super) blocks: Vec<KeptBlock>,
     /// The class tokens behind the blocks: (pictures, width).
     pub(super) class: Vec<f32>,
@@ -46,10 +42,11 @@ impl Vit {
     /// # Errors
     /// When there are no whole pictures.
     pub fn forward(&self, pictures: &[f32]) -> Result<Kept> {
-        let (hidden, patches) = self.embed(pictures)?;
+        let (embedded, patches) = self.embed(pictures)?;
+        let (hidden, embedded) = self.before_blocks(embedded)?;
         let mut blocks = Vec::with_capacity(self.shape.depth);
         let class = self.through(hidden, |block| blocks.push(block))?;
-        self.finish(class, patches, blocks)
+        self.finish(class, patches, embedded, blocks)
     }
 
     /// The same with what the way back to the head needs, and no more.
@@ -57,9 +54,10 @@ impl Vit {
     /// # Errors
     /// As there.
     pub fn forward_for_head(&self, pictures: &[f32]) -> Result<Kept> {
-        let (hidden, _) = self.embed(pictures)?;
+        let (embedded, _) = self.embed(pictures)?;
+        let (hidden, _) = self.before_blocks(embedded)?;
         let class = self.through(hidden, drop)?;
-        self.finish(class, Vec::new(), Vec::new())
+        self.finish(class, Vec::new(), Vec::new(), Vec::new())
     }
 
     /// The same without what the way back needs.
@@ -70,7 +68,15 @@ impl Vit {
         Ok(self.forward_for_head(pictures)?.outputs)
     }
 
-    /// The tokens before the blocks, and the patches that they were made of.
+    /// The tokens as the first block takes them, and where they were normalised as they were before.
+    fn before_blocks(&self, embedded: Vec<f32>) -> Result<(Vec<f32>, Vec<f32>)> {
+        Ok(match self.shape.family {
+            VitFamily::Plain => (embedded, Vec::new()),
+            VitFamily::Clip { .. } => (layer_norm(&embedded, self.norm(3))?, embedded),
+        })
+    }
+
+    /// The tokens of all pictures, and the patches that they were made of.
     fn embed(&self, pictures: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
         let shape = &self.shape;
         let size = shape.picture();
@@ -84,7 +90,7 @@ impl Vit {
         let embedded = linear(
             &patches,
             self.values(2),
-            Some(self.values(3)),
+            (shape.family == VitFamily::Plain).then(|| self.values(3)),
             shape.embedding(),
         )?;
         let (width, tokens) = (shape.width, shape.tokens());
@@ -108,7 +114,7 @@ impl Vit {
         let &VitShape { width, inner, .. } = &self.shape;
         let shape = VitShape::linear;
         for block in 0..self.shape.depth {
-            let first = BEFORE + A_BLOCK * block;
+            let first = self.shape.first_of(block);
             let value = |index: usize| self.values(first + index);
             let attention_normal = layer_norm(&hidden, self.norm(first))?;
             let qkv = linear(
@@ -136,7 +142,7 @@ impl Vit {
             )?;
             let inner_normal = layer_norm(&middle, self.norm(first + 6))?;
             let inner_state = linear(&inner_normal, value(8), Some(value(9)), shape(inner, width))?;
-            let active = activate(Activation::Gelu, &inner_state);
+            let active = activate(self.shape.family.activation(), &inner_state);
             let next = linear_residual(
                 &active,
                 value(10),
@@ -159,9 +165,15 @@ impl Vit {
         Ok(hidden)
     }
 
-    fn finish(&self, class: Vec<f32>, patches: Vec<f32>, blocks: Vec<KeptBlock>) -> Result<Kept> {
+    fn finish(
+        &self,
+        class: Vec<f32>,
+        patches: Vec<f32>,
+        embedded: Vec<f32>,
+        blocks: Vec<KeptBlock>,
+    ) -> Result<Kept> {
         let &VitShape { width, outputs, .. } = &self.shape;
-        let last = BEFORE + A_BLOCK * self.shape.depth;
+        let last = self.shape.first_of(self.shape.depth);
         let normal = layer_norm(&class, self.norm(last))?;
         let outputs = linear(
             &normal,
@@ -172,6 +184,7 @@ impl Vit {
         Ok(Kept {
             outputs,
             patches,
+            embedded,
             blocks,
             class,
             normal,
@@ -193,7 +206,7 @@ impl Vit {
         Normalised {
             weight: self.values(index),
             bias: self.values(index + 1),
-            epsilon: EPSILON,
+            epsilon: self.shape.family.epsilon(),
         }
     }
 }

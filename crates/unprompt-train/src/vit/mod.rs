@@ -8,12 +8,9 @@ mod forward;
 mod shape;
 
 pub use forward::Kept;
-pub use shape::VitShape;
+pub use shape::{VitFamily, VitShape};
 
 use crate::{Parameter, Result, Treatment, parameters::in_order, random::Random};
-
-/// timm's own, for every plain `vit_*`.
-const EPSILON: f32 = 1e-6;
 
 /// A Vision Transformer that is trained.
 #[derive(Clone, Debug)]

@@ -1,11 +1,47 @@
 //! What a Vision Transformer that is trained looks like.
 
 use crate::{Result, TrainError};
-use unprompt_nn::training::{AttentionShape, LinearShape};
+use unprompt_nn::{
+    Activation,
+    training::{AttentionShape, LinearShape},
+};
 
-/// The shape of timm's plain Vision Transformer with a class token, whose last state the head reads.
+/// Which of the two families a network is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VitFamily {
+    /// timm's plain `vit_*`.
+    Plain,
+    /// The image tower of a CLIP, timm's `vit_*_clip_*`: normalised before the blocks too, and patches
+    /// without a bias. OpenAI's have QuickGELU.
+    Clip {
+        /// Whether it is QuickGELU, and not GELU.
+        quick: bool,
+    },
+}
+
+impl VitFamily {
+    /// What is added to the variance in normalisation, as timm gives it to the family.
+    pub(super) fn epsilon(self) -> f32 {
+        match self {
+            Self::Plain => 1e-6,
+            Self::Clip { .. } => 1e-5,
+        }
+    }
+
+    /// Between the two linear layers of a block.
+    pub(super) fn activation(self) -> Activation {
+        match self {
+            Self::Clip { quick: true } => Activation::QuickGelu,
+            Self::Plain | Self::Clip { quick: false } => Activation::Gelu,
+        }
+    }
+}
+
+/// The shape of timm's Vision Transformer with a class token, whose last state the head reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VitShape {
+    /// The family.
+    pub family: VitFamily,
     /// Height and width of a picture, multiples of the patch.
     pub image: (usize, usize),
     /// Side of a patch.
@@ -22,8 +58,6 @@ pub struct VitShape {
     pub outputs: usize,
 }
 
-/// Tensors before those of the blocks.
-pub(super) const BEFORE: usize = 4;
 /// Tensors of a block.
 pub(super) const A_BLOCK: usize = 12;
 
@@ -87,6 +121,15 @@ impl VitShape {
         LinearShape { outputs, inputs }
     }
 
+    /// Tensors before those of block `block`, of all blocks for their number.
+    pub(super) fn first_of(&self, block: usize) -> usize {
+        let before = match self.family {
+            VitFamily::Plain => 4,
+            VitFamily::Clip { .. } => 5,
+        };
+        before + A_BLOCK * block
+    }
+
     /// Every tensor's name and shape, in the order in which [`super::Vit`] holds them: timm's.
     pub(super) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let &Self { width, inner, .. } = self;
@@ -97,8 +140,14 @@ impl VitShape {
                 "patch_embed.proj.weight".into(),
                 vec![width, 3, self.patch, self.patch],
             ),
-            ("patch_embed.proj.bias".into(), vec![width]),
         ];
+        match self.family {
+            VitFamily::Plain => tensors.push(("patch_embed.proj.bias".into(), vec![width])),
+            VitFamily::Clip { .. } => tensors.extend([
+                ("norm_pre.weight".into(), vec![width]),
+                ("norm_pre.bias".into(), vec![width]),
+            ]),
+        }
         for block in 0..self.depth {
             for (name, shape) in [
                 ("norm1.weight", vec![width]),
@@ -129,7 +178,8 @@ impl VitShape {
     /// How deep a tensor lies, as timm counts: what comes before the blocks 0, the blocks from 1 on,
     /// the last normalisation with the last block, the head behind all.
     pub(super) fn layer(&self, index: usize) -> usize {
-        match index.checked_sub(BEFORE) {
+        let first = self.first_of(0);
+        match index.checked_sub(first) {
             None => 0,
             Some(index) if index < A_BLOCK * self.depth => 1 + index / A_BLOCK,
             Some(index) if index < A_BLOCK * self.depth + 2 => self.depth,

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use std::{fs, path::Path, process::Command, thread, time::Instant};
 use unprompt::{
     models::{Checkpoint, Pickle, VitTensors},
-    train::{Gradients, Parameter, Part, Vit, VitShape, cosine_loss},
+    train::{Gradients, Parameter, Part, Vit, VitFamily, VitShape, cosine_loss},
 };
 
 const SCRIPT: &str = include_str!("../../../bench/train.py");
@@ -81,6 +81,7 @@ pub(super) fn train(common: &Common, arguments: &Bench, folder: &Path) -> Result
 fn load(folder: &Path) -> Result<Vit> {
     let tensors = VitTensors::load(folder, Pickle::Deny)?;
     let shape = VitShape {
+        family: VitFamily::Plain,
         image: tensors.image_size,
         patch: tensors.patch,
         width: tensors.width,

@@ -16,9 +16,10 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::{io::Write as _, time::Instant};
 use unprompt::{
-    Classifier,
+    FeatureTower,
     data::SourceSpec,
     eval::cosine,
+    models::Features,
     train::{
         GradientOptions, HeadConfig, HeadWeights, RidgeOptions, SourceNotice, SourceRows,
         VectorStore, Vocabulary, head_by_gradient, ridge, save_head,
@@ -54,12 +55,11 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
 
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);
-    let (tower_model, tower) = Classifier::load(&hub, &arguments.tower, &compute, &progress)?;
-    let Some(inputs) = tower.features_width() else {
-        bail!(
-            "--tower {}: the features of an EfficientNet-Lite are needed",
-            arguments.tower
-        );
+    let (tower_model, tower) = FeatureTower::load(&hub, &arguments.tower, &compute, &progress)?;
+    let inputs = tower.width();
+    let kind = match tower.kind() {
+        Features::Pooled => "pooled",
+        Features::Vector => "vector",
     };
     let (_, texts) = Texts::load(common, &hub, &arguments.encoder, &compute)?;
     let store = hub.environment().own_cache.join("features");
@@ -100,6 +100,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
         model_type: "head",
         tower: arguments.tower.clone(),
         tower_sha256,
+        features: kind,
         encoder: arguments.encoder.clone(),
         inputs,
         outputs,

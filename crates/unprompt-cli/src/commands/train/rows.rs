@@ -5,7 +5,7 @@ use crate::{arguments::Common, output::complain, progress::Bar, records::one_lin
 use anyhow::Result;
 use rayon::prelude::*;
 use unprompt::{
-    Classifier, InputError,
+    FeatureTower, InputError,
     data::{Limits, Sample, Source, SourceSpec},
     image::{self, decode},
     train::{SourceRows, VectorStore, Vocabulary},
@@ -16,7 +16,7 @@ pub(super) const SHOWN: usize = 5;
 
 /// What features and embeddings are made with, and where they are kept.
 pub(super) struct Encoders {
-    pub(super) tower: Classifier,
+    pub(super) tower: FeatureTower,
     pub(super) features: VectorStore,
     pub(super) texts: Texts,
     /// Counts the captions' words, if anything is to be done with them.
@@ -119,9 +119,7 @@ fn features(
     Ok(found)
 }
 
-fn features_of(picture: &[u8], tower: &Classifier) -> Result<Vec<f32>, InputError> {
-    let options = tower
-        .preprocessor()
-        .decode_options(image::Limits::default());
+fn features_of(picture: &[u8], tower: &FeatureTower) -> Result<Vec<f32>, InputError> {
+    let options = tower.decode_options(image::Limits::default());
     tower.features(&decode(picture, &options)?)
 }

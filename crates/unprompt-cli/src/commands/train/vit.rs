@@ -25,12 +25,12 @@ use std::{
 };
 use unprompt::{
     data::SourceSpec,
-    image::{Filter, Layout, Limits, Preprocessor, Step, decode},
+    image::{Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Limits, Preprocessor, Step, decode},
     load_vit_tensors,
     models::VitTensors,
     train::{
-        Augment, Draw, Parameter, Position, Stage, TrainError, Vit, VitBatch, VitOptions, VitShape,
-        VitTraining,
+        Augment, Draw, Parameter, Position, Stage, TrainError, Vit, VitBatch, VitFamily,
+        VitOptions, VitShape, VitTraining,
     },
 };
 
@@ -86,7 +86,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainVit) -> Result<Finished> {
     drop(texts);
     let samples = Samples::open(&folder.training)?;
 
-    let (vit, head_bias, config) = network(tensors, outputs, arguments.seed)?;
+    let (vit, head_bias, config) = network(tensors, outputs, arguments.seed, &preprocessor)?;
     let options = options(common, arguments, head_bias);
     let plan = json!({
         "options": options,
@@ -213,8 +213,19 @@ impl Folder {
 
 /// The network to begin with, whether the bias of its head is trained, and the configuration that
 /// it will have. A head of another width gives way to one that knows nothing yet, and has no bias.
-fn network(tensors: VitTensors, outputs: usize, seed: u64) -> Result<(Vit, bool, Value)> {
+fn network(
+    tensors: VitTensors,
+    outputs: usize,
+    seed: u64,
+    preprocessor: &Preprocessor,
+) -> Result<(Vit, bool, Value)> {
     let shape = VitShape {
+        family: match tensors.clip {
+            false => VitFamily::Plain,
+            true => VitFamily::Clip {
+                quick: tensors.quick_gelu,
+            },
+        },
         image: tensors.image_size,
         patch: tensors.patch,
         width: tensors.width,
@@ -223,7 +234,7 @@ fn network(tensors: VitTensors, outputs: usize, seed: u64) -> Result<(Vit, bool,
         inner: tensors.inner,
         outputs,
     };
-    let config = configuration(&tensors, outputs);
+    let config = configuration(&tensors, outputs, preprocessor);
     let keeps = tensors.outputs == Some(outputs);
     let mut parameters: Vec<Parameter> = tensors
         .tensors
@@ -243,24 +254,39 @@ fn network(tensors: VitTensors, outputs: usize, seed: u64) -> Result<(Vit, bool,
 
 /// The configuration as timm reads it: that of the tower with another head, or where it has none one
 /// that says everything.
-fn configuration(tensors: &VitTensors, outputs: usize) -> Value {
+fn configuration(tensors: &VitTensors, outputs: usize, preprocessor: &Preprocessor) -> Value {
     let mut config = tensors.config.clone().unwrap_or_else(|| {
+        let (mean, std) = preprocessor
+            .normalize
+            .map_or((IMAGENET_MEAN, IMAGENET_STD), |normalize| {
+                (normalize.mean, normalize.std)
+            });
+        // timm rounds the product down.
+        let whole = tensors.inner.is_multiple_of(tensors.width);
+        let ratio = (tensors.inner as f64 + if whole { 0.0 } else { 0.5 }) / tensors.width as f64;
         let said = json!({
-            "architecture": "vit_base_patch16_224",
+            "architecture": match (tensors.clip, tensors.quick_gelu) {
+                (false, _) => "vit_base_patch16_224",
+                (true, false) => "vit_base_patch16_clip_224",
+                (true, true) => "vit_base_patch16_clip_quickgelu_224",
+            },
             "model_args": {
                 "img_size": tensors.image_size.0,
                 "patch_size": tensors.patch,
                 "embed_dim": tensors.width,
                 "depth": tensors.depth,
                 "num_heads": tensors.heads,
-                "mlp_ratio": tensors.inner as f64 / tensors.width as f64,
+                "mlp_ratio": ratio,
             },
             "pretrained_cfg": {
                 "input_size": [3, tensors.image_size.0, tensors.image_size.1],
-                "interpolation": "bilinear",
+                "interpolation": match filter_of(preprocessor) {
+                    Filter::Bilinear => "bilinear",
+                    _ => "bicubic",
+                },
                 "crop_pct": 1.0,
-                "mean": unprompt::image::IMAGENET_MEAN,
-                "std": unprompt::image::IMAGENET_STD,
+                "mean": mean.map(plain),
+                "std": std.map(plain),
                 "first_conv": "patch_embed.proj",
                 "classifier": "head",
             },
@@ -280,6 +306,11 @@ fn configuration(tensors: &VitTensors, outputs: usize) -> Value {
         arguments.remove("num_classes");
     }
     config.into()
+}
+
+/// The number as people write it, 0.485, and not its nearest one in single precision.
+fn plain(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 fn options(common: &Common, arguments: &TrainVit, head_bias: bool) -> VitOptions {
@@ -319,10 +350,6 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn of(plain: &'a Preprocessor, shape: &VitShape) -> Self {
-        let filter = plain.steps.iter().find_map(|step| match step {
-            Step::Resize { filter, .. } => Some(*filter),
-            Step::CenterCrop { .. } => None,
-        });
         Self {
             plain,
             normalised: Preprocessor {
@@ -330,9 +357,18 @@ impl<'a> View<'a> {
                 ..plain.clone()
             },
             size: (shape.image.1 as u32, shape.image.0 as u32),
-            filter: filter.unwrap_or(Filter::Bicubic),
+            filter: filter_of(plain),
         }
     }
+}
+
+/// How a network's pictures are resized.
+fn filter_of(preprocessor: &Preprocessor) -> Filter {
+    let filters = preprocessor.steps.iter().find_map(|step| match step {
+        Step::Resize { filter, .. } => Some(*filter),
+        Step::CenterCrop { .. } => None,
+    });
+    filters.unwrap_or(Filter::Bicubic)
 }
 
 /// The pictures and targets of some draws.
