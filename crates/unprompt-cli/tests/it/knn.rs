@@ -467,3 +467,19 @@ fn prompts_of_an_index_are_known_beforehand() {
     assert!((near(0) - 1.0).abs() < 2e-3, "{}", near(0));
     assert!(near(1) < 0.999);
 }
+
+#[test]
+fn the_heads_of_a_regressors_tensors_are_told_in_the_preset() {
+    let place = place();
+    let run = |fields: &str| {
+        let fields = format!("model = 'vit/model.safetensors'\n{fields}");
+        let members = [captioner(0.0), member("vit", "regressor", 1.0, &fields)];
+        place.write("own.toml", preset(&members));
+        let predict = ["predict", "in/cat.png", "--no-metadata", "--preset"];
+        let more = ["own.toml", "--offline", "--format", "json"];
+        place.run(&[&predict[..], &more].concat())
+    };
+    let told = |heads: usize| numbers(&json(run(&format!("heads = {heads}")).output())[0]);
+    assert_ne!(told(2), told(4));
+    assert!(run("").refusal().contains("--heads"));
+}
