@@ -20,12 +20,13 @@ use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
 use unprompt::{
     CaptionOptions, Captioner, FailureRecord, Hub, InputError, LabelChoice, PictureInterrogator,
-    Source,
+    Question, RemoteCaptioner, Source,
     image::{Limits, RgbImage, decode},
     interrogate::{
         Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, Mode, RankedLabel,
         TokenBudget,
     },
+    is_remote,
     job::{ColumnKind, Model},
     token_counter,
 };
@@ -108,12 +109,18 @@ fn load(common: &Common, arguments: &Interrogate) -> Result<(Models, Vec<Model>)
     missing::interrogator(
         &hub,
         &arguments.clip,
-        captioner_of(arguments),
+        captioner_of(arguments).filter(|name| !is_remote(name)),
         arguments.labels.as_deref(),
         say,
     )?;
     let mut used = Vec::new();
+    let mut elsewhere = None;
     let captioner = match captioner_of(arguments) {
+        Some(name) if is_remote(name) => {
+            elsewhere = Some(RemoteCaptioner::load(&hub, name)?);
+            used.push(job::remote_model(name));
+            None
+        }
         Some(name) => {
             let (model, captioner) = Captioner::load(&hub, name, &compute, &progress)?;
             used.push(job::model(name, &model, compute.dtype())?);
@@ -134,6 +141,7 @@ fn load(common: &Common, arguments: &Interrogate) -> Result<(Models, Vec<Model>)
     let models = Models {
         interrogator,
         captioner,
+        elsewhere,
     };
     Ok((models, used))
 }
@@ -268,6 +276,8 @@ fn options(
 struct Models {
     interrogator: PictureInterrogator,
     captioner: Option<Captioner>,
+    /// In its place.
+    elsewhere: Option<RemoteCaptioner>,
 }
 
 /// A picture, with what its prompt begins with.
@@ -320,6 +330,15 @@ fn captioned(
     let limits = Limits::default();
     let preprocessor = models.interrogator.pictures().preprocessor();
     let pixels = preprocessor.decode_options(limits);
+    if let Some(elsewhere) = &models.elsewhere {
+        let captions = elsewhere.caption_sources(batch, &limits, &Question::default());
+        let both = |(source, caption): (&Source, Result<String, InputError>)| {
+            let caption = Some(caption?);
+            let image = decode(&source.read(&limits)?, &pixels)?;
+            Ok(Captioned { image, caption })
+        };
+        return batch.iter().zip(captions).map(both).collect();
+    }
     let Some(captioner) = &models.captioner else {
         let read = |source: &Source| {
             let image = decode(&source.read(&limits)?, &pixels)?;
