@@ -134,7 +134,7 @@ pub(crate) struct TrainVit {
     /// From which every order and change follows
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Keep the state of the run every so many steps
+    /// Keep the state of the run every so many steps, and every ten minutes
     #[arg(long, value_name = "N", default_value_t = 200,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) every: u64,

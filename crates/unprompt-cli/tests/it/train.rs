@@ -267,10 +267,12 @@ fn a_vit_is_trained_goes_on_where_it_stopped_and_predicts() {
         "parts/log.jsonl",
         place.read("parts/log.jsonl") + "{\"step\": 4, \"torn",
     );
+    place.write("parts/training/.unprompt-killed", "half a state");
     assert_eq!(
         train_vit(&place, &["--out", "parts", "--resume", "--steps", "1"]).code,
         0
     );
+    assert!(!place.path("parts/training/.unprompt-killed").exists());
     assert_eq!(train_vit(&place, &["--out", "parts", "--resume"]).code, 0);
     let file = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert_eq!(
