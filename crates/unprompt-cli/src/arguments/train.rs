@@ -18,9 +18,10 @@ pub(crate) struct TrainHead {
     /// words=N
     #[arg(long, required = true, value_name = "SPEC")]
     pub(crate) data: Vec<String>,
-    /// Tower: an EfficientNet-Lite, a CLIP, a SigLIP or a Vision Transformer; a name, a hub id or a path
+    /// Tower: an EfficientNet-Lite, a CLIP, a SigLIP or a Vision Transformer; a name, a hub id or a path;
+    /// may be given several times, the head then takes the features of all
     #[arg(long, value_name = "M", default_value = "efficientnet-lite0")]
-    pub(crate) tower: String,
+    pub(crate) tower: Vec<String>,
     /// Sentence encoder: a name, a hub id or a path
     #[arg(long, value_name = "M", default_value = "all-MiniLM-L6-v2")]
     pub(crate) encoder: String,
