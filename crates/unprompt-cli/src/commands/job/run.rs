@@ -1,6 +1,6 @@
 //! The process that keeps the job's folder.
 
-use super::{WORKER, list, sha256, shown};
+use super::{WORKER, list, sha256, shown, watch::Watch};
 use crate::{
     Finished,
     arguments::{Common, Format, JobFlags},
@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 use unprompt::job::{
-    Ended, Event, Item, Job, JobError, Limits, NewJob, OpenPart, PartFormat, Worker, status,
+    Ended, Event, Job, JobError, Limits, NewJob, Next, OpenPart, PartFormat, Worker, status,
     supervise,
 };
 
@@ -59,6 +59,10 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     if flags.resume && !is_there {
         bail!("--resume: no job was begun in {}", folder.display());
     }
+    let is_gone = |from: &Path| from.as_os_str() == "-";
+    if flags.watch && flags.from.as_deref().is_some_and(is_gone) {
+        bail!("--watch: standard input is read once; give --from a file");
+    }
     let inputs = inputs(flags, paths)?;
     let items = match is_there {
         true => None,
@@ -79,6 +83,10 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     let (job, _) = Job::open_or_begin(folder, &new, || Ok(items.into_iter().flatten()))?;
     let (lock, parts) = job.take(flags.shard)?;
     let total: u64 = parts.clone().map(|part| job.part_len(part)).sum();
+    let watch = match flags.watch {
+        true => Some(Watch::new(&job, paths, flags)?),
+        false => None,
+    };
     let bar = Bar::count(
         "pictures",
         usize::try_from(total).unwrap_or(usize::MAX),
@@ -86,7 +94,8 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     );
     let progress = RefCell::new(Progress {
         common,
-        job: &job,
+        job,
+        watch,
         parts: parts.clone(),
         open: VecDeque::new(),
         bar,
@@ -110,6 +119,7 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     let mut progress = progress.into_inner();
     progress.sync()?;
     progress.bar.finish();
+    let job = progress.job;
     drop(lock);
     if ended == Ended::Stopped {
         return Ok(stopped(common));
@@ -202,7 +212,9 @@ fn worker() -> Result<Command> {
 /// The parts of the shard, as they are worked through.
 struct Progress<'a> {
     common: &'a Common,
-    job: &'a Job,
+    job: Job,
+    /// What looks for pictures that arrive.
+    watch: Option<Watch<'a>>,
     /// Those that are not open yet.
     parts: Range<usize>,
     /// Parts with items that have no record, each with the number of items that were given away.
@@ -213,16 +225,25 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     /// The next item that has no record yet.
-    fn next(&mut self) -> Result<Option<Item>, JobError> {
+    fn next(&mut self) -> Result<Next, JobError> {
         loop {
             if let Some((_, part, given)) = self.open.back_mut()
                 && let Some(item) = part.items().get(*given)
             {
                 *given += 1;
-                return Ok(Some(item.clone()));
+                return Ok(Next::Item(item.clone()));
             }
             let Some(number) = self.parts.next() else {
-                return Ok(None);
+                let Some(watch) = &mut self.watch else {
+                    return Ok(Next::Nothing);
+                };
+                let arrived = watch.look();
+                if arrived.is_empty() {
+                    return Ok(Next::Later);
+                }
+                self.parts = self.job.append(&arrived)?;
+                self.bar.lengthen(arrived.len() as u64);
+                continue;
             };
             let Some(part) = self.job.open_part(number)? else {
                 self.bar.skip(self.job.part_len(number));
@@ -237,7 +258,7 @@ impl Progress<'_> {
                 self.bar.suspend(|| complain(&message));
             }
             if part.is_complete() {
-                part.finish(self.job, number)?;
+                part.finish(&self.job, number)?;
             } else {
                 let given = part.done();
                 self.open.push_back((number, part, given));
@@ -252,13 +273,13 @@ impl Progress<'_> {
         let Some((number, part, _)) = self.open.front_mut() else {
             return Ok(());
         };
-        let has_failed = part.append(self.job, record)?;
+        let has_failed = part.append(&self.job, record)?;
         self.is_dirty = true;
         let number = *number;
         if part.is_complete()
             && let Some((_, part, _)) = self.open.pop_front()
         {
-            part.finish(self.job, number)?;
+            part.finish(&self.job, number)?;
             self.is_dirty = false;
         }
         if has_failed {
@@ -275,7 +296,7 @@ impl Progress<'_> {
         if std::mem::take(&mut self.is_dirty)
             && let Some((_, part, _)) = self.open.front_mut()
         {
-            part.sync(self.job)?;
+            part.sync(&self.job)?;
         }
         Ok(())
     }
