@@ -31,7 +31,7 @@ const REST: Duration = Duration::from_secs(1);
 /// What became of a search that failed.
 const REMAINS: &str = "the search gave nothing";
 
-/// A table made by [`crate::export`]. Searches wait for each other, since a connection does one thing at a
+/// A table made by [`crate::export()`]. Searches wait for each other, since a connection does one thing at a
 /// time; a connection that was lost is made once more before a search fails.
 pub struct PromptTable {
     address: Address,
