@@ -63,6 +63,11 @@ impl Bar {
         self.bar.reset_eta();
     }
 
+    /// More to do than was known.
+    pub(crate) fn lengthen(&self, by: u64) {
+        self.bar.inc_length(by);
+    }
+
     pub(crate) fn advance(&mut self, by: u64) {
         self.bar.inc(by);
         if self.quiet || self.bar.elapsed() < PATIENCE {

@@ -3,8 +3,8 @@
 use crate::{
     Item, JobError, Manifest, OpenPart, PartFormat, Shard, VERSION, Work,
     error::Result,
-    list::{self, List},
-    manifest::{FORMAT, difference},
+    list::{self, List, Names},
+    manifest::{FIRST_VERSION, FORMAT, difference},
     part,
     record::{self, Column},
 };
@@ -19,6 +19,7 @@ use unprompt_files::{Lock, write_by};
 const MANIFEST: &str = "job.json";
 const LOCKS: &str = "locks";
 const PARTS: &str = "parts";
+const LATER: &str = "lists";
 /// A larger manifest is none.
 const LARGEST_MANIFEST: u64 = 16 << 20;
 /// Items of a part where nothing else is asked for: about so many parts, so that shards can share them,
@@ -131,12 +132,21 @@ impl Job {
         if manifest.part_items == 0 {
             return Err(JobError::damaged(&path, "its parts have no items"));
         }
-        let list = List::open(
+        let mut list = List::open(
             &folder.join(list::NAME),
             manifest.items,
             manifest.part_items,
             &manifest.list_sha256,
         )?;
+        if manifest.version > FIRST_VERSION {
+            loop {
+                let later = later_path(folder, list.later() + 1);
+                if !later.is_file() {
+                    break;
+                }
+                list.add(&later)?;
+            }
+        }
         Ok(Some(Self {
             folder: folder.to_owned(),
             columns: record::all(&manifest.work.columns),
@@ -197,6 +207,60 @@ impl Job {
         self.list.parts()
     }
 
+    /// How many items there are, those that came later among them.
+    pub fn len(&self) -> u64 {
+        self.list.len()
+    }
+
+    /// Whether there are none, which no job is begun with.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What looks for items that are not in the list yet. It reads the list once and holds some 16 bytes a
+    /// name.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn arrivals(&self) -> Result<Arrivals> {
+        let mut names = Names::default();
+        for part in 0..self.parts() {
+            for item in self.items(part)? {
+                names.insert(&item.id);
+            }
+        }
+        Ok(Arrivals(names))
+    }
+
+    /// Adds items to the list, each of whose names is new, and gives the numbers of their parts. The job
+    /// is of version 2 then.
+    ///
+    /// # Errors
+    /// When another process has added some since the job was opened, or nothing can be written.
+    pub fn append(&mut self, items: &[Item]) -> Result<Range<usize>> {
+        let lock = Lock::acquire(&self.folder.join(LOCKS).join("begin.lock"), || ());
+        let path = later_path(&self.folder, self.list.later() + 1);
+        if path.exists() {
+            let message = "another process has added items to this job; begin again";
+            return Err(JobError::refused(&self.folder, message));
+        }
+        if self.manifest.version == FIRST_VERSION {
+            let manifest = Manifest {
+                version: VERSION,
+                ..self.manifest.clone()
+            };
+            write_manifest(&self.folder, &manifest, &self.step)?;
+            self.manifest = manifest;
+        }
+        let folder = self.folder.join(LATER);
+        fs::create_dir_all(&folder).map_err(JobError::io(&folder))?;
+        list::write_later(&path, items, &self.step).map_err(JobError::io(&path))?;
+        let before = self.parts();
+        self.list.add(&path)?;
+        drop(lock);
+        Ok(before..self.parts())
+    }
+
     /// The items of a part.
     ///
     /// # Errors
@@ -207,14 +271,14 @@ impl Job {
 
     /// How many items a part has.
     pub fn part_len(&self, part: usize) -> u64 {
-        let begin = part as u64 * self.manifest.part_items;
-        (self.manifest.items - begin).min(self.manifest.part_items)
+        let range = self.list.range(part);
+        range.end - range.start
     }
 
     /// The items of a part as messages name them, from 1.
     pub(crate) fn range(&self, part: usize) -> String {
-        let begin = part as u64 * self.manifest.part_items;
-        format!("{} to {}", begin + 1, begin + self.part_len(part))
+        let range = self.list.range(part);
+        format!("{} to {}", range.start + 1, range.end)
     }
 
     /// Where a whole part is.
@@ -296,7 +360,7 @@ fn begin(
     let usual = usual.clamp(FEWEST_PART_ITEMS, MOST_PART_ITEMS);
     let manifest = Manifest {
         format: FORMAT.to_owned(),
-        version: VERSION,
+        version: FIRST_VERSION,
         work: new.work.clone(),
         inputs: new.inputs.clone(),
         part_format: new.part_format.unwrap_or(PartFormat::Parquet),
@@ -304,9 +368,34 @@ fn begin(
         part_items: new.part_items.unwrap_or(usual).max(1),
         list_sha256: written.sha256,
     };
+    write_manifest(folder, &manifest, step)
+}
+
+fn write_manifest(folder: &Path, manifest: &Manifest, step: &Step) -> Result<()> {
     let path = folder.join(MANIFEST);
     let mut text =
-        serde_json::to_vec_pretty(&manifest).map_err(|error| JobError::damaged(&path, error))?;
+        serde_json::to_vec_pretty(manifest).map_err(|error| JobError::damaged(&path, error))?;
     text.push(b'\n');
     write_by(&path, step, |file| io::Write::write_all(file, &text)).map_err(JobError::io(&path))
+}
+
+/// Where the items of an addition are, counted from 1.
+fn later_path(folder: &Path, number: usize) -> PathBuf {
+    folder.join(LATER).join(format!("{number:05}.jsonl"))
+}
+
+/// Finds what a list does not have yet.
+#[derive(Debug)]
+pub struct Arrivals(Names);
+
+impl Arrivals {
+    /// Whether an item's name is in the list, or was new once.
+    pub fn knows(&self, item: &Item) -> bool {
+        self.0.contains(&item.id)
+    }
+
+    /// Whether an item's name is new; it is not from then on.
+    pub fn is_new(&mut self, item: &Item) -> bool {
+        self.0.insert(&item.id)
+    }
 }

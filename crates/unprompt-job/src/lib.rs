@@ -3,12 +3,13 @@
 //! ```text
 //! DIR/job.json               what the job is: command, settings, models, inputs; written last
 //!     list.jsonl             the items, one a line: an id, and what the worker has to know
+//!     lists/00001.jsonl      items that came later, after a line with their number and digest
 //!     locks/                 one file a shard
 //!     parts/part-00000.parquet (or .jsonl)   records of the first items, whole
 //!     parts/part-00001.journal               records of the part that is in work
 //! ```
 //!
-//! The list is cut into parts of equal length. Records of a part are appended to its journal as they
+//! The list, and each that came later, is cut into parts of equal length. Records of a part are appended to its journal as they
 //! come; when all are there, the part is written beside its place, synced and renamed, and the journal
 //! goes. Going on means: parts that are there are done, and of the others the journal says how far
 //! they are.
@@ -41,11 +42,11 @@ mod supervise;
 pub use clip_retrieval::{ClipRetrieval, write_clip_retrieval};
 pub use error::JobError;
 pub use item::Item;
-pub use job::{Job, NewJob, Step};
+pub use job::{Arrivals, Job, NewJob, Step};
 pub use manifest::{Manifest, Model, PartFormat, VERSION, Work};
 pub use merge::{Merged, merge};
 pub use part::OpenPart;
 pub use record::{Column, ColumnKind};
 pub use shard::Shard;
 pub use status::{Status, status};
-pub use supervise::{Ended, Event, Limits, Worker, supervise};
+pub use supervise::{Ended, Event, Limits, Next, Worker, supervise};

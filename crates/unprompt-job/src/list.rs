@@ -5,12 +5,14 @@ use crate::{
     error::Result,
     record::{ERROR, ID},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashSet,
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    ops::Range,
     path::{Path, PathBuf},
 };
 use unprompt_files::write_by;
@@ -36,13 +38,8 @@ pub(crate) fn write(
     items: impl Iterator<Item = Item>,
     step: impl Fn() -> io::Result<()>,
 ) -> io::Result<Written> {
-    let mut seen: HashSet<[u8; 16]> = HashSet::new();
-    let mut is_new = |id: &str| {
-        let digest = Sha256::digest(id);
-        let mut short = [0; 16];
-        short.copy_from_slice(&digest[..16]);
-        seen.insert(short)
-    };
+    let mut seen = Names::default();
+    let mut is_new = |id: &str| seen.insert(id);
     let mut hash = Sha256::new();
     let mut count = 0;
     write_by(path, step, |file| {
@@ -71,57 +68,112 @@ pub(crate) fn write(
     })
 }
 
-/// A list that was checked, and where its parts begin.
+/// What a list of items that came later begins with, in a line of its own.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+    items: u64,
+    /// Over all lines that follow.
+    sha256: String,
+}
+
+const FORMAT: &str = "unprompt job list";
+const VERSION: u32 = 1;
+
+/// Writes a list of items that came after a job was begun, all or nothing.
+pub(crate) fn write_later(
+    path: &Path,
+    items: &[Item],
+    step: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    let mut lines = Vec::new();
+    for item in items {
+        serde_json::to_writer(&mut lines, item).map_err(io::Error::other)?;
+        lines.push(b'\n');
+    }
+    let head = Head {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        items: items.len() as u64,
+        sha256: hex(&Sha256::digest(&lines)),
+    };
+    let head = serde_json::to_vec(&head).map_err(io::Error::other)?;
+    write_by(path, step, |file| {
+        file.write_all(&head)?;
+        file.write_all(b"\n")?;
+        file.write_all(&lines)
+    })
+}
+
+/// A file of items that was checked, and where its parts begin.
 #[derive(Debug)]
-pub(crate) struct List {
+struct Portion {
     path: PathBuf,
     /// The place of each part's first line, and the end.
     places: Vec<u64>,
+    items: u64,
 }
 
-impl List {
-    /// Reads the list once from beginning to end.
-    pub(crate) fn open(path: &Path, items: u64, part_items: u64, sha256: &str) -> Result<Self> {
+impl Portion {
+    /// Reads a file once from beginning to end. What it must hold is given, or stands in its first line.
+    fn open(path: &Path, part_items: u64, expected: Option<(u64, &str)>) -> Result<Self> {
+        let damaged = || {
+            JobError::damaged(
+                path,
+                "this is not the list that the job was begun with; begin in another folder",
+            )
+        };
         let file = File::open(path).map_err(JobError::io(path))?;
         let mut reader = BufReader::with_capacity(1 << 16, file);
-        let mut hash = Sha256::new();
-        let (mut places, mut place, mut count) = (Vec::new(), 0, 0);
         let mut line = Vec::new();
-        loop {
+        let mut read = |line: &mut Vec<u8>| {
             line.clear();
             let most = &mut reader.by_ref().take(LONGEST_LINE);
-            let read = most
-                .read_until(b'\n', &mut line)
-                .map_err(JobError::io(path))?;
-            if read == 0 {
+            most.read_until(b'\n', line).map_err(JobError::io(path))
+        };
+        let (mut places, mut place, mut count) = (Vec::new(), 0, 0);
+        let (items, sha256) = match expected {
+            Some((items, sha256)) => (items, sha256.to_owned()),
+            None => {
+                place += read(&mut line)? as u64;
+                let head: Head = serde_json::from_slice(&line).map_err(|_| damaged())?;
+                if head.format != FORMAT || head.version != VERSION {
+                    return Err(damaged());
+                }
+                (head.items, head.sha256)
+            }
+        };
+        let mut hash = Sha256::new();
+        loop {
+            let length = read(&mut line)?;
+            if length == 0 {
                 break;
             }
             if count % part_items == 0 {
                 places.push(place);
             }
             hash.update(&line);
-            place += read as u64;
+            place += length as u64;
             count += 1;
         }
         if count != items || hex(&hash.finalize()) != sha256 {
-            return Err(JobError::damaged(
-                path,
-                "this is not the list that the job was begun with; begin in another folder",
-            ));
+            return Err(damaged());
         }
         places.push(place);
         Ok(Self {
             path: path.to_owned(),
             places,
+            items,
         })
     }
 
-    pub(crate) fn parts(&self) -> usize {
+    fn parts(&self) -> usize {
         self.places.len() - 1
     }
 
     /// The items of a part.
-    pub(crate) fn items(&self, part: usize) -> Result<Vec<Item>> {
+    fn items(&self, part: usize) -> Result<Vec<Item>> {
         let failed = JobError::io(&self.path);
         let (begin, end) = (self.places[part], self.places[part + 1]);
         let read = || {
@@ -137,6 +189,96 @@ impl List {
         };
         text.lines().map(item).collect()
     }
+}
+
+/// All items of a job: those that it was begun with, and those that came later.
+#[derive(Debug)]
+pub(crate) struct List {
+    part_items: u64,
+    portions: Vec<Portion>,
+    /// For each part its portion, its number there, and the items before it.
+    parts: Vec<(usize, usize, u64)>,
+    items: u64,
+}
+
+impl List {
+    /// The items that a job was begun with.
+    pub(crate) fn open(path: &Path, items: u64, part_items: u64, sha256: &str) -> Result<Self> {
+        let mut list = Self {
+            part_items,
+            portions: Vec::new(),
+            parts: Vec::new(),
+            items: 0,
+        };
+        list.push(Portion::open(path, part_items, Some((items, sha256)))?);
+        Ok(list)
+    }
+
+    /// The items of a file of [`write_later`], in parts of their own.
+    pub(crate) fn add(&mut self, path: &Path) -> Result<()> {
+        self.push(Portion::open(path, self.part_items, None)?);
+        Ok(())
+    }
+
+    fn push(&mut self, portion: Portion) {
+        let number = self.portions.len();
+        let before = |part: usize| self.items + part as u64 * self.part_items;
+        let parts: Vec<_> = (0..portion.parts())
+            .map(|part| (number, part, before(part)))
+            .collect();
+        self.parts.extend(parts);
+        self.items += portion.items;
+        self.portions.push(portion);
+    }
+
+    /// Files of items that came later.
+    pub(crate) fn later(&self) -> usize {
+        self.portions.len() - 1
+    }
+
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// How many items there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.items
+    }
+
+    /// The numbers of a part's items, from 0.
+    pub(crate) fn range(&self, part: usize) -> Range<u64> {
+        let begin = self.parts[part].2;
+        let next = self.parts.get(part + 1);
+        begin..next.map_or(self.items, |(_, _, begin)| *begin)
+    }
+
+    /// The items of a part.
+    pub(crate) fn items(&self, part: usize) -> Result<Vec<Item>> {
+        let (portion, part, _) = self.parts[part];
+        self.portions[portion].items(part)
+    }
+}
+
+/// Names that a list has, by 16 bytes each.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashSet<[u8; 16]>);
+
+impl Names {
+    /// Whether a name is new; it is not from then on.
+    pub(crate) fn insert(&mut self, id: &str) -> bool {
+        self.0.insert(short(id))
+    }
+
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.0.contains(&short(id))
+    }
+}
+
+fn short(id: &str) -> [u8; 16] {
+    let digest = Sha256::digest(id);
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
 }
 
 /// Small digests as text.
@@ -183,6 +325,33 @@ mod tests {
             ("a#3", true),
         ];
         assert_eq!(found, expected);
+
+        // Items that come later have parts of their own.
+        let later = folder.path().join("00001.jsonl");
+        write_later(&later, &["c", "d", "e"].map(item), || Ok(())).unwrap();
+        let mut list = list;
+        list.add(&later).unwrap();
+        assert_eq!((list.parts(), list.len(), list.later()), (5, 8, 1));
+        let ranges: Vec<_> = (0..5).map(|part| list.range(part)).collect();
+        assert_eq!(ranges, [0..2, 2..4, 4..5, 5..7, 7..8]);
+        let ids = |part| -> Vec<String> {
+            let items = list.items(part).unwrap();
+            items.into_iter().map(|item| item.id).collect()
+        };
+        assert_eq!(
+            (ids(3), ids(4)),
+            (vec!["c".into(), "d".into()], vec!["e".into()])
+        );
+        for change in [
+            ("\"d\"", "\"x\""),
+            ("\"items\":3", "\"items\":2"),
+            ("list", "lost"),
+        ] {
+            let text = std::fs::read_to_string(&later).unwrap();
+            let other = folder.path().join("other.jsonl");
+            std::fs::write(&other, text.replace(change.0, change.1)).unwrap();
+            assert!(list.add(&other).is_err(), "{change:?}");
+        }
 
         assert!(List::open(&path, 4, 2, &written.sha256).is_err());
         std::fs::write(&path, "{\"id\":\"a\"}\n").unwrap();

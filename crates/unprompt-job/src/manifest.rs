@@ -4,8 +4,15 @@ use crate::record::Column;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The version of everything in a job's folder. Files of older versions are read for ever.
-pub const VERSION: u32 = 1;
+/// The latest version of a job's folder. Older ones are read for ever, and written where nothing asks for
+/// a later one: version 2 has items that came after the job was begun.
+pub const VERSION: u32 = 2;
+
+/// The version of a job whose items are those that it was begun with.
+pub(crate) const FIRST_VERSION: u32 = 1;
+
+/// The version of the tables of parts and of what is merged of them.
+pub(crate) const TABLE_VERSION: u32 = 1;
 
 /// What `format` says.
 pub(crate) const FORMAT: &str = "unprompt job";
@@ -15,7 +22,7 @@ pub(crate) const FORMAT: &str = "unprompt job";
 pub struct Manifest {
     /// That it is one.
     pub format: String,
-    /// [`VERSION`] of the program that made it.
+    /// The version of the folder: at most [`VERSION`].
     pub version: u32,
     /// What is done.
     #[serde(flatten)]

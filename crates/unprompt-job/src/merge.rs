@@ -73,7 +73,7 @@ pub(crate) fn check(job: &Job) -> Result<Merged> {
         failures += part::failures(job, part)?;
     }
     Ok(Merged {
-        records: job.manifest().items,
+        records: job.len(),
         failures,
     })
 }

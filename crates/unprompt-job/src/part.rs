@@ -161,7 +161,7 @@ impl OpenPart {
 /// The notes of a table.
 pub(crate) fn notes(failures: u64) -> [(&'static str, String); 2] {
     [
-        (VERSION, crate::VERSION.to_string()),
+        (VERSION, crate::manifest::TABLE_VERSION.to_string()),
         (FAILURES, failures.to_string()),
     ]
 }

@@ -30,7 +30,7 @@ pub struct Status {
 pub fn status(job: &Job) -> Result<Status> {
     let mut status = Status {
         command: job.manifest().work.command.clone(),
-        items: job.manifest().items,
+        items: job.len(),
         done: 0,
         failed: 0,
         parts: job.parts(),

@@ -65,6 +65,17 @@ pub enum Ended {
     Stopped,
 }
 
+/// What the caller has for the worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// An item.
+    Item(Item),
+    /// Nothing now; perhaps later.
+    Later,
+    /// Nothing any more.
+    Nothing,
+}
+
 /// What the caller hears of.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -188,7 +199,7 @@ impl Drop for Worker {
     }
 }
 
-/// Gives items to a worker until there are none, or `stop` is set; `take` hears of every record, in the
+/// Gives items to a worker until there are none any more, or `stop` is set; `take` hears of every record, in the
 /// order of the items.
 ///
 /// `start` makes the command of another worker, where the first one ends. Of a worker that is stopped the
@@ -203,7 +214,7 @@ pub fn supervise(
     work: &Work,
     limits: Limits,
     stop: &AtomicBool,
-    items: impl FnMut() -> Result<Option<Item>>,
+    items: impl FnMut() -> Result<Next>,
     take: impl FnMut(Event<'_>) -> Result<()>,
 ) -> Result<Ended> {
     Supervisor {
@@ -224,6 +235,7 @@ pub fn supervise(
         answered: 0,
         is_flushed: false,
         is_exhausted: false,
+        is_waiting: false,
         left: None,
         last: Instant::now(),
         looked: Instant::now(),
@@ -252,6 +264,8 @@ struct Supervisor<'a, S, I, T> {
     is_flushed: bool,
     /// Whether the list has no more items.
     is_exhausted: bool,
+    /// Whether it has none now.
+    is_waiting: bool,
     /// Records that are still waited for when the work should end.
     left: Option<usize>,
     /// When the worker last gave a record, or first got an item.
@@ -263,7 +277,7 @@ struct Supervisor<'a, S, I, T> {
 impl<S, I, T> Supervisor<'_, S, I, T>
 where
     S: Fn() -> Command,
-    I: FnMut() -> Result<Option<Item>>,
+    I: FnMut() -> Result<Next>,
     T: FnMut(Event<'_>) -> Result<()>,
 {
     fn run(mut self) -> Result<Ended> {
@@ -280,10 +294,15 @@ where
             }
             self.feed()?;
             if self.sent == 0 {
-                return Ok(match self.left {
-                    Some(_) => Ended::Stopped,
-                    None => Ended::Whole,
-                });
+                match self.left {
+                    Some(_) => return Ok(Ended::Stopped),
+                    None if self.is_exhausted => return Ok(Ended::Whole),
+                    None => {
+                        (self.take)(Event::Pause)?;
+                        thread::sleep(POLL);
+                        continue;
+                    }
+                }
             }
             let line = match self.worker.lines.try_recv() {
                 Ok(line) => Ok(line),
@@ -336,9 +355,12 @@ where
         };
         if self.left.is_none() {
             while self.pending.len() < room && !self.is_exhausted {
-                match (self.items)()? {
-                    Some(item) => self.pending.push_back(item),
-                    None => self.is_exhausted = true,
+                let next = (self.items)()?;
+                self.is_waiting = next == Next::Later;
+                match next {
+                    Next::Item(item) => self.pending.push_back(item),
+                    Next::Later => break,
+                    Next::Nothing => self.is_exhausted = true,
                 }
             }
             while self.sent < room.min(self.pending.len()) {
@@ -352,7 +374,7 @@ where
                 self.is_flushed = false;
             }
         }
-        let is_last = self.is_exhausted && self.sent == self.pending.len();
+        let is_last = (self.is_exhausted || self.is_waiting) && self.sent == self.pending.len();
         if !self.is_flushed && (self.suspects > 0 || is_last || self.left.is_some()) {
             self.worker.send("");
             self.is_flushed = true;

@@ -321,7 +321,7 @@ fn what_is_no_job_is_said() {
         ("", "this is no job"),
         ("[]", "this is no job"),
         (r#"{"format":"other","version":1}"#, "this is no job"),
-        (r#"{"format":"unprompt job","version":2}"#, "version 2"),
+        (r#"{"format":"unprompt job","version":3}"#, "version 3"),
         (r#"{"format":"unprompt job","version":1}"#, "missing field"),
     ] {
         fs::write(&path, text).unwrap();
@@ -368,18 +368,154 @@ fn version_1_is_read() {
     }
 }
 
-/// Makes the fixture; see `fixtures/make.sh`.
+/// Items that came after the job of `version-1` was begun, as version 2 keeps them.
+fn later() -> Vec<Item> {
+    let item = |name: &str| Item {
+        id: format!("later/{name}.png"),
+        fields: Map::from_iter([("path".to_owned(), format!("later/{name}.png").into())]),
+    };
+    ["a", "b", "c", "d", "e"].map(item).to_vec()
+}
+
+/// As above, with five items more in two parts of their own, one of them whole.
+#[test]
+fn version_2_is_read() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/version-2");
+    for name in ["jsonl", "parquet"] {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, bytes) in names(content(&fixture.join(name)), &fixture.join(name)) {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let job = Job::open(folder.path()).unwrap();
+        assert_eq!((job.len(), job.parts(), job.manifest().version), (16, 5, 2));
+        let found = status(&job).unwrap();
+        assert_eq!(
+            (found.done, found.whole_parts, found.complete),
+            (15, 4, false)
+        );
+        let error = merge(&job, &folder.path().join("out"), |_| ()).unwrap_err();
+        assert!(error.to_string().contains("items 16 to 16"), "{error}");
+        let mut part = job.open_part(4).unwrap().unwrap();
+        let last = record(&part.items()[0], 15);
+        part.append(&job, &last).unwrap();
+        part.finish(&job, 4).unwrap();
+        let merged = merge(&job, &folder.path().join("out"), |_| ()).unwrap();
+        assert_eq!(merged.records, 16);
+    }
+}
+
+/// What comes later is added once, survives every failing step, and stands behind what was there.
+#[test]
+fn items_that_come_later_are_added_whole_or_not() {
+    for steps in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let (result, _) = go_on(folder.path(), PartFormat::Jsonl, usize::MAX);
+        result.unwrap();
+        let left = Arc::new(AtomicUsize::new(steps));
+        let step = move || {
+            let left = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            });
+            left.map(|_| ())
+                .map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
+        };
+        let new = new(PartFormat::Jsonl);
+        let failing = Job::open_or_begin_by(folder.path(), &new, || Ok(items()), Box::new(step));
+        let added = failing.and_then(|(mut job, _)| job.append(&later()));
+        let mut job = Job::open(folder.path()).unwrap();
+        match job.len() {
+            11 => assert!(added.is_err(), "{steps}"),
+            16 => {}
+            other => panic!("{other} items after {steps} steps"),
+        }
+        let mut arrivals = job.arrivals().unwrap();
+        let missing: Vec<Item> = later()
+            .into_iter()
+            .filter(|item| arrivals.is_new(item))
+            .collect();
+        assert_eq!(missing.len() as u64, 16 - job.len());
+        if !missing.is_empty() {
+            assert_eq!(job.append(&missing).unwrap(), 3..5);
+        }
+        for number in 3..5 {
+            let mut part = job.open_part(number).unwrap().unwrap();
+            for item in part.items().to_vec() {
+                part.append(&job, &record(&item, 0)).unwrap();
+            }
+            part.finish(&job, number).unwrap();
+        }
+        let path = folder.path().join("merged");
+        assert_eq!(merge(&job, &path, |_| ()).unwrap().records, 16);
+        let merged = fs::read_to_string(path).unwrap();
+        let ids: Vec<String> = merged
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].to_string())
+            .collect();
+        let expected: Vec<String> = items()
+            .chain(later())
+            .map(|item| Value::from(item.id).to_string())
+            .collect();
+        assert_eq!(ids, expected);
+        if added.is_ok() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn two_processes_do_not_add_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = new(PartFormat::Jsonl);
+    let open = || {
+        Job::open_or_begin(folder.path(), &new, || Ok(items()))
+            .unwrap()
+            .0
+    };
+    let (mut first, mut second) = (open(), open());
+    first.append(&later()).unwrap();
+    let error = second.append(&later()).unwrap_err();
+    assert!(
+        error.to_string().contains("another process has added"),
+        "{error}"
+    );
+    // A list that was changed is no list.
+    let path = folder.path().join("lists/00001.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("later/e", "later/f")).unwrap();
+    assert!(Job::open(folder.path()).is_err());
+}
+
+/// Makes the fixtures; see `fixtures/make.sh`.
 #[test]
 #[ignore = "writes the fixture"]
 fn make_fixture() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/version-1");
-    for (name, format) in [
-        ("jsonl", PartFormat::Jsonl),
-        ("parquet", PartFormat::Parquet),
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    for (version, name, format) in [
+        (1, "jsonl", PartFormat::Jsonl),
+        (1, "parquet", PartFormat::Parquet),
+        (2, "jsonl", PartFormat::Jsonl),
+        (2, "parquet", PartFormat::Parquet),
     ] {
-        let folder = fixture.join(name);
+        let folder = fixtures.join(format!("version-{version}")).join(name);
+        if folder.exists() {
+            continue;
+        }
         let new = new(format);
-        let (job, _) = Job::open_or_begin(&folder, &new, || Ok(items())).unwrap();
+        let (mut job, _) = Job::open_or_begin(&folder, &new, || Ok(items())).unwrap();
+        if version == 2 {
+            job.append(&later()).unwrap();
+            for number in 0..4 {
+                let mut part = job.open_part(number).unwrap().unwrap();
+                for item in part.items().to_vec() {
+                    part.append(&job, &record(&item, 0)).unwrap();
+                }
+                part.finish(&job, number).unwrap();
+            }
+            fs::remove_dir_all(folder.join("locks")).unwrap();
+            continue;
+        }
         for number in 0..3 {
             let mut part = job.open_part(number).unwrap().unwrap();
             for place in 0..part.items().len() {

@@ -7,7 +7,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use unprompt_job::{Column, ColumnKind, Ended, Event, Item, JobError, Limits, Worker, supervise};
+use unprompt_job::{
+    Column, ColumnKind, Ended, Event, Item, JobError, Limits, Next, Worker, supervise,
+};
 
 type Result<T> = std::result::Result<T, JobError>;
 
@@ -75,7 +77,7 @@ fn run_within(limits: Limits, ids: &[&str], stop_after: usize) -> Run {
         &work,
         limits,
         &stop,
-        || Ok(items.next()),
+        || Ok(items.next().map_or(Next::Nothing, Next::Item)),
         take,
     );
     Run { ended, records }

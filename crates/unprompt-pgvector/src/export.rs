@@ -192,7 +192,7 @@ fn vector(bits: &[u16]) -> HalfVector {
     HalfVector::from(halves)
 }
 
-/// Drops a table that [`export`] made; another one is left alone.
+/// Drops a table that [`export()`] made; another one is left alone.
 ///
 /// # Errors
 /// [`unprompt_index::IndexError::Database`] when the server cannot be reached or refuses, or the table is not there or not

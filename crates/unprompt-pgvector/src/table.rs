@@ -12,10 +12,11 @@ use postgres::{Client, Row, Statement};
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 use unprompt_index::{
-    Candidate, Match, ModelIdentity, NearestPrompts, PromptCounts, PromptStore, Result, Space,
-    rank, unit_queries,
+    Candidate, IndexError, Match, ModelIdentity, NearestPrompts, PromptCounts, PromptStore, Result,
+    Space, rank, unit_queries,
 };
 
 const SPACES: [Space; 2] = [Space::Clip, Space::Sentence];
@@ -23,15 +24,26 @@ const SPACES: [Space; 2] = [Space::Clip, Space::Sentence];
 /// The longest list of candidates that pgvector keeps while it walks an HNSW index.
 const MOST_CANDIDATES: usize = 1000;
 
+/// A server that could not be reached is not asked again for so long: whoever asks once more for each of
+/// many queries would wait for each.
+const REST: Duration = Duration::from_secs(1);
+
 /// What became of a search that failed.
 const REMAINS: &str = "the search gave nothing";
 
-/// A table made by [`crate::export`]. Searches wait for each other, since a connection does one thing at a
+/// A table made by [`crate::export()`]. Searches wait for each other, since a connection does one thing at a
 /// time; a connection that was lost is made once more before a search fails.
 pub struct PromptTable {
     address: Address,
     contents: Contents,
-    session: Mutex<Option<Session>>,
+    held: Mutex<Held>,
+}
+
+/// The connection, or why there is none.
+#[derive(Default)]
+struct Held {
+    session: Option<Session>,
+    refused: Option<(Instant, String)>,
 }
 
 impl PromptTable {
@@ -45,38 +57,53 @@ impl PromptTable {
         Ok(Self {
             address,
             contents,
-            session: Mutex::new(Some(session)),
+            held: Mutex::new(Held {
+                session: Some(session),
+                refused: None,
+            }),
         })
     }
 
     /// A connection anew. The table may have been replaced meanwhile.
-    fn reopen(&self) -> Result<Session> {
-        let (contents, session) = Session::open(&self.address)?;
-        if contents != self.contents {
-            let message = "the table holds other prompts than when it was opened; start again";
-            return Err(self.address.failed(message));
+    fn reopen(&self, held: &mut Held) -> Result<Session> {
+        if let Some((when, message)) = &held.refused
+            && when.elapsed() < REST
+        {
+            return Err(self.address.failed(message.clone()));
         }
-        Ok(session)
+        match Session::open(&self.address) {
+            Ok((contents, session)) if contents == self.contents => Ok(session),
+            Ok(_) => {
+                let message = "the table holds other prompts than when it was opened; start again";
+                Err(self.address.failed(message))
+            }
+            Err(error) => {
+                if let IndexError::Database { message, .. } = &error {
+                    held.refused = Some((Instant::now(), message.clone()));
+                }
+                Err(error)
+            }
+        }
     }
 
     fn search(&self, space: Space, queries: &[Vec<f32>], count: usize) -> Result<Vec<Vec<Match>>> {
-        let mut held = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut session = match held.take() {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = match held.session.take() {
             Some(session) if !session.client.is_closed() => session,
-            _ => self.reopen()?,
+            _ => self.reopen(&mut held)?,
         };
         let found = queries
             .iter()
             .map(|query| {
                 let found = session.nearest(&self.address, space, query, count);
                 if found.is_err() && session.client.is_closed() {
-                    session = self.reopen()?;
+                    session = self.reopen(&mut held)?;
                     return session.nearest(&self.address, space, query, count);
                 }
                 found
             })
             .collect();
-        *held = Some(session);
+        held.session = Some(session);
         found
     }
 }

@@ -75,6 +75,7 @@ impl DrawJob {
             part_size: self.part_size,
             time_limit: self.time_limit,
             memory_limit: None,
+            watch: false,
         }
     }
 }

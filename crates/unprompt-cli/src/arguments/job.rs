@@ -22,6 +22,10 @@ pub(crate) struct JobFlags {
     /// Go on only: refuse to begin a new job
     #[arg(long, requires = "job")]
     pub(crate) resume: bool,
+    /// Go on with pictures that arrive, until a signal ends it; one whose file was written in the last two
+    /// seconds is waited for
+    #[arg(long, requires = "job", conflicts_with = "shard")]
+    pub(crate) watch: bool,
     /// Records of each file that is written [default: a 64th of all, from 16 to 1000]
     #[arg(long, value_name = "N", requires = "job",
           value_parser = clap::value_parser!(u64).range(1..=1_000_000))]

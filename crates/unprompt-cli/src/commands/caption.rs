@@ -16,14 +16,13 @@ use crate::{
     setup::{compute, hub},
 };
 use anyhow::{Context, Result};
-use rayon::prelude::*;
 use remote::Elsewhere;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 use unprompt::{
-    CaptionOptions, Captioner, FailureRecord, InputError, Source,
-    image::{Limits, RgbImage, decode},
+    CaptionOptions, Captioner, FailureRecord, Source,
+    image::Limits,
     is_remote,
     job::{ColumnKind, Model},
     models::{Caption, LengthPenalty, Sampling},
@@ -151,42 +150,25 @@ fn options(arguments: &Arguments) -> CaptionOptions {
     }
 }
 
-/// Captions the pictures that can be read together. When the batch as a whole fails, each is
-/// captioned alone, so that only the one at fault fails.
 fn caption(
     captioner: &Captioner,
     batch: &[Source],
     options: &CaptionOptions,
 ) -> Vec<Result<Record, FailureRecord>> {
-    let images: Vec<Result<RgbImage, InputError>> = batch
-        .par_iter()
-        .map(|source| read(captioner, source))
-        .collect();
-    let good: Vec<RgbImage> = images.iter().flatten().cloned().collect();
-    let mut together = captioner.caption(&good, options).ok().map(Vec::into_iter);
-    let one = |(source, image): (&Source, Result<RgbImage, InputError>)| {
-        let caption = image.and_then(|image| match together.as_mut().and_then(Iterator::next) {
-            Some(caption) => Ok(caption),
-            None => Ok(captioner.caption(&[image], options)?.swap_remove(0)),
-        });
+    let found = captioner.caption_sources(batch, &Limits::default(), options);
+    let record = |path, found| {
         let Caption {
             text,
             token_ids,
             score,
-        } = caption.map_err(|error| inputs::failure(source, &error))?;
-        Ok(Record {
-            path: source.path().to_string_lossy().into_owned(),
+        } = found;
+        Record {
+            path,
             caption: text,
             token_ids,
             score: Some(score),
             remote: None,
-        })
+        }
     };
-    batch.iter().zip(images).map(one).collect()
-}
-
-fn read(captioner: &Captioner, source: &Source) -> Result<RgbImage, InputError> {
-    let limits = Limits::default();
-    let options = captioner.preprocessor().decode_options(limits);
-    Ok(decode(&source.read(&limits)?, &options)?)
+    inputs::records(batch, found, record)
 }

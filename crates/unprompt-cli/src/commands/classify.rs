@@ -10,13 +10,12 @@ use crate::{
     setup::{compute, hub},
 };
 use anyhow::Result;
-use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 use unprompt::{
-    Classifier, FailureRecord, InputError, Label, Source,
-    image::{Limits, decode},
+    Classifier, FailureRecord, Label, Source,
+    image::Limits,
     job::{ColumnKind, Model},
 };
 
@@ -93,23 +92,6 @@ fn classify_all(
     batch: &[Source],
     top: usize,
 ) -> Vec<Result<Record, FailureRecord>> {
-    let one = |source: &Source| match classify(classifier, source, top) {
-        Ok(labels) => Ok(Record {
-            path: source.path().to_string_lossy().into_owned(),
-            labels,
-        }),
-        Err(error) => Err(inputs::failure(source, &error)),
-    };
-    batch.par_iter().map(one).collect()
-}
-
-fn classify(
-    classifier: &Classifier,
-    source: &Source,
-    top: usize,
-) -> Result<Vec<Label>, InputError> {
-    let limits = Limits::default();
-    let options = classifier.preprocessor().decode_options(limits);
-    let image = decode(&source.read(&limits)?, &options)?;
-    classifier.classify(&image, top)
+    let found = classifier.classify_sources(batch, &Limits::default(), top);
+    inputs::records(batch, found, |path, labels| Record { path, labels })
 }

@@ -10,7 +10,6 @@ use crate::{
     setup::{compute, hub},
 };
 use anyhow::{Context, Result};
-use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 use std::{
@@ -19,8 +18,8 @@ use std::{
     path::Path,
 };
 use unprompt::{
-    FailureRecord, ImageEncoder, InputError, Source, TextEncoder, Views,
-    image::{Limits, RgbImage, decode},
+    FailureRecord, ImageEncoder, Source, TextEncoder, Views,
+    image::{Limits, RgbImage},
     job::{ColumnKind, Model},
 };
 
@@ -94,9 +93,9 @@ fn read_texts(arguments: &EmbedText) -> Result<Vec<String>> {
 }
 
 #[derive(Serialize)]
-pub(super) struct ImageRecord {
-    pub(super) path: String,
-    pub(super) embedding: Vec<f32>,
+struct ImageRecord {
+    path: String,
+    embedding: Vec<f32>,
 }
 
 fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Result<Finished> {
@@ -164,40 +163,17 @@ fn work(common: &Common, arguments: &EmbedImage) -> Result<Finished> {
     })
 }
 
-/// Embeds the pictures that can be read together. When the batch as a whole fails, each is
-/// embedded alone, so that only the one at fault fails.
-pub(super) fn embed(
+fn embed(
     encoder: &ImageEncoder,
     batch: &[Source],
     views: Views,
     raw: bool,
 ) -> Vec<Result<ImageRecord, FailureRecord>> {
-    let images: Vec<Result<RgbImage, InputError>> = batch
-        .par_iter()
-        .map(|source| read(encoder, source))
-        .collect();
-    let good: Vec<&RgbImage> = images.iter().flatten().collect();
-    let mut together = encoder.embed(&good, views, raw).ok().map(Vec::into_iter);
-    let one = |(source, image): (&Source, Result<RgbImage, InputError>)| {
-        let embedding = image.and_then(|image| match together.as_mut().and_then(Iterator::next) {
-            Some(embedding) => Ok(embedding),
-            None => Ok(encoder.embed(&[image], views, raw)?.swap_remove(0)),
-        });
-        match embedding {
-            Ok(embedding) => Ok(ImageRecord {
-                path: source.path().to_string_lossy().into_owned(),
-                embedding,
-            }),
-            Err(error) => Err(inputs::failure(source, &error)),
-        }
-    };
-    batch.iter().zip(images).map(one).collect()
-}
-
-fn read(encoder: &ImageEncoder, source: &Source) -> Result<RgbImage, InputError> {
-    let limits = Limits::default();
-    let options = encoder.preprocessor().decode_options(limits);
-    Ok(decode(&source.read(&limits)?, &options)?)
+    let found = encoder.embed_sources(batch, &Limits::default(), views, raw);
+    inputs::records(batch, found, |path, embedding| ImageRecord {
+        path,
+        embedding,
+    })
 }
 
 pub(super) fn numbers(values: &[f32]) -> String {

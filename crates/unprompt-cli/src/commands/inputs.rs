@@ -13,7 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use unprompt::{
-    FailureRecord, PredictOptions, PredictionRecord, Predictor, Source, SourceList, source_list,
+    FailureRecord, InputError, PredictOptions, PredictionRecord, Predictor, Source, SourceList,
+    source_list,
 };
 
 /// Whether only one file was asked for, so that text output needs no file names.
@@ -121,6 +122,19 @@ pub(crate) fn write_each<R>(
     })?;
     records.finish()?;
     Ok(finished)
+}
+
+/// The record of each source, made of its path and of what was found, or why it has none.
+pub(crate) fn records<T, R>(
+    batch: &[Source],
+    found: Vec<Result<T, InputError>>,
+    record: impl Fn(String, T) -> R,
+) -> Vec<Result<R, FailureRecord>> {
+    let one = |(source, found): (&Source, Result<T, InputError>)| match found {
+        Ok(found) => Ok(record(source.path().to_string_lossy().into_owned(), found)),
+        Err(error) => Err(failure(source, &error)),
+    };
+    batch.iter().zip(found).map(one).collect()
 }
 
 /// The record of an input that failed.

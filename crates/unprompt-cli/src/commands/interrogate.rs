@@ -14,17 +14,15 @@ use crate::{
     setup::{compute, hub},
 };
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
 use unprompt::{
-    CaptionOptions, Captioner, FailureRecord, Hub, InputError, LabelChoice, PictureInterrogator,
-    Question, RemoteCaptioner, Source,
-    image::{Limits, RgbImage, decode},
+    Captioned, Captioner, FailureRecord, Hub, InputError, LabelChoice, Opening,
+    PictureInterrogator, Question, RemoteCaptioner, Source,
+    image::Limits,
     interrogate::{
-        Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, Mode, RankedLabel,
-        TokenBudget,
+        Behaviour, Contribution, InterrogateOptions, LabelPolicy, Mode, RankedLabel, TokenBudget,
     },
     is_remote,
     job::{ColumnKind, Model},
@@ -280,110 +278,49 @@ struct Models {
     elsewhere: Option<RemoteCaptioner>,
 }
 
-/// A picture, with what its prompt begins with.
-struct Captioned {
-    image: RgbImage,
-    caption: Option<String>,
-}
-
-/// Interrogates the pictures that can be read together. When that fails as a whole, each is done
-/// alone, so that only the one at fault fails.
 fn interrogate(
     models: &Models,
     batch: &[Source],
     arguments: &Interrogate,
 ) -> Vec<Result<Record, FailureRecord>> {
-    let pictures = captioned(models, batch, arguments);
-    let (mut good, mut captions) = (Vec::new(), Vec::new());
-    for picture in pictures.iter().flatten() {
-        good.push(picture.image.clone());
-        captions.push(picture.caption.as_deref());
-    }
     let interrogator = &models.interrogator;
-    let together = interrogator.interrogate(&good, &captions);
-    let mut together = together.ok().map(Vec::into_iter);
-    let one = |(source, picture): (&Source, &Result<Captioned, InputError>)| {
-        let found = match picture {
-            Err(error) => return Err(inputs::failure(source, error)),
-            Ok(Captioned { image, caption }) => match together.as_mut().and_then(Iterator::next) {
-                Some(found) => found,
-                None => interrogator
-                    .interrogate(std::slice::from_ref(image), &[caption.as_deref()])
-                    .and_then(|mut found| found.swap_remove(0)),
-            }
-            .map(|found| (found, caption)),
-        };
-        match found {
-            Ok((found, caption)) => Ok(record(source, found, caption.clone(), arguments)),
-            Err(error) => Err(inputs::failure(source, &error)),
-        }
-    };
-    batch.iter().zip(&pictures).map(one).collect()
-}
-
-/// Reads the pictures and captions them, together where that succeeds.
-fn captioned(
-    models: &Models,
-    batch: &[Source],
-    arguments: &Interrogate,
-) -> Vec<Result<Captioned, InputError>> {
     let limits = Limits::default();
-    let preprocessor = models.interrogator.pictures().preprocessor();
-    let pixels = preprocessor.decode_options(limits);
-    if let Some(elsewhere) = &models.elsewhere {
-        let captions = elsewhere.caption_sources(batch, &limits, &Question::default());
-        let both = |(source, caption): (&Source, Result<String, InputError>)| {
-            let caption = Some(caption?);
-            let image = decode(&source.read(&limits)?, &pixels)?;
-            Ok(Captioned { image, caption })
-        };
-        return batch.iter().zip(captions).map(both).collect();
-    }
-    let Some(captioner) = &models.captioner else {
-        let read = |source: &Source| {
-            let image = decode(&source.read(&limits)?, &pixels)?;
-            let caption = arguments.caption.clone();
-            Ok(Captioned { image, caption })
-        };
-        return batch.par_iter().map(read).collect();
+    let found = match (&models.elsewhere, &models.captioner, &arguments.caption) {
+        (Some(elsewhere), _, _) => captioned_elsewhere(interrogator, elsewhere, batch, &limits),
+        (None, Some(captioner), _) => {
+            interrogator.interrogate_sources(batch, &limits, Opening::Captioner(captioner))
+        }
+        (None, None, Some(text)) => {
+            interrogator.interrogate_sources(batch, &limits, Opening::Text(text))
+        }
+        (None, None, None) => interrogator.interrogate_sources(batch, &limits, Opening::None),
     };
-    let options = CaptionOptions::default();
-    // Each model says for itself what becomes of transparency.
-    let pixels_for_captioner = captioner.preprocessor().decode_options(limits);
-    let read = |source: &Source| {
-        let bytes = source.read(&limits)?;
-        Ok((
-            decode(&bytes, &pixels)?,
-            decode(&bytes, &pixels_for_captioner)?,
-        ))
-    };
-    let read: Vec<Result<(RgbImage, RgbImage), InputError>> = batch.par_iter().map(read).collect();
-    let good: Vec<RgbImage> = read.iter().flatten().map(|both| both.1.clone()).collect();
-    let together = captioner.caption(&good, &options);
-    let mut together = together.ok().map(Vec::into_iter);
-    let one = |both: Result<(RgbImage, RgbImage), InputError>| {
-        let (image, for_captioner) = both?;
-        let caption = match together.as_mut().and_then(Iterator::next) {
-            Some(caption) => caption,
-            None => captioner
-                .caption(&[for_captioner], &options)?
-                .swap_remove(0),
-        };
-        let caption = Some(caption.text.trim().to_owned());
-        Ok(Captioned { image, caption })
-    };
-    read.into_iter().map(one).collect()
+    inputs::records(batch, found, |path, found| record(path, found, arguments))
 }
 
-fn record(
-    source: &Source,
-    found: Interrogation,
-    caption: Option<String>,
-    arguments: &Interrogate,
-) -> Record {
+/// The pictures one by one, for each begins with its own answer; nothing is asked for twice.
+fn captioned_elsewhere(
+    interrogator: &PictureInterrogator,
+    elsewhere: &RemoteCaptioner,
+    batch: &[Source],
+    limits: &Limits,
+) -> Vec<Result<Captioned, InputError>> {
+    let captions = elsewhere.caption_sources(batch, limits, &Question::default());
+    let one = |(source, caption): (&Source, Result<String, InputError>)| {
+        let opening = caption?;
+        let alone = std::slice::from_ref(source);
+        interrogator
+            .interrogate_sources(alone, limits, Opening::Text(&opening))
+            .swap_remove(0)
+    };
+    batch.iter().zip(captions).map(one).collect()
+}
+
+fn record(path: String, found: Captioned, arguments: &Interrogate) -> Record {
+    let Captioned { found, caption } = found;
     let captioned = arguments.mode.mode().takes_caption();
     Record {
-        path: source.path().to_string_lossy().into_owned(),
+        path,
         mode: arguments.mode.name(),
         prompt: found.prompt,
         caption: caption.filter(|caption| captioned && !caption.is_empty()),

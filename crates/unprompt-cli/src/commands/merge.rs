@@ -33,7 +33,7 @@ pub(crate) fn run(common: &Common, arguments: &Merge) -> Result<Finished> {
         None => arguments.job.join(name),
     };
     destination::refuse_lost(&path).with_context(|| path.display().to_string())?;
-    let items = usize::try_from(job.manifest().items).unwrap_or(usize::MAX);
+    let items = usize::try_from(job.len()).unwrap_or(usize::MAX);
     let mut bar = Bar::count("records", items, common.quiet);
     let record = match arguments.layout {
         Layout::File => {

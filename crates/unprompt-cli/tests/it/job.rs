@@ -775,3 +775,65 @@ fn names_that_are_no_text_are_read_again() {
         assert!(records[1]["prompt"].is_string());
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pictures_that_arrive_are_added() {
+    let place = place(5);
+    let arguments = ["in", "--job", "job", "--format", "jsonl"];
+    let watching = [&arguments[..], &["--watch"]].concat();
+    let begin = || {
+        command(&place, &watching)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let arrive = |name: &str, age: u64| {
+        let path = place.write(name, picture(99));
+        let file = fs::File::options().append(true).open(path).unwrap();
+        let time = std::time::SystemTime::now() - Duration::from_secs(age);
+        file.set_modified(time).unwrap();
+    };
+    let wait = |records: u64| {
+        wait_for("the next records", || {
+            place.path("job/job.json").exists() && done(&place, "job") == records
+        });
+    };
+    let mut child = begin();
+    wait(5);
+    arrive("in/0001-b.bmp", 60);
+    arrive("in/late.bmp", 60);
+    wait(7);
+    // Killed where it is, it goes on; what came meanwhile is found, also what is written at the moment.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    arrive("in/later.bmp", 60);
+    arrive("in/now.bmp", 0);
+    let mut child = begin();
+    wait(9);
+    signal("-TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let status = json(place.run(&["job", "status", "job", "--json"]).output());
+    assert_eq!(
+        (&status["items"], &status["complete"]),
+        (&9.into(), &true.into())
+    );
+    let records = merged(&place, "job");
+    let paths: Vec<&str> = records
+        .iter()
+        .map(|one| one["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        &paths[4..7],
+        ["in/0004.bmp", "in/0001-b.bmp", "in/late.bmp"]
+    );
+    assert_eq!(paths.len(), 9);
+    // Without --watch the same command does what is in the list.
+    arrive("in/never.bmp", 60);
+    predict(&place, &arguments).output();
+    assert_eq!(merged(&place, "job").len(), 9);
+    let refused = predict(&place, &[&watching[..], &["--shard", "1/2"]].concat());
+    assert!(refused.refusal().contains("--shard"), "{refused:?}");
+    let refused = predict(&place, &["--from", "-", "--job", "other", "--watch"]);
+    assert!(refused.refusal().contains("--from"), "{refused:?}");
+}

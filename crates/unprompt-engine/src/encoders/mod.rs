@@ -7,7 +7,7 @@ pub(crate) mod feature_tower;
 pub(crate) mod image_encoder;
 pub(crate) mod located;
 pub(crate) mod networks;
-mod of_sources;
+pub(crate) mod of_sources;
 pub(crate) mod picture_interrogator;
 mod preprocessing;
 mod published_labels;

@@ -3,7 +3,7 @@
 use crate::{
     encoders::{
         image_encoder::{ImageEncoder, Views},
-        networks::together,
+        of_sources::of_sources,
         sentence_encoder::load_sentence_encoder,
         text_encoder::TextEncoder,
     },
@@ -198,27 +198,17 @@ impl IndexSearch {
         limits: &Limits,
         query: &IndexQuery,
     ) -> Result<Vec<std::result::Result<Regressed, InputError>>> {
-        let mut vectors = Vec::new();
-        let embedded: Vec<std::result::Result<(), InputError>> = encoder
-            .embed_sources(sources, limits, Views::Plain, false)
-            .into_iter()
-            .map(|one| one.map(|vector| vectors.push(vector)))
-            .collect();
-        let found = together(&vectors, |vectors| {
-            let found = self.nearest(Space::Clip, vectors, query);
+        let prepare = |bytes: &[u8], limits| encoder.read(bytes, limits, Views::Plain);
+        let found = of_sources(sources, limits, prepare, |pictures| {
+            let vectors = encoder.forward(pictures, Views::Plain, false)?;
+            let found = self.nearest(Space::Clip, &vectors, query);
             Ok(found.map_err(Arc::new)?)
         });
-        for error in found.iter().filter_map(|found| found.as_ref().err()) {
-            if let Some(error) = error.of_every_picture() {
-                return Err(error);
-            }
+        let mut errors = found.iter().filter_map(|found| found.as_ref().err());
+        match errors.find_map(InputError::of_every_picture) {
+            Some(error) => Err(error),
+            None => Ok(found),
         }
-        let mut found = found.into_iter();
-        let result = |one: std::result::Result<(), InputError>| match one {
-            Ok(()) => found.next(),
-            Err(error) => Some(Err(error)),
-        };
-        Ok(embedded.into_iter().filter_map(result).collect())
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     places::{CLIP_WIDTH, Place, SENTENCE_WIDTH, parse, queries},
     postgres::{PROMPTS, Server, Test},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, thread::sleep, time::Duration};
 use unprompt_index::{IndexError, Match, NearestPrompts, PromptStore, Space};
 use unprompt_pgvector::{ApproximateIndex, PromptTable, export};
 
@@ -68,7 +68,7 @@ fn approximate(server: &mut Server) {
                 WHERE relname = 'approximate' AND indexrelname LIKE '%embedding%'";
     drop(table);
     let seen = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        sleep(Duration::from_millis(50));
         server.sql(PROMPTS, used) == "t"
     });
     assert!(seen);
@@ -116,6 +116,7 @@ fn lost(server: &mut Server) {
         );
     }
     server.run();
+    sleep(Duration::from_millis(1100));
     assert!(search().unwrap() == expected);
     // Another list under the same name is not searched in its place.
     server.end_connections();

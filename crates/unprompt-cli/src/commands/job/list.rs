@@ -196,6 +196,17 @@ fn refused(path: &Path, error: &RecordError) -> Item {
     item(shown, [(REFUSED, error.problem.to_string().into())])
 }
 
+/// The file that an item is in.
+pub(super) fn file(item: &Item) -> Option<PathBuf> {
+    let text = |key: &str| item.fields.get(key).and_then(Value::as_str);
+    let bytes = text(FILE_BYTES).and_then(|bytes| BASE64_STANDARD.decode(bytes).ok());
+    match (text(FILE), bytes) {
+        (Some(file), _) => Some(file.into()),
+        (None, Some(bytes)) => path_of(&bytes).ok(),
+        (None, None) => text(PATH).map(Into::into),
+    }
+}
+
 fn item<const N: usize>(shown: String, fields: [(&str, Value); N]) -> Item {
     let mut all = Map::new();
     all.insert(PATH.into(), shown.clone().into());
@@ -237,14 +248,8 @@ impl Opener {
         if let Some(why) = text(REFUSED) {
             return Source::Unreadable(shown, why.to_owned());
         }
-        let bytes = text(FILE_BYTES).and_then(|bytes| BASE64_STANDARD.decode(bytes).ok());
-        let file = match (text(FILE), bytes) {
-            (Some(file), _) => PathBuf::from(file),
-            (None, Some(bytes)) => match path_of(&bytes) {
-                Ok(path) => path,
-                Err(error) => return Source::Unreadable(shown, error.to_string()),
-            },
-            (None, None) => shown.clone(),
+        let Some(file) = file(item) else {
+            return Source::Unreadable(shown, "the list does not say where it is".to_owned());
         };
         let limits = Limits::default();
         let read = match (number(OFFSET), number(LENGTH), number(ROW)) {

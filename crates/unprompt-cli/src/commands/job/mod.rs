@@ -6,6 +6,7 @@
 
 mod list;
 mod run;
+mod watch;
 mod worker;
 
 use crate::{

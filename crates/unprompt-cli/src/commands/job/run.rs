@@ -1,6 +1,6 @@
 //! The process that keeps the job's folder.
 
-use super::{WORKER, list, sha256, shown};
+use super::{WORKER, list, sha256, shown, watch::Watch};
 use crate::{
     Finished,
     arguments::{Common, Format, JobFlags},
@@ -20,7 +20,7 @@ use std::{
     process::Command,
 };
 use unprompt::job::{
-    Ended, Event, Item, Job, JobError, Limits, NewJob, OpenPart, PartFormat, Worker, status,
+    Ended, Event, Item, Job, JobError, Limits, NewJob, Next, OpenPart, PartFormat, Worker, status,
     supervise,
 };
 
@@ -31,8 +31,13 @@ pub(super) fn run(
     folder: &Path,
     paths: &[PathBuf],
 ) -> Result<Finished> {
+    let is_gone = |from: &Path| from.as_os_str() == "-";
+    if flags.watch && flags.from.as_deref().is_some_and(is_gone) {
+        bail!("--watch: standard input is read once; give --from a file");
+    }
     let items = || list::items(paths, flags.from.as_deref(), &flags.exclude);
-    run_items(common, flags, folder, inputs(flags, paths)?, items)
+    let finished = work(common, flags, folder, paths, inputs(flags, paths)?, items);
+    told(finished)
 }
 
 /// The same for items of the caller's own; `inputs` says where they come from, which must be the same
@@ -44,7 +49,10 @@ pub(in crate::commands) fn run_items(
     inputs: Map<String, Value>,
     items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
 ) -> Result<Finished> {
-    let finished = work(common, flags, folder, inputs, items);
+    told(work(common, flags, folder, &[], inputs, items))
+}
+
+fn told(finished: Result<Finished>) -> Result<Finished> {
     let told = |error: &JobError| matches!(error, JobError::Worker { was_told: true, .. });
     match finished {
         Err(error) if error.downcast_ref().is_some_and(told) => Ok(Finished::Refused),
@@ -52,10 +60,12 @@ pub(in crate::commands) fn run_items(
     }
 }
 
+/// `watched` are the paths that `--watch` looks at again.
 fn work(
     common: &Common,
     flags: &JobFlags,
     folder: &Path,
+    watched: &[PathBuf],
     inputs: Map<String, Value>,
     items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
 ) -> Result<Finished> {
@@ -94,6 +104,10 @@ fn work(
     let (job, _) = Job::open_or_begin(folder, &new, || Ok(items.into_iter().flatten()))?;
     let (lock, parts) = job.take(flags.shard)?;
     let total: u64 = parts.clone().map(|part| job.part_len(part)).sum();
+    let watch = match flags.watch {
+        true => Some(Watch::new(&job, watched, flags)?),
+        false => None,
+    };
     let bar = Bar::count(
         "pictures",
         usize::try_from(total).unwrap_or(usize::MAX),
@@ -101,7 +115,8 @@ fn work(
     );
     let progress = RefCell::new(Progress {
         common,
-        job: &job,
+        job,
+        watch,
         parts: parts.clone(),
         open: VecDeque::new(),
         bar,
@@ -125,6 +140,7 @@ fn work(
     let mut progress = progress.into_inner();
     progress.sync()?;
     progress.bar.finish();
+    let job = progress.job;
     drop(lock);
     if ended == Ended::Stopped {
         return Ok(stopped(common));
@@ -198,7 +214,9 @@ fn worker() -> Result<Command> {
 /// The parts of the shard, as they are worked through.
 struct Progress<'a> {
     common: &'a Common,
-    job: &'a Job,
+    job: Job,
+    /// What looks for pictures that arrive.
+    watch: Option<Watch<'a>>,
     /// Those that are not open yet.
     parts: Range<usize>,
     /// Parts with items that have no record, each with the number of items that were given away.
@@ -209,16 +227,25 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     /// The next item that has no record yet.
-    fn next(&mut self) -> Result<Option<Item>, JobError> {
+    fn next(&mut self) -> Result<Next, JobError> {
         loop {
             if let Some((_, part, given)) = self.open.back_mut()
                 && let Some(item) = part.items().get(*given)
             {
                 *given += 1;
-                return Ok(Some(item.clone()));
+                return Ok(Next::Item(item.clone()));
             }
             let Some(number) = self.parts.next() else {
-                return Ok(None);
+                let Some(watch) = &mut self.watch else {
+                    return Ok(Next::Nothing);
+                };
+                let arrived = watch.look();
+                if arrived.is_empty() {
+                    return Ok(Next::Later);
+                }
+                self.parts = self.job.append(&arrived)?;
+                self.bar.lengthen(arrived.len() as u64);
+                continue;
             };
             let Some(part) = self.job.open_part(number)? else {
                 self.bar.skip(self.job.part_len(number));
@@ -233,7 +260,7 @@ impl Progress<'_> {
                 self.bar.suspend(|| complain(&message));
             }
             if part.is_complete() {
-                part.finish(self.job, number)?;
+                part.finish(&self.job, number)?;
             } else {
                 let given = part.done();
                 self.open.push_back((number, part, given));
@@ -248,13 +275,13 @@ impl Progress<'_> {
         let Some((number, part, _)) = self.open.front_mut() else {
             return Ok(());
         };
-        let has_failed = part.append(self.job, record)?;
+        let has_failed = part.append(&self.job, record)?;
         self.is_dirty = true;
         let number = *number;
         if part.is_complete()
             && let Some((_, part, _)) = self.open.pop_front()
         {
-            part.finish(self.job, number)?;
+            part.finish(&self.job, number)?;
             self.is_dirty = false;
         }
         if has_failed {
@@ -271,7 +298,7 @@ impl Progress<'_> {
         if std::mem::take(&mut self.is_dirty)
             && let Some((_, part, _)) = self.open.front_mut()
         {
-            part.sync(self.job)?;
+            part.sync(&self.job)?;
         }
         Ok(())
     }
