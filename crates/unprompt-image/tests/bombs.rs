@@ -40,6 +40,26 @@ fn jpeg(kind: u8, width: u16, height: u16) -> Vec<u8> {
     [&[0xff, 0xd8][..], &frame, &[0xff, 0xd9]].concat()
 }
 
+/// A progressive picture of 8 x 8 pixels, whose first scan is followed by one bit more a hundred times: each scan
+/// of a large picture would be a pass over all of it.
+fn jpeg_of_scans(refinements: usize) -> Vec<u8> {
+    let quantization = [&[0xff, 0xdb, 0, 0x43, 0][..], &[1; 64]].concat();
+    // One code, of one bit, for the difference 0.
+    let huffman = [&[0xff, 0xc4, 0, 0x14, 0, 1][..], &[0; 16]].concat();
+    let frame = [0xff, 0xc2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0];
+    let scan = |approximation| [0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, approximation, 0];
+    let scans = [&scan(0x01)[..], &scan(0x10).repeat(refinements)].concat();
+    [
+        &[0xff, 0xd8][..],
+        &quantization,
+        &huffman,
+        &frame,
+        &scans,
+        &[0xff, 0xd9],
+    ]
+    .concat()
+}
+
 fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let padded = |(fourcc, body): &(&[u8; 4], &[u8])| {
         let padding = vec![0; body.len() % 2];
@@ -173,6 +193,7 @@ fn bombs_are_refused_without_spending_memory() {
         ),
         ("jpeg", jpeg(0xc0, 65_535, 65_535)),
         ("progressive jpeg", jpeg(0xc2, 16_384, 16_384)),
+        ("jpeg of 101 scans", jpeg_of_scans(100)),
         ("lossless webp", webp(&[(b"VP8L", &lossless(16_383))])),
         ("lossy webp", webp(&[(b"VP8 ", &lossy)])),
         (
@@ -238,6 +259,7 @@ fn bombs_are_refused_without_spending_memory() {
         let error = decode(bytes, &options).unwrap_err();
         assert_eq!(error.kind(), ImageErrorKind::Malformed, "{name}: {error}");
     }
+    assert_eq!(decode(&jpeg_of_scans(99), &options).unwrap().width, 8);
     // As many codes as an encoder makes are no bomb.
     let codes = webp(&[(b"VP8L", &webp_prefix_codes::stream(9, 1000))]);
     assert_eq!(decode(&codes, &options).unwrap().width, 9);

@@ -1,6 +1,12 @@
 //! What the fuzz targets do, on the fixtures and on some changes of each: they compile, nothing panics, and a
 //! change that once cost something can be added as a file.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests say what they tried"
+)]
+
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
 
@@ -8,6 +14,7 @@ use bodies::BODIES;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// Longer files take too long to be changed again and again without optimisation.
@@ -118,23 +125,63 @@ fn changed(seed: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
+/// Keeps the bytes that made a body panic.
+struct Tried<'a>(&'a str, &'a [u8]);
+
+impl Drop for Tried<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let path = std::env::temp_dir().join(format!("unprompt-fuzz-{}", self.0));
+            let kept = fs::write(&path, self.1);
+            eprintln!(
+                "{} panicked; its input: {} {kept:?}",
+                self.0,
+                path.display()
+            );
+        }
+    }
+}
+
+/// `UNPROMPT_FUZZ_SECONDS` goes on for so long with other changes, which begin with `UNPROMPT_FUZZ_SEED`.
 #[test]
 fn every_body_takes_every_fixture_and_what_becomes_of_it() {
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    let mut runs = 0;
-    for (name, body) in BODIES {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let seconds = number("UNPROMPT_FUZZ_SECONDS").unwrap_or(0);
+    let seed = number("UNPROMPT_FUZZ_SEED").unwrap_or(0);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15 ^ seed);
+    let inputs = |name: &str| {
         let mut inputs = written(name);
         inputs.extend(seeds(name).iter().flat_map(|folder| files(folder)));
         assert!(!inputs.is_empty(), "{name}");
         inputs.push(Vec::new());
-        for input in inputs {
-            body(&input);
-            for _ in 0..CHANGES {
-                body(&changed(&input, &mut numbers));
-                runs += 1;
+        inputs
+    };
+    let all: Vec<_> = BODIES.map(|(name, body)| (name, body, inputs(name))).into();
+    let mut runs = 0;
+    let mut run = |name: &str, body: bodies::Body, bytes: &[u8]| {
+        let _tried = Tried(name, bytes);
+        body(bytes);
+        runs += 1;
+    };
+    loop {
+        for (name, body, inputs) in &all {
+            for input in inputs {
+                run(name, *body, input);
+                for _ in 0..CHANGES {
+                    run(name, *body, &changed(input, &mut numbers));
+                }
             }
         }
+        if Instant::now() >= end {
+            break;
+        }
     }
+    println!("{runs} executions");
     assert!(runs > 500, "{runs}");
     let root = std::env::temp_dir().join(format!("unprompt-fuzz-{}", std::process::id()));
     let _ = fs::remove_dir_all(root);
