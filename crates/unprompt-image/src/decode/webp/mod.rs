@@ -96,7 +96,7 @@ impl<'a> Iterator for Chunks<'a> {
 /// Programs that strip metadata cut the chunk and leave its flag; every viewer shows such a picture.
 /// Only metadata and the alpha of a lossy picture can be missing: without the rest there are no
 /// pixels.
-fn without_broken_promises(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn without_broken_promises(bytes: &[u8]) -> Cow<'_, [u8]> {
     const FLAGS: usize = 20;
     const ALPHA: u8 = 0x10;
     const EXIF: u8 = 0x08;
@@ -187,6 +187,10 @@ mod tests {
                     pixels(&simple),
                     "{name}"
                 );
+                // Neither do they hide how large it is, and what it needs.
+                let size = crate::dimensions(&with_flags(&simple, flags));
+                assert_eq!(size, crate::dimensions(&simple), "{name}");
+                assert!(size.is_some(), "{name}");
             }
         }
         let simple = fixture("lossy.webp");
