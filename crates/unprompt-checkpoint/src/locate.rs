@@ -102,7 +102,7 @@ struct Index {
 fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<PathBuf, Vec<String>>> {
     let reading = |source| CheckpointError::io(path, "read", source);
     let mut text = Vec::new();
-    std::fs::File::open(path)
+    unprompt_files::open_regular(path)
         .map_err(reading)?
         .take(MAX_INDEX_BYTES + 1)
         .read_to_end(&mut text)

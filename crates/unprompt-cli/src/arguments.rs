@@ -9,6 +9,7 @@ mod formats;
 mod index;
 mod interrogate;
 mod job;
+mod memory;
 mod metadata;
 mod serve;
 mod sidecars;
@@ -75,6 +76,11 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "N", default_value_t = 16, env = "UNPROMPT_BATCH_SIZE",
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) batch_size: u16,
+    /// What pictures may take that are decoded at the same time, as 2GiB or 500MB; one that needs more
+    /// fails [default: half of what is free, at least 2GiB]
+    #[arg(long, global = true, value_name = "SIZE", env = "UNPROMPT_MEMORY",
+          value_parser = memory::bytes)]
+    pub(crate) memory: Option<u64>,
     /// Show no progress and no notes; errors are still shown
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,

@@ -12,11 +12,8 @@ pub(crate) mod stored;
 pub(crate) mod tokens;
 
 use crate::{DataError, Layout, RecordError, Sample, limits::read_at_most};
-use std::{
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{fs, io, path::Path};
+use unprompt_files::open_regular;
 
 /// Records before the clean-up.
 pub(crate) type Records = Box<dyn Iterator<Item = Result<Sample, RecordError>> + Send>;
@@ -62,7 +59,7 @@ pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
 
 /// The text of a list that has to be read whole; a mark of byte order at its beginning goes.
 pub(crate) fn list_text(path: &Path, most: u64) -> Result<String, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
+    let file = open_regular(path).map_err(|error| DataError::io(path, error))?;
     let bytes = read_at_most(io::BufReader::new(file), most)
         .map_err(|error| DataError::io(path, error))?
         .ok_or_else(|| DataError::list(path, format!("longer than {most} bytes")))?;

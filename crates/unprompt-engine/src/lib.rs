@@ -56,5 +56,5 @@ pub use record::{
     Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
     Receipt,
 };
-pub use source::{Source, is_picture_file, sources, sources_besides};
+pub use source::{Source, SourceList, is_picture_file, source_list, sources, sources_besides};
 pub use text::Candidate;

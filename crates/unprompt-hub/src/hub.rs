@@ -5,10 +5,11 @@ use crate::{
     environment::Environment,
     manifest::{Manifest, NamedModel},
     progress::Progress,
+    storage,
     text::waiting_for,
 };
 use std::path::PathBuf;
-use unprompt_files::Lock;
+use unprompt_files::{Leftover, Lock};
 
 /// What the caller asks of a [`Hub`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,14 @@ impl Hub {
     /// The environment this hub works in: cache folders, endpoint, timeouts.
     pub fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// What runs that were killed have left in the caches. It goes when the same model is fetched or
+    /// imported again, or when something else is written in the same folder.
+    pub fn leftovers(&self) -> Vec<Leftover> {
+        let mut found = storage::leftovers(&self.environment.own_cache);
+        found.extend(storage::leftovers(&self.environment.hub_cache));
+        found
     }
 
     /// The folder for files that do not live in the shared cache. It is named after the content,

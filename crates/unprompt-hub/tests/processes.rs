@@ -120,6 +120,33 @@ fn eight_threads_at_once_fetch_once() {
 }
 
 #[test]
+fn whichever_step_fails_nothing_half_is_trusted_and_the_next_run_completes_it() {
+    if act_as_child() {
+        return;
+    }
+    let test = "whichever_step_fails_nothing_half_is_trusted_and_the_next_run_completes_it";
+    let files = tiny_files();
+    let server = Server::start(move |request| hub_reply(&files, request));
+    for use_locks in [true, false] {
+        let mut failed = 0;
+        for step in 1..=16 {
+            let place = Place::new();
+            let mut child = command(&place, &server, test, use_locks);
+            let status = child.env("UNPROMPT_FAIL", format!("any:{step}")).status();
+            failed += usize::from(!status.unwrap().success());
+            let hub = place.hub(&server.address, &manifest(&tiny_files(), &[hub_source()]));
+            if hub.locate(&named()).unwrap().is_some() {
+                assert!(hub.verify(&named()).unwrap().is_good(), "step {step}");
+            }
+            hub.resolve(&named(), &NoProgress).unwrap();
+            assert!(hub.verify(&named()).unwrap().is_good(), "step {step}");
+            assert_no_leftovers(&place.hub_cache());
+        }
+        assert!(failed >= 6, "{failed} steps failed");
+    }
+}
+
+#[test]
 fn a_kill_at_any_moment_leaves_nothing_that_is_trusted() {
     if act_as_child() {
         return;

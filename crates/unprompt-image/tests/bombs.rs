@@ -2,6 +2,9 @@
 //!
 //! One test only, because it watches the memory of the whole process.
 
+#[path = "../../../attacks/webp_prefix_codes.rs"]
+mod webp_prefix_codes;
+
 use unprompt_image::{DecodeOptions, ImageErrorKind, decode};
 
 fn crc32(bytes: &[u8]) -> u32 {
@@ -35,6 +38,26 @@ fn jpeg(kind: u8, width: u16, height: u16) -> Vec<u8> {
         0xff, kind, 0, 17, 8, h1, h0, w1, w0, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0,
     ];
     [&[0xff, 0xd8][..], &frame, &[0xff, 0xd9]].concat()
+}
+
+/// A progressive picture of 8 x 8 pixels, whose first scan is followed by one bit more a hundred times: each scan
+/// of a large picture would be a pass over all of it.
+fn jpeg_of_scans(refinements: usize) -> Vec<u8> {
+    let quantization = [&[0xff, 0xdb, 0, 0x43, 0][..], &[1; 64]].concat();
+    // One code, of one bit, for the difference 0.
+    let huffman = [&[0xff, 0xc4, 0, 0x14, 0, 1][..], &[0; 16]].concat();
+    let frame = [0xff, 0xc2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0];
+    let scan = |approximation| [0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, approximation, 0];
+    let scans = [&scan(0x01)[..], &scan(0x10).repeat(refinements)].concat();
+    [
+        &[0xff, 0xd8][..],
+        &quantization,
+        &huffman,
+        &frame,
+        &scans,
+        &[0xff, 0xd9],
+    ]
+    .concat()
 }
 
 fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
@@ -157,6 +180,7 @@ fn bombs_are_refused_without_spending_memory() {
     ]
     .concat();
     let canvas = [&[0u8; 4][..], &[0xff, 0xff, 0], &[0xff, 0xfe, 0]].concat();
+    let small_canvas = [0u8; 10];
     let refused = [
         ("png", png(huge, huge, 8, 6, &[chunk(b"IDAT", &[])])),
         (
@@ -169,11 +193,20 @@ fn bombs_are_refused_without_spending_memory() {
         ),
         ("jpeg", jpeg(0xc0, 65_535, 65_535)),
         ("progressive jpeg", jpeg(0xc2, 16_384, 16_384)),
+        ("jpeg of 101 scans", jpeg_of_scans(100)),
         ("lossless webp", webp(&[(b"VP8L", &lossless(16_383))])),
         ("lossy webp", webp(&[(b"VP8 ", &lossy)])),
         (
             "webp canvas",
             webp(&[(b"VP8X", &canvas), (b"VP8L", &lossless(1))]),
+        ),
+        (
+            "webp of one pixel and 65,536 groups of codes",
+            webp(&[(b"VP8L", &webp_prefix_codes::stream(1, 65_536))]),
+        ),
+        (
+            "webp of a small canvas and a large frame",
+            webp(&[(b"VP8X", &small_canvas), (b"VP8 ", &lossy)]),
         ),
         ("gif", gif(65_535, 65_535)),
         ("bmp", bmp(huge as i32, huge as i32, 24)),
@@ -226,6 +259,10 @@ fn bombs_are_refused_without_spending_memory() {
         let error = decode(bytes, &options).unwrap_err();
         assert_eq!(error.kind(), ImageErrorKind::Malformed, "{name}: {error}");
     }
+    assert_eq!(decode(&jpeg_of_scans(99), &options).unwrap().width, 8);
+    // As many codes as an encoder makes are no bomb.
+    let codes = webp(&[(b"VP8L", &webp_prefix_codes::stream(9, 1000))]);
+    assert_eq!(decode(&codes, &options).unwrap().width, 9);
     let image = decode(&stuffed, &options).unwrap();
     assert_eq!(image.pixels, [0, 0, 0]);
     if let (Some(before), Some(after)) = (before, peak_kib()) {

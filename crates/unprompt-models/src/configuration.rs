@@ -4,10 +4,10 @@ use crate::{ModelError, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
-    fs::File,
     io::{ErrorKind, Read},
     path::Path,
 };
+use unprompt_files::open_regular;
 use unprompt_nn::Activation;
 
 /// Configurations are a few kilobytes, tokenizers up to some megabytes.
@@ -16,7 +16,7 @@ const LARGEST_FILE: u64 = 64 << 20;
 /// The bytes of a file in a model folder, or `None` where there is no such file.
 pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     let failed = |error: std::io::Error| ModelError::configuration(path, error.to_string());
-    let file = match File::open(path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),

@@ -28,6 +28,7 @@ mod patch_embedding;
 mod sentence_encoder;
 mod sentence_tokenizer;
 mod siglip;
+mod tokenizers_within;
 mod tower_config;
 mod transformer;
 mod vit;

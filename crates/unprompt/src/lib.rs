@@ -28,9 +28,9 @@ pub use unprompt_engine::{
     ConfidenceFeature, EngineError, Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder,
     InputError, Label, LabelChoice, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep,
     Opening, Outcome, PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset,
-    PromptSource, Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
-    is_picture_file, label_folder, load_sentence_encoder, missing_models, model_reference,
-    search_texts, sources, sources_besides, token_counter,
+    PromptSource, Receipt, Source, SourceList, TextEncoder, TextQuery, Tokenizer, Views,
+    complete_preset, is_picture_file, label_folder, load_sentence_encoder, missing_models,
+    model_reference, search_texts, source_list, sources, sources_besides, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};

@@ -6,6 +6,7 @@ use crate::{
     output::complain,
     progress::LoadingProgress,
     setup::{compute, hub, local_hub},
+    signals,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -40,6 +41,8 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> Result<Finished> {
         let address = listener.local_addr()?;
         complain(&format!("listening on http://{address}"));
     }
+    // It answers what it has begun before it ends, and ends at once when it is told twice.
+    signals::leave();
     Ok(match server.run(listener, told_to_stop())? {
         Finish::Whole => Finished::Whole,
         Finish::CutShort => {

@@ -6,6 +6,8 @@ mod harness;
 mod http_client;
 
 mod blend;
+#[cfg(unix)]
+mod bounds;
 mod caption;
 mod classify;
 mod common;
@@ -15,6 +17,7 @@ mod embed;
 mod embed_image;
 mod end_to_end;
 mod eval;
+mod failures;
 mod fetching;
 mod index;
 mod interrogate;
@@ -30,5 +33,7 @@ mod presets;
 mod score;
 mod serve;
 mod sidecars;
+#[cfg(target_os = "linux")]
+mod signals;
 mod tokenize;
 mod train;

@@ -3,11 +3,15 @@
 use crate::error::{EngineError, Result};
 use std::path::Path;
 use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_files::read_regular;
 use unprompt_hub::{Hub, ModelKind, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
     ClipCheckpoint, Compute, KnownClip, KnownSiglip, LoadOptions, ModelError, SentenceEncoder,
     SiglipCheckpoint, is_siglip, known_clip, known_clips, known_siglip, known_siglips,
 };
+
+/// The largest file of a configuration that is read.
+pub(crate) const LARGEST_CONFIGURATION: u64 = 4 << 20;
 
 /// A model's files on this machine, not read yet.
 pub(crate) struct Located {
@@ -208,7 +212,8 @@ impl Located {
             message,
         };
         let read = || {
-            let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+            let text = read_regular(path, LARGEST_CONFIGURATION)
+                .map_err(|error| failed(error.to_string()))?;
             serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
         };
         self.named(read())

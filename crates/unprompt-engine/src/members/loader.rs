@@ -10,7 +10,10 @@ use crate::{
         picture_interrogator::{LabelChoice, PictureInterrogator},
     },
     error::{EngineError, Result},
-    lists::{phrase_table::PhraseTable, prompt_list::prompt_list},
+    lists::{
+        phrase_table::PhraseTable,
+        prompt_list::{MOST_PROMPTS, prompt_list},
+    },
     record::ModelReceipt,
     vectors::widened,
 };
@@ -245,6 +248,17 @@ impl<'a> Loader<'a> {
             return Ok(Arc::clone(known));
         }
         let prompts = prompt_list(list).map_err(|message| self.failed(message))?;
+        let others: usize = self
+            .prompt_tables
+            .values()
+            .map(|table| table.texts.len())
+            .sum();
+        if others + prompts.len() > MOST_PROMPTS {
+            return Err(self.failed(format!(
+                "more than {MOST_PROMPTS} prompts in the lists of all members, which are held in memory; \
+                 a member of the kind `knn` takes any number"
+            )));
+        }
         let table = self.table(list, prompts)?;
         self.prompt_tables
             .insert(list.to_owned(), Arc::clone(&table));

@@ -41,7 +41,7 @@ use std::{
 use text_search::{FoundText, TextQuery};
 use unprompt_eye::TextList;
 use unprompt_hub::{Hub, NoProgress, Progress};
-use unprompt_image::Limits;
+use unprompt_image::{Admission, Limits};
 use unprompt_index::PromptIndex;
 use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
@@ -286,6 +286,8 @@ impl Predictor {
                 }
             }
             if picture.prompt.is_none() {
+                // Until it is prepared, which is when its pixels go.
+                let _admission = Admission::wait(&bytes, &limits)?;
                 picture.inputs = self.networks.prepare(&bytes, limits)?;
             }
             picture.elapsed_ms = start.elapsed().as_secs_f64() * 1e3;

@@ -1,6 +1,6 @@
 //! How large a picture says it is, without a look at its pixels.
 
-use super::{contain, jpeg};
+use super::{contain, jpeg, webp};
 use crate::{Format, sniff};
 use ::tiff::decoder::Decoder as TiffDecoder;
 use image_webp::WebPDecoder;
@@ -19,9 +19,11 @@ pub fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
             Format::Gif => pair(u16_at(bytes, 6), || u16_at(bytes, 8)),
             Format::Bmp => bmp(bytes),
             Format::Jpeg => jpeg::dimensions(bytes),
-            Format::WebP => WebPDecoder::new(Cursor::new(bytes))
-                .ok()
-                .map(|decoder| decoder.dimensions()),
+            Format::WebP => {
+                let bytes = webp::without_broken_promises(bytes);
+                let decoder = WebPDecoder::new(Cursor::new(bytes.as_ref())).ok();
+                decoder.map(|decoder| decoder.dimensions())
+            }
             Format::Tiff => TiffDecoder::new(Cursor::new(bytes))
                 .ok()
                 .and_then(|mut decoder| decoder.dimensions().ok()),

@@ -5,10 +5,10 @@ use flate2::read::GzDecoder;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    fs::File,
     io::Read,
     path::Path,
 };
+use unprompt_files::open_regular;
 
 /// Merges that open_clip reads; the file holds more.
 const MERGES: usize = 49152 - 256 - 2;
@@ -32,7 +32,7 @@ impl BytePairs {
     /// Reads `bpe_simple_vocab_16e6.txt.gz`.
     pub(super) fn load(path: &Path) -> Result<Self> {
         let failed = |message: String| ModelError::configuration(path, message);
-        let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+        let file = open_regular(path).map_err(|error| failed(error.to_string()))?;
         let mut text = String::new();
         GzDecoder::new(file)
             .take(LARGEST_FILE + 1)

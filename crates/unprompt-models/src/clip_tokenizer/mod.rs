@@ -13,6 +13,7 @@ use crate::{
     ModelError, Result,
     configuration::{read_json_optional, read_optional},
     folder_tokenizer::FolderTokenizer,
+    tokenizers_within::{beginning, parse},
 };
 use byte_pairs::BytePairs;
 use regex::Regex;
@@ -101,8 +102,7 @@ impl ClipTokenizer {
             .map_or(context_length, |limit| context_length.min(limit as usize));
         let path = folder.join("tokenizer.json");
         let tokenizer = match read_optional(&path)? {
-            Some(bytes) => Tokenizer::from_bytes(&bytes)
-                .map_err(|error| ModelError::configuration(&path, error.to_string()))?,
+            Some(bytes) => parse(&path, &bytes)?,
             None => from_vocabulary_and_merges(folder)?,
         };
         let tokenizer = FolderTokenizer::new(tokenizer, limit)
@@ -123,16 +123,22 @@ impl ClipTokenizer {
     }
 
     /// The ids of a text from the start token to the end token, without padding. A longer text is
-    /// cut so that the last id is the end token.
+    /// cut so that the last id is the end token; no more than its first megabyte is looked at, of a
+    /// folder's tokenizer than its first 64 KiB.
     ///
     /// # Errors
-    /// When the text is longer than a megabyte, or the folder's tokenizer cannot take it.
+    /// When the folder's tokenizer cannot take the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.ids(text, true)
     }
 
     fn ids(&self, text: &str, cut: bool) -> Result<Vec<u32>> {
-        check_length(text)?;
+        let text = if cut {
+            beginning(text, LONGEST_TEXT)
+        } else {
+            check_length(text)?;
+            text
+        };
         match &self.kind {
             Kind::OpenClip { words, byte_pairs } => {
                 let start = byte_pairs.start_id();
@@ -169,7 +175,7 @@ impl ClipTokenizer {
     /// How many ids a text has, start and end included, if it is not cut.
     ///
     /// # Errors
-    /// As `encode`.
+    /// As `encode`, and when the text is longer than a megabyte.
     pub fn count(&self, text: &str) -> Result<usize> {
         Ok(self.ids(text, false)?.len())
     }

@@ -26,6 +26,7 @@ use anyhow::{Context, Result};
 use std::io::Write;
 use subject::ENCODER;
 use unprompt::ModelRef;
+use unprompt_files::temporary_folder_in;
 
 pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
@@ -41,7 +42,8 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
         }
     }
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder =
+        temporary_folder_in(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let rows = match arguments.what {
         None => {
             let folder = folder.path();

@@ -7,20 +7,16 @@ use crate::{
     output::complain,
     progress::Bar,
     records::one_line,
+    signals,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    flag,
-};
 use std::{
     cell::RefCell,
     collections::VecDeque,
     ops::Range,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, atomic::AtomicBool},
 };
 use unprompt::job::{
     Ended, Event, Item, Job, JobError, Limits, NewJob, OpenPart, PartFormat, Worker, status,
@@ -64,7 +60,7 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
         true => None,
         false => Some(list::items(paths, flags.from.as_deref(), &flags.exclude)?),
     };
-    let stop = stop()?;
+    let stop = signals::ask_first();
     let start = worker;
     let mut worker = Worker::start(&mut start()?)?;
     let Some(work) = worker.hello(&stop)? else {
@@ -163,17 +159,6 @@ fn inputs(flags: &JobFlags, paths: &[PathBuf]) -> Result<Map<String, Value>> {
         inputs.insert("working folder".into(), shown(&folder).into());
     }
     Ok(inputs)
-}
-
-/// A flag that the first signal sets; the second ends the process at once.
-fn stop() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_default(signal, Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-            .context("cannot listen to signals")?;
-    }
-    Ok(stop)
 }
 
 /// The same command once more.
