@@ -198,6 +198,16 @@ fn parquet_files_with_captions() {
     );
     assert_eq!(errors.len(), 2);
 
+    // Several captions a picture.
+    let (samples, errors) = read("parquet/several.parquet", Limits::default());
+    assert_eq!(samples.len(), 1);
+    assert_eq!(samples[0].captions, ["a red dot", "something red"]);
+    assert!(
+        errors.iter().all(|error| error.ends_with(": no caption")),
+        "{errors:?}"
+    );
+    assert_eq!(errors.len(), 2);
+
     // A caption or a picture that is too long costs its row.
     let short = Limits {
         text: 10,
@@ -212,6 +222,35 @@ fn parquet_files_with_captions() {
     ] {
         let error = open(spec, Limits::default()).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn damaged_parquet_files_cost_their_own_rows() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(fixtures.join("set/train-00000.parquet")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let open = |name: &str| {
+        let spec = folder.path().join(name);
+        let spec: SourceSpec = spec.to_str().unwrap().parse().unwrap();
+        Source::open(&spec, Limits::default())
+    };
+    // One file of a set is cut off: the others are read.
+    write("a.parquet", &whole);
+    write("b.parquet", &whole[..whole.len() / 2]);
+    write("c.parquet", &whole);
+    let found: Vec<bool> = open("").unwrap().map(|sample| sample.is_ok()).collect();
+    assert_eq!(found, [true, false, false, true, false]);
+    assert!(open("b.parquet").is_err());
+    // Whatever is changed, nothing panics, and no more rows come than there are.
+    for place in (0..whole.len()).step_by(3) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 0x55;
+        write("flipped.parquet", &bytes);
+        if let Ok(source) = open("flipped.parquet") {
+            assert!(source.take(1000).count() < 1000, "{place}");
+        }
     }
 }
 

@@ -97,7 +97,15 @@ impl Table {
     /// # Errors
     /// When there is none of this name, or it holds something else.
     pub fn vectors(&self, name: &str, batch: usize) -> Result<Vectors> {
-        Ok(Vectors {
+        self.lists(name, batch)
+    }
+
+    /// A column of lists, read `batch` rows at a time.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it holds something else.
+    pub fn lists<T: DataType>(&self, name: &str, batch: usize) -> Result<Lists<T>> {
+        Ok(Lists {
             reader: self.reader(name, batch, true)?,
             batch: Vec::new().into_iter(),
         })
@@ -293,14 +301,17 @@ impl<T: DataType> Iterator for Column<T> {
     }
 }
 
-/// A column of lists of f32; `None` where a row has no list.
-pub struct Vectors {
-    reader: Rows<FloatType>,
-    batch: std::vec::IntoIter<Option<Vec<f32>>>,
+/// A column of lists of f32.
+pub type Vectors = Lists<FloatType>;
+
+/// A column of lists; `None` where a row has no list. A value that is not there is not in its list.
+pub struct Lists<T: DataType> {
+    reader: Rows<T>,
+    batch: std::vec::IntoIter<Option<Vec<T::T>>>,
 }
 
-impl Iterator for Vectors {
-    type Item = Result<Option<Vec<f32>>>;
+impl<T: DataType> Iterator for Lists<T> {
+    type Item = Result<Option<Vec<T::T>>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -312,7 +323,7 @@ impl Iterator for Vectors {
                 Err(error) => return Some(Err(error)),
             };
             let mut values = read.values.into_iter();
-            let mut batch: Vec<Option<Vec<f32>>> = Vec::with_capacity(read.rows);
+            let mut batch: Vec<Option<Vec<T::T>>> = Vec::with_capacity(read.rows);
             for (level, repetition) in read.definitions.into_iter().zip(read.repetitions) {
                 if repetition == 0 {
                     // Below the level of an empty list there is none.

@@ -12,7 +12,7 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
-use unprompt_table::{ByteArrayType, Column, Int32Type, Table, TableError};
+use unprompt_table::{ByteArray, ByteArrayType, Column, Int32Type, Lists, Table, TableError};
 
 /// Columns that hold captions, in the order in which they are looked for.
 const TEXTS: [&str; 6] = ["prompt", "caption", "text", "TEXT", "CAPTION", "alt_text"];
@@ -57,14 +57,23 @@ fn rows(spec: &SourceSpec, path: &Path, limits: Limits) -> Result<Records, DataE
     let table = Table::open(path, file).map_err(failed)?;
     let columns = table.columns();
     let find = |wanted: &str| columns.iter().find(|column| column.name == wanted);
-    let is_text = |wanted: &&str| find(wanted).is_some_and(|one| one.is_bytes && !one.is_repeated);
-    let caption = TEXTS.into_iter().find(|name| is_text(name));
-    let caption = caption.ok_or_else(|| {
-        let message = format!("no column has captions ({})", TEXTS.join(", "));
-        DataError::list(path, message)
-    })?;
-    let captions = table.column(caption, BATCH).map_err(failed)?;
-    let pictures: Box<dyn RowPictures> = if is_text(&NAME) && find(PART).is_some() {
+    let is_text = |wanted: &str| find(wanted).is_some_and(|one| one.is_bytes && !one.is_repeated);
+    // `caption.list.element`, or however its writer calls what is inside.
+    let is_list = |wanted: &str| {
+        let inside = |name: &str| name.strip_prefix(wanted)?.strip_prefix('.').map(drop);
+        let mut columns = columns.iter();
+        columns.any(|one| one.is_bytes && one.is_repeated && inside(&one.name).is_some())
+    };
+    let one = TEXTS.into_iter().find(|name| is_text(name));
+    let captions = match (one, TEXTS.into_iter().find(|name| is_list(name))) {
+        (Some(name), _) => Captions::One(table.column(name, BATCH).map_err(failed)?),
+        (None, Some(name)) => Captions::Several(table.lists(name, BATCH).map_err(failed)?),
+        (None, None) => {
+            let message = format!("no column has captions ({})", TEXTS.join(", "));
+            return Err(DataError::list(path, message));
+        }
+    };
+    let pictures: Box<dyn RowPictures> = if is_text(NAME) && find(PART).is_some() {
         Box::new(Parts {
             names: table.column(NAME, BATCH).map_err(failed)?,
             parts: table.column(PART, BATCH).map_err(failed)?,
@@ -112,9 +121,27 @@ enum RowProblem {
     File(TableError),
 }
 
+/// A column of captions.
+enum Captions {
+    /// One a picture.
+    One(Column<ByteArrayType>),
+    /// A list of them.
+    Several(Lists<ByteArrayType>),
+}
+
+impl Captions {
+    /// The captions of the next row, as bytes; `None` at the end.
+    fn next(&mut self) -> Option<Result<Vec<ByteArray>, TableError>> {
+        match self {
+            Self::One(column) => Some(column.next()?.map(|one| one.into_iter().collect())),
+            Self::Several(lists) => Some(lists.next()?.map(Option::unwrap_or_default)),
+        }
+    }
+}
+
 /// Captions with their pictures, row by row.
 struct Rows {
-    captions: Column<ByteArrayType>,
+    captions: Captions,
     pictures: Box<dyn RowPictures>,
     file: String,
     row: u64,
@@ -128,13 +155,13 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
             let id = format!("{}/{}", self.file, self.row);
-            let caption = self.captions.next()?;
+            let captions = self.captions.next()?;
             self.row += 1;
             // The picture is passed even where the caption is bad: both go row by row.
             let picture = self.pictures.next();
             let damaged = |error: TableError| RecordProblem::Malformed(error.message);
-            let caption = match caption {
-                Ok(caption) => caption,
+            let captions = match captions {
+                Ok(captions) => captions,
                 Err(error) => {
                     self.ended = true;
                     return Some(Err(damaged(error).of(id)));
@@ -151,25 +178,30 @@ impl Iterator for Rows {
                     return Some(Err(damaged(error).of(id)));
                 }
             };
-            let most = self.limits.text;
-            let caption = match caption {
-                None => Err(RecordProblem::NoCaption),
-                Some(text) if text.data().len() as u64 > most => {
-                    Err(RecordProblem::TooLarge { most })
-                }
-                Some(text) => String::from_utf8(text.data().to_vec())
-                    .map_err(|error| RecordProblem::Malformed(error.to_string())),
-            };
-            return Some(match caption {
-                Ok(caption) => Ok(Sample {
+            let captions = captions.into_iter().map(|caption| self.text(&caption));
+            return Some(match captions.collect::<Result<Vec<String>, _>>() {
+                Ok(captions) if captions.is_empty() => Err(RecordProblem::NoCaption.of(id)),
+                Ok(captions) => Ok(Sample {
                     id,
                     picture,
-                    captions: vec![caption],
+                    captions,
                 }),
                 Err(problem) => Err(problem.of(id)),
             });
         }
         None
+    }
+}
+
+impl Rows {
+    /// A caption that is no longer than the limit.
+    fn text(&self, caption: &ByteArray) -> Result<String, RecordProblem> {
+        let most = self.limits.text;
+        if caption.data().len() as u64 > most {
+            return Err(RecordProblem::TooLarge { most });
+        }
+        String::from_utf8(caption.data().to_vec())
+            .map_err(|error| RecordProblem::Malformed(error.to_string()))
     }
 }
 
