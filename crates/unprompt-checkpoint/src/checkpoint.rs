@@ -67,9 +67,10 @@ impl<'c> TensorView<'c> {
 
 impl Checkpoint {
     /// Opens a file, or the weights in a folder: `model.safetensors`, else the shards that
-    /// `model.safetensors.index.json` lists, else the only other `*.safetensors`, else, with
-    /// [`Pickle::Allow`], `pytorch_model.bin`, `open_clip_pytorch_model.bin` or the only `*.pth`
-    /// or `*.pt`.
+    /// `model.safetensors.index.json` lists, else the same of `diffusion_pytorch_model`, of
+    /// `model.fp16` and of `diffusion_pytorch_model.fp16`, else the only other `*.safetensors`, else,
+    /// with [`Pickle::Allow`], `pytorch_model.bin`, `open_clip_pytorch_model.bin`,
+    /// `diffusion_pytorch_model.bin` or the only `*.pth` or `*.pt`.
     ///
     /// In a pickle, a dict with a tensor directly in it is the state dict; below a dict without
     /// any, the first of `state_dict`, `model_state_dict`, `model`, `module`, `net`, `params`,

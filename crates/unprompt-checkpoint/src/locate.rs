@@ -12,9 +12,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Names that transformers and open_clip give to pickled weights.
-const PICKLE_NAMES: [&str; 2] = ["pytorch_model.bin", "open_clip_pytorch_model.bin"];
-const INDEX_NAME: &str = "model.safetensors.index.json";
+/// Names that transformers, open_clip and diffusers give to pickled weights.
+const PICKLE_NAMES: [&str; 3] = [
+    "pytorch_model.bin",
+    "open_clip_pytorch_model.bin",
+    "diffusion_pytorch_model.bin",
+];
+/// What transformers and diffusers call weights, each beside the index of its shards; those in half
+/// precision are read only where there are no others.
+const USUAL_NAMES: [[&str; 2]; 4] = [
+    ["model.safetensors", "model.safetensors.index.json"],
+    [
+        "diffusion_pytorch_model.safetensors",
+        "diffusion_pytorch_model.safetensors.index.json",
+    ],
+    [
+        "model.fp16.safetensors",
+        "model.safetensors.index.fp16.json",
+    ],
+    [
+        "diffusion_pytorch_model.fp16.safetensors",
+        "diffusion_pytorch_model.safetensors.index.fp16.json",
+    ],
+];
 const MAX_INDEX_BYTES: u64 = 16 << 20;
 const MAX_SHARDS: usize = 1024;
 
@@ -26,16 +46,16 @@ pub(crate) enum Located {
     Shards(BTreeMap<PathBuf, Vec<String>>),
 }
 
-/// The weights of `folder`: `model.safetensors`, then the shards of its index, then the only
-/// other safetensors file, then, if allowed, a pickle.
+/// The weights of `folder`: the first there is of the usual names, each a file or the shards of its
+/// index, then the only other safetensors file, then, if allowed, a pickle.
 pub(crate) fn locate(folder: &Path, pickle: Pickle) -> Result<Located> {
-    let usual = folder.join("model.safetensors");
-    if usual.is_file() {
-        return Ok(Located::Single(usual));
-    }
-    let index = folder.join(INDEX_NAME);
-    if index.is_file() {
-        return read_index(folder, &index).map(Located::Shards);
+    for [usual, index] in USUAL_NAMES.map(|names| names.map(|name| folder.join(name))) {
+        if usual.is_file() {
+            return Ok(Located::Single(usual));
+        }
+        if index.is_file() {
+            return read_index(folder, &index).map(Located::Shards);
+        }
     }
     let files = files_of(folder)?;
     if let Some(path) = the_only(&files, &["safetensors"], folder)? {
@@ -102,7 +122,7 @@ struct Index {
 fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<PathBuf, Vec<String>>> {
     let reading = |source| CheckpointError::io(path, "read", source);
     let mut text = Vec::new();
-    std::fs::File::open(path)
+    unprompt_files::open_regular(path)
         .map_err(reading)?
         .take(MAX_INDEX_BYTES + 1)
         .read_to_end(&mut text)

@@ -3,6 +3,8 @@
 mod blend;
 mod bytes;
 mod caption;
+mod data;
+mod draw;
 mod duration;
 mod eval;
 mod files;
@@ -10,21 +12,30 @@ mod formats;
 mod index;
 mod interrogate;
 mod job;
+mod mcp;
+mod memory;
 mod metadata;
+mod redraw;
+mod reference;
 mod serve;
 mod sidecars;
 mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf};
+pub(crate) use data::{Data, DataCheck};
+pub(crate) use draw::{Draw, DrawHow};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexExport, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use job::{Job, JobFlags, Layout, Merge};
+pub(crate) use mcp::Mcp;
 pub(crate) use metadata::Metadata;
+pub(crate) use redraw::Redraw;
+pub(crate) use reference::{Completions, Man, Page, Reference};
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
-pub(crate) use train::{Solver, Train, TrainHead};
+pub(crate) use train::{Solver, Train, TrainHead, TrainVit};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -76,25 +87,48 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "N", default_value_t = 16, env = "UNPROMPT_BATCH_SIZE",
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) batch_size: u16,
+    /// What pictures may take that are decoded at the same time, as 2GiB or 500MB; one that needs more
+    /// fails [default: half of what is free, at least 2GiB]
+    #[arg(long, global = true, value_name = "SIZE", env = "UNPROMPT_MEMORY",
+          value_parser = memory::bytes)]
+    pub(crate) memory: Option<u64>,
     /// Show no progress and no notes; errors are still shown
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// How results are written
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// File to write results to, all or nothing [default: standard output]
+    /// File to write results to, all or nothing; its ending says the format too [default: standard output]
     #[arg(long, short, global = true, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Read weights from pickles (.bin, .pth) too; nothing in them is ever executed
     #[arg(long, global = true, env = "UNPROMPT_ALLOW_PICKLE")]
     pub(crate) allow_pickle: bool,
+    /// Let a preset send pictures to captioners on other servers that it names
+    #[arg(long, global = true, env = "UNPROMPT_ALLOW_REMOTE")]
+    pub(crate) allow_remote: bool,
 }
 
 impl Arguments {
     /// Reads the command line of the process.
     pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
-        let matches = formats::offer_what_is_written(Self::command()).try_get_matches()?;
-        Self::from_arg_matches(&matches)
+        let matches = Self::definition().try_get_matches()?;
+        let mut arguments = Self::from_arg_matches(&matches)?;
+        let common = &mut arguments.common;
+        // The name that programs give to standard output.
+        common.out.take_if(|out| out.as_os_str() == "-");
+        if let Some(format) = common.out.as_deref().and_then(formats::named_by)
+            && arguments.command.writes_records()
+            && formats::is_unsaid(&matches)
+        {
+            common.format = format;
+        }
+        Ok(arguments)
+    }
+
+    /// Every command with its arguments, as help shows them.
+    pub(crate) fn definition() -> clap::Command {
+        formats::offer_what_is_written(Self::command())
     }
 }
 
@@ -186,8 +220,19 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Train,
     },
+    /// What is in captioned pictures before something is trained on them
+    Data {
+        #[command(subcommand)]
+        what: Data,
+    },
+    /// Pictures of prompts, drawn by a Stable Diffusion into `--out DIR`
+    Draw(Box<Draw>),
+    /// Pictures drawn again from the prompts found in them, and how alike they are
+    Redraw(Box<Redraw>),
     /// Answer over HTTP, to clients of other servers too, with a page for people
     Serve(Box<Serve>),
+    /// Tools for agents over standard input and output: the Model Context Protocol
+    Mcp(Mcp),
     /// List, fetch, check and move models
     Models {
         #[command(subcommand)]
@@ -197,6 +242,28 @@ pub(crate) enum Command {
     Bench(Bench),
     /// What this machine has, with the next step for each gap
     Doctor,
+    /// A script that completes commands in a shell
+    Completions(Completions),
+    /// The manual page of the program, or of every command
+    Man(Man),
+    /// The generated pages of docs/
+    #[command(hide = true)]
+    Reference(Reference),
+}
+
+impl Command {
+    /// Whether `--out` is for the records that the command shows else, and not for a thing of its own.
+    fn writes_records(&self) -> bool {
+        let makes_things = matches!(
+            self,
+            Self::Blend { .. }
+                | Self::Index { .. }
+                | Self::Merge(_)
+                | Self::Models { .. }
+                | Self::Train { .. }
+        );
+        !makes_things
+    }
 }
 
 #[derive(Args, Debug)]
@@ -229,6 +296,9 @@ pub(crate) struct Classify {
     /// Labels for each picture
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) top: usize,
+    /// Attention heads of a Vision Transformer whose tensors stand alone (a .pth without config.json)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) heads: Option<u16>,
     #[command(flatten)]
     pub(crate) job: JobFlags,
 }
@@ -255,6 +325,9 @@ pub(crate) struct EmbedImage {
     /// Average the picture with its mirror image
     #[arg(long, value_enum, default_value_t)]
     pub(crate) tta: Tta,
+    /// Attention heads of a Vision Transformer whose tensors stand alone (a .pth without config.json)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) heads: Option<u16>,
     #[command(flatten)]
     pub(crate) job: JobFlags,
 }
@@ -360,7 +433,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (interrogate, job, predict)
+    /// Small sizes, only to see that it works (draw, interrogate, job, predict, serve)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -389,8 +462,16 @@ pub(crate) enum BenchKind {
     Towers,
     /// BLIP and OFA at full size on random weights
     Caption,
+    /// Stable Diffusion 1.5 at full size on random weights
+    Draw,
     /// CLIP Interrogator on random weights
     Interrogate,
     /// A folder of pictures with a job, without one, and with two shards
     Job,
+    /// The Python package: its import, and a folder beside the command line and a script of torch
+    Python,
+    /// The server at 1, 8 and 64 clients, beside FastAPI around the same models
+    Serve,
+    /// A step of training a ViT at full size, on random weights
+    Train,
 }

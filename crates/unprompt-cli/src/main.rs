@@ -1,7 +1,8 @@
 //! The `unprompt` command line.
 //!
 //! Data goes to standard output or `--out`; progress and errors go to standard error. Exit codes:
-//! 0 all done, 1 could not start, 2 finished but some inputs failed, 3 a job that a signal stopped.
+//! 0 all done, 1 could not start, 2 finished but some inputs failed, 3 a job that a signal stopped,
+//! 130 and 143 anything else that SIGINT or SIGTERM ended.
 
 mod arguments;
 mod commands;
@@ -11,6 +12,7 @@ mod output;
 mod progress;
 mod records;
 mod setup;
+mod signals;
 
 use arguments::Arguments;
 use mimalloc::MiMalloc;
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    match commands::run(&arguments) {
+    match signals::listen().and_then(|()| commands::run(&arguments)) {
         Ok(Finished::Whole) => ExitCode::SUCCESS,
         Ok(Finished::WithFailures) => ExitCode::from(2),
         Ok(Finished::Stopped) => ExitCode::from(3),

@@ -8,8 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
-use tempfile::NamedTempFile;
-use unprompt_files::{folder_of, promote, temporary_in};
+use unprompt_files::{TemporaryFile, folder_of, promote, temporary_in};
 
 /// One line on standard error. Where even that cannot be written there is nobody left to tell.
 pub(crate) fn complain(message: &str) {
@@ -53,7 +52,7 @@ pub(crate) enum Output {
     /// Standard output, or a pipe or device in the place of a file: written as results come.
     Stream(BufWriter<Box<dyn Write>>),
     File {
-        writer: BufWriter<NamedTempFile>,
+        writer: BufWriter<TemporaryFile>,
         path: PathBuf,
     },
 }
@@ -76,7 +75,12 @@ impl Output {
             _ => {}
         }
         destination::refuse_lost(path).with_context(|| path.display().to_string())?;
-        let file = temporary_in(folder_of(path))
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let (path, folder) = (path.display(), folder.display());
+            bail!("--out {path}: there is no folder {folder}; make it first");
+        }
+        let file = temporary_in(folder)
             .with_context(|| format!("cannot write in the folder of {}", path.display()))?;
         Ok(Self::File {
             writer: BufWriter::new(file),

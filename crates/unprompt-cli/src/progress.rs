@@ -43,7 +43,7 @@ impl Bar {
 
     /// A count of things: pictures, texts.
     pub(crate) fn count(name: &str, total: usize, quiet: bool) -> Self {
-        let template = "{prefix} [{bar:30}] {pos}/{len} {per_sec} ETA {eta}";
+        let template = "{prefix} [{bar:30}] {pos}/{len} {per_sec} ETA {eta} {msg}";
         Self::new(name, total as u64, template, quiet)
     }
 
@@ -90,6 +90,11 @@ impl Bar {
                 ),
             });
         }
+    }
+
+    /// How the work is going, behind the bar.
+    pub(crate) fn say(&self, message: &str) {
+        self.bar.set_message(message.to_owned());
     }
 
     pub(crate) fn finish(self) {

@@ -5,6 +5,7 @@ pub(crate) mod csv;
 pub(crate) mod diffusiondb;
 pub(crate) mod jsonl;
 mod members;
+pub(crate) mod parquet;
 mod pictures;
 pub(crate) mod shards;
 pub(crate) mod sidecar;
@@ -12,11 +13,8 @@ pub(crate) mod stored;
 pub(crate) mod tokens;
 
 use crate::{DataError, Layout, RecordError, Sample, limits::read_at_most};
-use std::{
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{fs, io, path::Path};
+use unprompt_files::open_regular;
 
 /// Records before the clean-up.
 pub(crate) type Records = Box<dyn Iterator<Item = Result<Sample, RecordError>> + Send>;
@@ -32,16 +30,18 @@ pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
         if csv::NAMES.iter().any(|name| path.join(name).is_file()) {
             return Ok(Layout::Csv);
         }
-        let (mut has_tar, mut has_zip) = (false, false);
+        let (mut has_tar, mut has_zip, mut has_parquet) = (false, false, false);
         for entry in fs::read_dir(path).map_err(|error| DataError::io(path, error))? {
             let path = entry.map_err(|error| DataError::io(path, error))?.path();
             has_tar |= path.extension().is_some_and(|ending| ending == "tar");
             has_zip |= path.extension().is_some_and(|ending| ending == "zip");
+            has_parquet |= path.extension().is_some_and(|ending| ending == "parquet");
         }
-        return Ok(match (has_tar, has_zip) {
-            (true, _) => Layout::Shards,
-            (false, true) => Layout::DiffusionDb,
-            (false, false) => Layout::Sidecar,
+        return Ok(match (has_tar, has_zip, has_parquet) {
+            (true, _, _) => Layout::Shards,
+            (false, true, _) => Layout::DiffusionDb,
+            (false, false, true) => Layout::Parquet,
+            (false, false, false) => Layout::Sidecar,
         });
     }
     let ending = name.rsplit('.').next().unwrap_or_default();
@@ -49,6 +49,7 @@ pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
         "csv" => Ok(Layout::Csv),
         "tar" => Ok(Layout::Shards),
         "zip" => Ok(Layout::DiffusionDb),
+        "parquet" => Ok(Layout::Parquet),
         "jsonl" | "ndjson" => Ok(Layout::Jsonl),
         "json" => Ok(Layout::Coco),
         "token" => Ok(Layout::Tokens),
@@ -62,7 +63,7 @@ pub(crate) fn layout_of(path: &Path) -> Result<Layout, DataError> {
 
 /// The text of a list that has to be read whole; a mark of byte order at its beginning goes.
 pub(crate) fn list_text(path: &Path, most: u64) -> Result<String, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
+    let file = open_regular(path).map_err(|error| DataError::io(path, error))?;
     let bytes = read_at_most(io::BufReader::new(file), most)
         .map_err(|error| DataError::io(path, error))?
         .ok_or_else(|| DataError::list(path, format!("longer than {most} bytes")))?;

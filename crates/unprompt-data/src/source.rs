@@ -37,6 +37,7 @@ impl Source {
             Layout::Shards => read::shards::open(spec, limits)?,
             Layout::Jsonl => read::jsonl::open(spec, limits)?,
             Layout::Coco => read::coco::open(spec, limits)?,
+            Layout::Parquet => read::parquet::open(spec, limits)?,
             Layout::DiffusionDb => read::diffusiondb::open(spec, limits)?,
             Layout::Tokens => read::tokens::open(spec, limits)?,
         };

@@ -51,11 +51,14 @@ pub enum Layout {
     Tokens,
     /// DiffusionDB's parts: `part-000001.zip` with its pictures and its JSON, one or a folder of them.
     DiffusionDb,
+    /// Parquet files with a column of captions, one or a folder of them; the pictures are in a column or
+    /// named by one. DiffusionDB's `metadata.parquet` is one too.
+    Parquet,
 }
 
 impl Layout {
     /// Every layout with its name.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("csv", Self::Csv),
         ("sidecar", Self::Sidecar),
         ("shards", Self::Shards),
@@ -63,6 +66,7 @@ impl Layout {
         ("coco", Self::Coco),
         ("tokens", Self::Tokens),
         ("diffusiondb", Self::DiffusionDb),
+        ("parquet", Self::Parquet),
     ];
 }
 

@@ -147,6 +147,75 @@ fn parts_of_diffusiondb() {
 }
 
 #[test]
+fn parquet_files_with_captions() {
+    let of = |samples: &[Sample]| -> Vec<String> {
+        let said = said(samples).into_iter();
+        said.map(|(id, captions)| {
+            format!("{}: {}", id.rsplit("train-").next().unwrap(), captions[0])
+        })
+        .collect()
+    };
+    let (samples, errors) = read("parquet/set", Limits::default());
+    let expected = ["00000.parquet/0: a red dot", "00001.parquet/1: a green dot"];
+    assert_eq!(of(&samples), expected);
+    assert!(
+        errors[0].ends_with("train-00000.parquet/1: no caption"),
+        "{errors:?}"
+    );
+    assert!(
+        errors[1].ends_with("train-00001.parquet/0: no picture"),
+        "{errors:?}"
+    );
+    assert_eq!(errors.len(), 2);
+
+    // Pictures by their names, in another folder.
+    let (samples, errors) = read(
+        "parquet/named.parquet,images=tests/fixtures/lists",
+        Limits::default(),
+    );
+    assert_eq!(said(&samples), [("red.png", vec!["a red dot"])]);
+    let expected = [
+        "../red.png: the name leads out of its folder",
+        "gone.png: no picture",
+    ];
+    assert_eq!(errors, expected);
+
+    // Pictures in DiffusionDB's parts. What is wrong with a part is said once, and a part that is not
+    // here is nobody's fault.
+    let (samples, errors) = read(
+        "parquet/metadata.parquet,images=tests/fixtures/diffusiondb",
+        Limits::default(),
+    );
+    let expected = [
+        ("red.png", vec!["a red dot"]),
+        ("blue.png", vec!["a blue dot, 4k"]),
+    ];
+    assert_eq!(said(&samples), expected);
+    assert_eq!(errors[0], "gone.png: no picture");
+    assert!(
+        errors[1].contains("part-000004.zip: the archive is damaged"),
+        "{errors:?}"
+    );
+    assert_eq!(errors.len(), 2);
+
+    // A caption or a picture that is too long costs its row.
+    let short = Limits {
+        text: 10,
+        picture: 60,
+        ..Limits::default()
+    };
+    assert_eq!(read("parquet/set", short).0, []);
+    for (spec, expected) in [
+        ("parquet/no-captions.parquet", "no column has captions"),
+        ("lists/red.png,layout=parquet", "red.png"),
+        ("csv,layout=parquet", "no parquet file"),
+    ] {
+        let error = open(spec, Limits::default()).err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn hostile_members_cost_themselves() {
     let limits = Limits {
         picture: 4096,

@@ -4,15 +4,17 @@ use crate::{
     error::{EngineError, Result},
     lists::{phrase_table::PhraseTable, prompt_list::prompt_list},
     pipeline::Predictor,
+    vectors::{unit, widened},
 };
 use unprompt_hub::Hub;
 use unprompt_interrogate::TableProgress;
-use unprompt_models::Compute;
+use unprompt_models::{Compute, Head};
 
 /// The list that both answers are made of, which is part of the program.
 const LIST: &str = "parti";
 
-/// Two answers that are the same for every picture, made of the shipped prompt list.
+/// Answers that are the same for every picture: two of the shipped prompt list, and the means of what
+/// the program carries.
 #[derive(Clone, Debug)]
 pub struct Baselines {
     /// The list's name.
@@ -25,6 +27,18 @@ pub struct Baselines {
     pub constant_prompt: String,
     /// Its embedding, of unit length.
     pub constant_embedding: Vec<f32>,
+    /// What the lists that the program carries have in common, where they are in the space of the
+    /// predictor's encoder: each list's mean embedding, and all of them together.
+    pub priors: Vec<Prior>,
+}
+
+/// The mean of prompts as the answer to every picture.
+#[derive(Clone, Debug)]
+pub struct Prior {
+    /// What it is made of, as a preset's member of kind `prior` names it.
+    pub lists: String,
+    /// The mean embedding, of any length.
+    pub embedding: Vec<f64>,
 }
 
 impl Baselines {
@@ -71,6 +85,45 @@ impl Baselines {
             mean_embedding: table.mean,
             constant_prompt: constant.text,
             constant_embedding: constant.embedding,
+            priors: match preset.encoder == unprompt_eye::ENCODER {
+                true => carried_priors()?,
+                false => Vec::new(),
+            },
         })
     }
+}
+
+/// The mean of each list that the program carries and of the captions that its head was trained on;
+/// then the sum of all means, each at unit length, which is the prior of the default preset.
+fn carried_priors() -> Result<Vec<Prior>> {
+    let damaged = |error: unprompt_eye::Damaged| EngineError::Preset {
+        preset: unprompt_eye::NAME.to_owned(),
+        message: error.to_string(),
+    };
+    let prompts = unprompt_eye::prompts().map_err(damaged)?;
+    let head = Head::carried(unprompt_eye::head()).map_err(|reason| EngineError::Model {
+        name: unprompt_eye::NAME.to_owned(),
+        reason,
+    })?;
+    let lists = prompts.segments().iter();
+    let lists = lists.map(|list| (list.name.as_str(), widened(&list.mean)));
+    let captions = ("captions", widened(head.target_mean()));
+    let mut priors: Vec<Prior> = lists
+        .chain([captions])
+        .map(|(list, embedding)| Prior {
+            lists: format!("{}/{list}", unprompt_eye::NAME),
+            embedding,
+        })
+        .collect();
+    let mut sum = vec![0.0; prompts.width()];
+    for prior in &priors {
+        let values = sum.iter_mut().zip(unit(&prior.embedding));
+        values.for_each(|(sum, value)| *sum += value);
+    }
+    let names: Vec<&str> = priors.iter().map(|prior| prior.lists.as_str()).collect();
+    priors.push(Prior {
+        lists: names.join(" + "),
+        embedding: sum,
+    });
+    Ok(priors)
 }

@@ -27,6 +27,9 @@ pub enum EngineError {
     /// Labels or options of an interrogation are wrong.
     #[error(transparent)]
     Interrogate(#[from] unprompt_interrogate::InterrogateError),
+    /// A captioner on another server cannot be asked.
+    #[error(transparent)]
+    Remote(#[from] unprompt_remote::RemoteError),
     /// A preset cannot be read or asks for something impossible.
     #[error("preset {preset}: {message}")]
     Preset {
@@ -112,6 +115,9 @@ pub enum InputError {
     /// The prompt index cannot be searched for it; one error may concern a whole batch.
     #[error(transparent)]
     Index(#[from] Arc<unprompt_index::IndexError>),
+    /// A captioner on another server gave no caption.
+    #[error(transparent)]
+    Remote(#[from] unprompt_remote::RemoteError),
     /// The program was built from a damaged list.
     #[error(transparent)]
     Carried(#[from] unprompt_eye::Damaged),
@@ -130,6 +136,9 @@ impl InputError {
         match self {
             Self::Index(error) if error.is_of_the_index() => {
                 Some(EngineError::Index(Arc::clone(error)))
+            }
+            Self::Remote(error) if error.is_of_every_picture() => {
+                Some(EngineError::Remote(error.clone()))
             }
             _ => None,
         }

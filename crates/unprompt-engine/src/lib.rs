@@ -16,6 +16,7 @@
 mod baseline;
 mod encoders;
 mod error;
+mod known_prompts;
 mod lists;
 mod members;
 mod missing_model;
@@ -26,20 +27,25 @@ mod source;
 mod text;
 mod vectors;
 
-pub use baseline::Baselines;
+pub use baseline::{Baselines, Prior};
 pub use encoders::{
     captioner::{CaptionOptions, Captioner},
     classifier::{Classifier, Label},
+    feature_tower::FeatureTower,
     image_encoder::{ImageEncoder, Views},
     located::reference as model_reference,
     picture_interrogator::{
         Captioned, LabelChoice, Opening, PictureInterrogator, label_folder, token_counter,
     },
+    remote_captioner::RemoteCaptioner,
     sentence_encoder::load_sentence_encoder,
     text_encoder::{ClipTextEncoder, SiglipTextEncoder, TextEncoder, Tokenizer},
+    trained_vit::load_vit_tensors,
 };
 pub use error::{EngineError, InputError, Result};
+pub use known_prompts::{KnownPrompt, KnownPrompts};
 pub use lists::{
+    carried::similar_prompts,
     prompt_index::{IndexQuery, IndexRequest, IndexSearch, build_index},
     store::{export_index, remove_exported},
 };
@@ -59,5 +65,6 @@ pub use record::{
     Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
     Receipt,
 };
-pub use source::{Source, is_picture_file, sources, sources_besides};
+pub use source::{Source, SourceList, is_picture_file, source_list, sources, sources_besides};
 pub use text::Candidate;
+pub use unprompt_remote::{Question, RemoteError, is_remote};

@@ -116,11 +116,11 @@ pub struct Receipt {
 pub struct ModelReceipt {
     /// The model as the preset names it.
     pub name: String,
-    /// Commit, package version, or `local`.
+    /// Commit, package version, `local`, or `remote` for a model on another server.
     pub revision: String,
-    /// Digest over all its files.
+    /// Digest over all its files; empty for a model on another server, whose files nobody here sees.
     pub sha256: String,
-    /// Number type it computes in.
+    /// Number type it computes in, or `remote`.
     pub dtype: &'static str,
 }
 
@@ -143,6 +143,21 @@ impl ModelReceipt {
             revision: env!("CARGO_PKG_VERSION").into(),
             sha256: unprompt_eye::sha256(file).into(),
             dtype: Dtype::F32.name(),
+        }
+    }
+}
+
+/// What receipts say of a model on another server.
+const REMOTE: &str = "remote";
+
+impl ModelReceipt {
+    /// Of a model on another server.
+    pub(crate) fn remote(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            revision: REMOTE.to_owned(),
+            sha256: String::new(),
+            dtype: REMOTE,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Where pictures come from: files, folders, standard input and memory.
 
+mod list;
 mod picture_file;
+mod walk;
 
+pub use list::SourceList;
 pub use picture_file::is_picture_file;
 
 use crate::error::{EngineError, InputError, Result};
 use std::{
-    collections::HashSet,
     fs::File,
     io::{self, Cursor, Read},
     path::{Path, PathBuf},
@@ -14,7 +16,6 @@ use std::{
 };
 use unprompt_image::Limits;
 use unprompt_metadata::video_tags;
-use walkdir::WalkDir;
 
 /// One picture to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +119,14 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
 /// # Errors
 /// As [`sources`].
 pub fn sources_besides(paths: &[PathBuf], results: &[&Path]) -> Result<Vec<Source>> {
+    Ok(source_list(paths, results)?.iter().collect())
+}
+
+/// As [`sources_besides`], of any number of pictures in some bytes each.
+///
+/// # Errors
+/// As [`sources`].
+pub fn source_list(paths: &[PathBuf], results: &[&Path]) -> Result<SourceList> {
     let results: Vec<PathBuf> = results
         .iter()
         .filter_map(|path| path.canonicalize().ok())
@@ -129,7 +138,8 @@ pub fn sources_besides(paths: &[PathBuf], results: &[&Path]) -> Result<Vec<Sourc
                 .canonicalize()
                 .is_ok_and(|path| results.contains(&path))
     };
-    let mut sources = Vec::new();
+    let mut sources = SourceList::default();
+    let mut has_stdin = false;
     for path in paths {
         let refuse = |message: &str| {
             Err(EngineError::Path {
@@ -138,17 +148,16 @@ pub fn sources_besides(paths: &[PathBuf], results: &[&Path]) -> Result<Vec<Sourc
             })
         };
         if path.as_os_str() == "-" {
-            if sources.contains(&Source::Stdin) {
+            if std::mem::replace(&mut has_stdin, true) {
                 return refuse("standard input can be read only once");
             }
             sources.push(Source::Stdin);
         } else if path.is_dir() {
-            let before = sources.len();
-            let found = walk(path).filter(|source| !is_result(source));
-            sources.extend(without_sidecars(found));
-            if sources.len() == before {
+            let found = walk::pictures(path, is_result);
+            if found.is_empty() {
                 return refuse("no pictures in this folder");
             }
+            sources.extend(found.iter());
         } else if path.exists() {
             sources.push(Source::File(path.clone()));
         } else {
@@ -156,47 +165,6 @@ pub fn sources_besides(paths: &[PathBuf], results: &[&Path]) -> Result<Vec<Sourc
         }
     }
     Ok(sources)
-}
-
-fn walk(folder: &Path) -> impl Iterator<Item = Source> {
-    let hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
-    WalkDir::new(folder)
-        .follow_links(true)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(move |entry| entry.depth() == 0 || !hidden(entry.file_name()))
-        .filter_map(|entry| match entry {
-            Ok(entry) if entry.file_type().is_dir() => None,
-            Ok(entry) if entry.file_type().is_file() => {
-                let path = entry.into_path();
-                (!picture_file::is_plainly_none(&path)).then_some(Source::File(path))
-            }
-            Ok(entry) => {
-                let message = "neither a file nor a folder".to_owned();
-                Some(Source::Unreadable(entry.into_path(), message))
-            }
-            Err(error) => {
-                let path = error.path().unwrap_or(Path::new("?")).to_owned();
-                Some(Source::Unreadable(path, error.to_string()))
-            }
-        })
-}
-
-/// Leaves out each `.txt` that has the name of another file of its folder.
-fn without_sidecars(found: impl Iterator<Item = Source>) -> Vec<Source> {
-    let is_text = |path: &Path| path.extension().is_some_and(|extension| extension == "txt");
-    let found: Vec<Source> = found.collect();
-    let names: HashSet<PathBuf> = found
-        .iter()
-        .map(Source::path)
-        .filter(|path| !is_text(path))
-        .map(|path| path.with_extension(""))
-        .collect();
-    let is_kept = |source: &Source| {
-        let path = source.path();
-        !is_text(path) || !names.contains(&path.with_extension(""))
-    };
-    found.into_iter().filter(is_kept).collect()
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub struct Entry {
     pub line: u64,
     /// What the file says about it.
     pub answer: Answer,
+    /// The model that made the picture, where the file says it: the column or key `generator`.
+    pub generator: Option<String>,
 }
 
 /// All answers of one file, in the order of the file, each id once.
@@ -83,7 +85,12 @@ impl Answers {
             }
             hash_map::Entry::Vacant(free) => free.insert(position),
         };
-        self.entries.push(Entry { id, line, answer });
+        self.entries.push(Entry {
+            id,
+            line,
+            answer,
+            generator: None,
+        });
         Ok(position)
     }
 }

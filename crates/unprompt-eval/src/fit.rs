@@ -3,17 +3,16 @@
 
 mod ascent;
 mod calibrate;
-mod folds;
 
 pub use calibrate::{CalibrationFit, calibrate};
 
 use crate::{
-    answers::{Answer, Answers, Entry},
+    answers::{Answers, Entry},
     error::{Error, Problem},
+    prompt_groups::PromptGroups,
     score::{EmbedTexts, check_same_images, embeddings},
 };
 use ascent::Products;
-use folds::Groups;
 use serde::Serialize;
 
 /// How a blend is fitted.
@@ -207,7 +206,7 @@ fn check(
     truth: &Answers,
     members: &[(String, Answers)],
     options: &FitOptions,
-) -> Result<Groups, Error> {
+) -> Result<PromptGroups, Error> {
     let failed = |problem| Error::new(truth.name(), None, problem);
     if members.is_empty() {
         return Err(failed(Problem::NoMembers));
@@ -231,7 +230,7 @@ fn check(
         }
         check_same_images(answers, truth)?;
     }
-    let groups = folds::by_prompt(truth);
+    let groups = PromptGroups::new(truth.entries().iter().map(|entry| &entry.answer));
     if groups.count < 2 || options.folds < 2 {
         let (prompts, folds) = (groups.count, options.folds);
         return Err(failed(Problem::TooFewPrompts { prompts, folds }));
@@ -351,18 +350,4 @@ fn rows(
         row.iter_mut().for_each(|value| *value *= own / length);
     }
     Ok(Rows { rows, length })
-}
-
-/// What tells whether two images have the same prompt.
-fn prompt_key(answer: &Answer) -> String {
-    match answer {
-        Answer::Prompt(prompt) => {
-            let words: Vec<&str> = prompt.split_whitespace().collect();
-            words.join(" ").to_lowercase()
-        }
-        Answer::Embedding(numbers) => numbers
-            .iter()
-            .map(|number| format!("{:x} ", number.to_bits()))
-            .collect(),
-    }
 }

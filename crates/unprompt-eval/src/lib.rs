@@ -29,22 +29,30 @@
 
 mod answer_file;
 mod answers;
+mod bootstrap;
 mod csv_rows;
 mod error;
 mod fit;
+mod phrases;
 mod predictions;
+mod prompt_groups;
 mod prompt_table;
 mod record_limit;
 mod records;
 mod score;
+mod ssim;
 mod submission;
 mod submission_writer;
 
 pub use answers::{Answer, Answers, Entry, image_id};
+pub use bootstrap::{Bootstrap, Interval, quantile};
 pub use error::{Error, Problem};
 pub use fit::{CalibrationFit, Fit, FitOptions, FittedMember, HeldOut, calibrate, fit};
+pub use phrases::{LENGTH_BANDS, cosine_or_zero, length_band, modifier_recall, subject};
 pub use predictions::Predictions;
+pub use prompt_groups::PromptGroups;
 pub use score::{EmbedError, EmbedTexts, ImageScore, Score, cosine, score};
+pub use ssim::ssim;
 pub use submission_writer::SubmissionWriter;
 
 /// Numbers in one embedding: the width of all-MiniLM-L6-v2, which the metric is defined on.

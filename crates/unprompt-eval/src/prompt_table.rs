@@ -19,6 +19,7 @@ pub(crate) struct Columns {
     id: usize,
     id_is_path: bool,
     prompt: usize,
+    generator: Option<usize>,
     count: usize,
 }
 
@@ -34,6 +35,7 @@ pub(crate) fn columns(header: &Row) -> Option<Columns> {
         id,
         id_is_path: plain.is_none(),
         prompt,
+        generator: find(&"generator"),
         count: header.len(),
     })
 }
@@ -64,7 +66,11 @@ pub(crate) fn read<R: BufRead>(
             id.to_owned()
         };
         let prompt = text(columns.prompt, "prompt")?.to_owned();
-        answers.add(id, line, Answer::Prompt(prompt))?;
+        let generator = columns.generator.map(|column| text(column, "generator"));
+        let generator = generator.transpose()?.map(str::trim);
+        let generator = generator.filter(|name| !name.is_empty()).map(str::to_owned);
+        let position = answers.add(id, line, Answer::Prompt(prompt))?;
+        answers.entry_mut(position).generator = generator;
     }
     Ok(())
 }

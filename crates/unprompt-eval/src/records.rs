@@ -40,6 +40,8 @@ pub(crate) struct Record<M> {
     embedding: Option<Vec<Option<f64>>>,
     pub(crate) prompt: Option<String>,
     pub(crate) members: Option<M>,
+    /// Whatever is no text says nothing.
+    generator: Option<serde_json::Value>,
     error: Option<serde_json::Value>,
 }
 
@@ -98,11 +100,16 @@ pub(crate) fn finite(id: &str, embedding: Vec<Option<f64>>) -> Result<Vec<f64>, 
 impl RecordSink for Answers {
     type Members = IgnoredAny;
 
-    fn add_record(&mut self, record: Record<IgnoredAny>, line: u64) -> Result<(), Error> {
+    fn add_record(&mut self, mut record: Record<IgnoredAny>, line: u64) -> Result<(), Error> {
+        let generator = match record.generator.take() {
+            Some(serde_json::Value::String(name)) if !name.trim().is_empty() => Some(name),
+            _ => None,
+        };
         let (id, answer) = record
             .entry()
             .map_err(|problem| self.error(line, problem))?;
-        self.add(id, line, answer)?;
+        let position = self.add(id, line, answer)?;
+        self.entry_mut(position).generator = generator;
         Ok(())
     }
 

@@ -1,42 +1,38 @@
 //! Whole files.
 
+use crate::{
+    failpoint::Failpoint,
+    temporary::{TemporaryFile, temporary_in},
+};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write as _},
     path::Path,
 };
-use tempfile::NamedTempFile;
-
-/// How the names begin of what an interrupted process may leave.
-pub const TEMPORARY_PREFIX: &str = ".unprompt-";
 
 /// Bytes that are written at a time.
 const BUFFER: usize = 1 << 18;
-
-/// A new file in `folder` that is deleted unless [`promote`] gives it its name. Others may read it
-/// as any file of the user: the umask applies.
-///
-/// # Errors
-/// When nothing can be written there.
-pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX).suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
 
 /// Flushes a finished file to the disk and gives it its name in one step; another file of that name
 /// is replaced.
 ///
 /// # Errors
 /// When the disk is full or the name cannot be taken; what was there before is then still there.
-pub fn promote(file: NamedTempFile, destination: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
+pub fn promote(file: TemporaryFile, destination: &Path) -> io::Result<()> {
+    sync(&file)?;
     give_name(file, destination)
+}
+
+/// As [`promote`], but another file of that name stays, and is the error.
+///
+/// # Errors
+/// As [`promote`]; and of the kind [`AlreadyExists`](io::ErrorKind::AlreadyExists).
+pub fn promote_new(file: TemporaryFile, destination: &Path) -> io::Result<()> {
+    sync(&file)?;
+    Failpoint::Rename.pass()?;
+    file.persist_new(destination)?;
+    sync_folder(folder_of(destination));
+    Ok(())
 }
 
 /// Gives a name to a file, or a link, that has another one in the same folder or below it; another
@@ -45,13 +41,20 @@ pub fn promote(file: NamedTempFile, destination: &Path) -> io::Result<()> {
 /// # Errors
 /// When the name cannot be taken; what was there before is then still there.
 pub fn rename(from: &Path, destination: &Path) -> io::Result<()> {
+    Failpoint::Rename.pass()?;
     fs::rename(from, destination)?;
     sync_folder(folder_of(destination));
     Ok(())
 }
 
-fn give_name(file: NamedTempFile, destination: &Path) -> io::Result<()> {
-    file.persist(destination).map_err(|error| error.error)?;
+fn sync(file: &TemporaryFile) -> io::Result<()> {
+    Failpoint::Sync.pass()?;
+    file.as_file().sync_all()
+}
+
+fn give_name(file: TemporaryFile, destination: &Path) -> io::Result<()> {
+    Failpoint::Rename.pass()?;
+    file.persist(destination)?;
     sync_folder(folder_of(destination));
     Ok(())
 }
@@ -72,7 +75,7 @@ pub fn write(destination: &Path, content: &[u8]) -> io::Result<()> {
 pub fn write_by<T>(
     destination: &Path,
     step: impl Fn() -> io::Result<()>,
-    content: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<T>,
+    content: impl FnOnce(&mut BufWriter<TemporaryFile>) -> io::Result<T>,
 ) -> io::Result<T> {
     step()?;
     let file = temporary_in(folder_of(destination))?;
@@ -84,7 +87,7 @@ pub fn write_by<T>(
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
     step()?;
-    file.as_file().sync_all()?;
+    sync(&file)?;
     step()?;
     give_name(file, destination)?;
     Ok(result)
@@ -139,6 +142,7 @@ pub fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TEMPORARY_PREFIX;
 
     #[test]
     fn a_file_is_replaced_whole_and_an_abandoned_one_is_gone() {

@@ -14,7 +14,7 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn of(address: &str) -> Result<Self> {
         let invalid = |reason: &str| Error::Network {
-            address: without_query(address),
+            address: without_secrets(address),
             reason: reason.to_owned(),
         };
         let uri: Uri = address.parse().map_err(|_| invalid("not an address"))?;
@@ -45,7 +45,7 @@ impl Origin {
     /// The address that a `location` header of this origin means.
     pub(crate) fn resolve(&self, location: &str, from: &str) -> Result<String> {
         let refuse = |reason: &str| Error::Network {
-            address: without_query(from),
+            address: without_secrets(from),
             reason: format!("redirected {reason}"),
         };
         if location.starts_with('/') && !location.starts_with("//") {
@@ -62,13 +62,26 @@ impl Origin {
     }
 }
 
-/// Signed addresses keep their signature in the query; it belongs in no message.
-pub(crate) fn without_query(address: &str) -> String {
-    address
-        .split(['?', '#'])
-        .next()
-        .unwrap_or(address)
-        .to_owned()
+/// An address as messages may show it: signed addresses keep their signature in the query, and
+/// endpoints may have a user's name and password before the host.
+pub(crate) fn without_secrets(address: &str) -> String {
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    // A password may have such characters in it, and end the authority too early.
+    let is_host = !authority.contains('@')
+        && authority
+            .rsplit_once(':')
+            .is_none_or(|(host, port)| host.ends_with(']') || port.parse::<u16>().is_ok());
+    let (hidden, rest) = match rest.rfind('@') {
+        Some(at) if !is_host => ("...@", &rest[at + 1..]),
+        _ => ("", rest),
+    };
+    let shown = rest.split(['?', '#']).next().unwrap_or(rest);
+    format!("{scheme}{hidden}{shown}")
 }
 
 /// Percent-encodes all but unreserved characters and those in `keep`.
@@ -83,4 +96,28 @@ pub(crate) fn percent_encode(text: &str, keep: &str) -> String {
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_of_an_address_is_shown() {
+        for (address, shown) in [
+            ("https://host/a?sig=secret#x", "https://host/a"),
+            ("http://user:secret@host:1/a", "http://...@host:1/a"),
+            ("http://user:se/cr?et@host/a", "http://...@host/a"),
+            ("secret@host", "...@host"),
+            ("http://host:80/a@b", "http://host:80/a@b"),
+            ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+            ("http://host/?a@b", "http://host/"),
+        ] {
+            assert_eq!(without_secrets(address), shown);
+        }
+        let error = Origin::of("http://user:secret@host")
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
 }

@@ -6,7 +6,10 @@ use crate::{
     progress::{HighWater, Started},
     reference::{is_commit_hash, is_revision},
     relative_path::RelativePath,
-    repository, storage, transfer,
+    remote::MAX_FILE_BYTES,
+    repository,
+    storage::{self, Held},
+    transfer,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -20,6 +23,10 @@ use std::{
 const INDEX_NAME: &str = "unprompt-bundle.json";
 const FORMAT: u32 = 1;
 const MAX_INDEX_BYTES: u64 = 8 << 20;
+/// Files in one bundle.
+const MAX_FILES: usize = 10_000;
+/// The name of a model and that of a file in it are far shorter.
+const LONGEST_NAME: u64 = 1 << 10;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -139,9 +146,11 @@ impl Hub {
         };
         let file = File::open(bundle).map_err(|error| Error::io("open", bundle, error))?;
         let mut archive = tar::Archive::new(BufReader::new(file));
+        // Raw: otherwise the reader takes a long name into memory, however long it is.
         let mut entries = archive
             .entries()
-            .map_err(|error| refuse(format!("not a tar file: {error}")))?;
+            .map_err(|error| refuse(format!("not a tar file: {error}")))?
+            .raw(true);
         let first = entries
             .next()
             .ok_or_else(|| refuse("it is empty".to_owned()))?;
@@ -173,18 +182,32 @@ impl Hub {
             .collect();
         let mut locks = Vec::new();
         for name in names {
-            let key = match RepositoryId::parse(name) {
-                Ok(id) => id.cache_folder(),
-                Err(_) => self.manifest.get(name)?.name.clone(),
-            };
-            locks.push(self.lock(&key, name, progress));
+            match RepositoryId::parse(name) {
+                Ok(id) => {
+                    locks.push(self.lock(&id.cache_folder(), name, progress));
+                    storage::remove_leftovers(&repository::folder(self, &id), Held::Shared);
+                }
+                Err(_) => {
+                    let named = self.manifest.get(name)?;
+                    let lock = self.lock(&named.name, name, progress);
+                    self.remove_leftovers_of(named, &lock);
+                    locks.push(lock);
+                }
+            }
         }
         let mut expected = self.expected_entries(&index, &refuse)?;
         let total = expected.values().map(|entry| entry.size).sum();
         let _bar = Started::new(progress, "bundle", total);
+        let mut long_name = None;
         for entry in entries {
             let mut entry = entry.map_err(|error| refuse(format!("broken tar file: {error}")))?;
-            let name = entry_name(&entry)
+            if long_name.is_none() && entry.header().entry_type() == tar::EntryType::GNULongName {
+                long_name = Some(read_long_name(&mut entry).map_err(refuse)?);
+                continue;
+            }
+            let name = long_name
+                .take()
+                .or_else(|| entry_name(&entry))
                 .ok_or_else(|| refuse("an entry has a name that is no text".to_owned()))?;
             if entry.header().entry_type() != tar::EntryType::Regular {
                 return Err(refuse(format!("{name:?} is not a regular file")));
@@ -230,6 +253,12 @@ impl Hub {
         index: &Index,
         refuse: &dyn Fn(String) -> Error,
     ) -> Result<BTreeMap<String, Expected>> {
+        let files: usize = index.models.iter().map(|model| model.files.len()).sum();
+        if files > MAX_FILES {
+            return Err(refuse(format!(
+                "{files} files, where at most {MAX_FILES} are taken"
+            )));
+        }
         let mut expected = BTreeMap::new();
         for model in &index.models {
             if let Some(branch) = &model.branch
@@ -239,6 +268,12 @@ impl Hub {
             }
             for file in &model.files {
                 let path = RelativePath::parse(&file.path)?;
+                if file.size > MAX_FILE_BYTES {
+                    return Err(refuse(format!(
+                        "{path} has {} bytes in its index",
+                        file.size
+                    )));
+                }
                 let sha256 = Sha256Hex::parse(&file.sha256).map_err(refuse)?;
                 let destination = if model.name.contains('/') {
                     self.blob_destination(model, file, path)
@@ -336,6 +371,20 @@ impl Hub {
             }
         }
     }
+}
+
+/// The name that an entry has for the one after it.
+fn read_long_name(entry: &mut tar::Entry<'_, impl Read>) -> Result<String, String> {
+    if entry.size() > LONGEST_NAME {
+        return Err(format!("an entry has a name of {} bytes", entry.size()));
+    }
+    let mut name = String::new();
+    entry
+        .read_to_string(&mut name)
+        .map_err(|error| format!("broken tar file: {error}"))?;
+    // It ends in a zero byte.
+    name.truncate(name.trim_end_matches('\0').len());
+    Ok(name)
 }
 
 fn entry_name(entry: &tar::Entry<'_, impl Read>) -> Option<String> {

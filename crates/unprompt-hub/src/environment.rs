@@ -1,3 +1,4 @@
+use crate::address::without_secrets;
 use std::{
     ffi::OsString,
     fmt,
@@ -117,6 +118,14 @@ impl Environment {
             python: vec![PathBuf::from("python3"), PathBuf::from("python")],
             home,
         }
+    }
+}
+
+impl Environment {
+    /// The endpoint as it may be shown: without the name and password that somebody may have put
+    /// into it.
+    pub fn shown_endpoint(&self) -> String {
+        without_secrets(&self.endpoint)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::{
     Error, Result,
-    address::{Origin, percent_encode, without_query},
+    address::{Origin, percent_encode, without_secrets},
     environment::Environment,
     progress::HighWater,
     storage,
@@ -32,8 +32,15 @@ const MAX_FRUITLESS_ATTEMPTS: u32 = 4;
 /// Attempts in all: a server that hands out a few bytes at a time does not keep us for ever.
 const MAX_ATTEMPTS: u32 = 100;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A listing of a repository's files; the largest known ones are a few megabytes.
-const MAX_JSON_BYTES: u64 = 32 << 20;
+/// A listing of a repository's files; those of models are some hundred kilobytes.
+const MAX_JSON_BYTES: u64 = 8 << 20;
+/// A listing has this many times the time of an answer, in all: 40 seconds where nothing else is set.
+const JSON_PATIENCE: u32 = 10;
+/// A transfer that brings less, a second, is given up, ...
+const SLOWEST: u64 = 1 << 10;
+/// ... counted over this many times the time that it may stand still: a minute where nothing else is
+/// set.
+const SLOW_PATIENCE: u32 = 3;
 
 /// Speaks to one hub.
 pub(crate) struct Client<'a> {
@@ -56,7 +63,11 @@ pub(crate) struct FileHead {
 #[derive(Clone, Copy, PartialEq)]
 enum Method {
     Head,
-    Get { from: u64 },
+    /// A small document.
+    Json,
+    Get {
+        from: u64,
+    },
 }
 
 impl<'a> Client<'a> {
@@ -96,6 +107,12 @@ impl<'a> Client<'a> {
         )
     }
 
+    /// A place of the hub, as messages may show it.
+    pub(crate) fn shown_address(&self, path: &str) -> String {
+        let endpoint = &self.environment.endpoint;
+        without_secrets(&format!("{endpoint}/{}", path.trim_start_matches('/')))
+    }
+
     /// Asks for a file's commit, name and size. Everything, from looking the host up to the last
     /// header, has `answer_timeout` in all.
     pub(crate) fn head(&self, address: &str) -> Result<FileHead> {
@@ -117,7 +134,7 @@ impl<'a> Client<'a> {
     /// Fetches a small JSON document of the hub's interface.
     pub(crate) fn json(&self, path: &str) -> Result<Vec<u8>> {
         let address = format!("{}{path}", self.environment.endpoint);
-        let (mut response, _) = self.send(Method::Get { from: 0 }, &address)?;
+        let (mut response, _) = self.send(Method::Json, &address)?;
         let status = response.status().as_u16();
         if status != 200 {
             return Err(refused(&address, status));
@@ -127,7 +144,10 @@ impl<'a> Client<'a> {
             .with_config()
             .limit(MAX_JSON_BYTES)
             .read_to_vec()
-            .map_err(|error| network(&address, &error, self.environment.answer_timeout))
+            .map_err(|error| {
+                let timeout = self.environment.answer_timeout * JSON_PATIENCE;
+                network(&address, &error, timeout)
+            })
     }
 
     /// Fetches a file into `part`, going on from what is there, until it has `size` bytes.
@@ -141,13 +161,7 @@ impl<'a> Client<'a> {
         size: u64,
         progress: &mut HighWater<'_>,
     ) -> Result<()> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(part)
-            .map_err(|error| Error::io("write", part, error))?;
+        let mut file = open_part(part).map_err(|error| Error::io("write", part, error))?;
         let mut fruitless = 0;
         let mut last_error = None;
         for _ in 0..MAX_ATTEMPTS {
@@ -177,7 +191,7 @@ impl<'a> Client<'a> {
         }
         let have = file.metadata().map_or(0, |metadata| metadata.len());
         Err(last_error.unwrap_or_else(|| Error::Network {
-            address: without_query(address),
+            address: without_secrets(address),
             reason: format!("the answer ended after {have} of {size} bytes"),
         }))
     }
@@ -224,7 +238,7 @@ impl<'a> Client<'a> {
         {
             let found = format!("{} bytes", start + length);
             return Err(Attempt::Final(storage::size_mismatch(
-                &without_query(address),
+                &without_secrets(address),
                 size,
                 found,
             )));
@@ -253,7 +267,23 @@ impl<'a> Client<'a> {
     ) -> Result<(), Attempt> {
         let mut buffer = vec![0; 1 << 16];
         let mut position = start;
+        let window = self.environment.stall_timeout * SLOW_PATIENCE;
+        let least = SLOWEST.saturating_mul(window.as_secs().max(1));
+        let (mut since, mut had) = (Instant::now(), position);
         loop {
+            if since.elapsed() >= window {
+                if position - had < least {
+                    return Err(Attempt::Final(Error::Network {
+                        address: without_secrets(address),
+                        reason: format!(
+                            "only {} bytes in {} seconds, {position} of {size} in all: given up",
+                            position - had,
+                            since.elapsed().as_secs()
+                        ),
+                    }));
+                }
+                (since, had) = (Instant::now(), position);
+            }
             let n = match body.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(n) => n,
@@ -261,7 +291,7 @@ impl<'a> Client<'a> {
                 Err(error) => {
                     let silent = position == 0 && error.kind() == std::io::ErrorKind::TimedOut;
                     let error = Error::Network {
-                        address: without_query(address),
+                        address: without_secrets(address),
                         reason: format!("broke off after {position} of {size} bytes: {error}"),
                     };
                     return Err(if silent {
@@ -275,7 +305,7 @@ impl<'a> Client<'a> {
                 // More than was announced: nothing of it can be right.
                 let _ = truncate(file, part);
                 let found = format!("more than {size} bytes");
-                let subject = without_query(address);
+                let subject = without_secrets(address);
                 return Err(Attempt::Final(storage::size_mismatch(
                     &subject, size, found,
                 )));
@@ -326,7 +356,7 @@ impl<'a> Client<'a> {
             address = next;
         }
         Err(Error::Network {
-            address: without_query(&address),
+            address: without_secrets(&address),
             reason: format!("more than {MAX_REDIRECTS} redirects"),
         })
     }
@@ -340,7 +370,7 @@ impl<'a> Client<'a> {
     ) -> Result<Response<Body>, ureq::Error> {
         let mut request = match method {
             Method::Head => self.agent.head(address),
-            Method::Get { .. } => self.agent.get(address),
+            Method::Json | Method::Get { .. } => self.agent.get(address),
         };
         if let (true, Some(token)) = (with_token, &self.environment.token) {
             request = request.header("authorization", format!("Bearer {}", token.secret()));
@@ -358,6 +388,10 @@ impl<'a> Client<'a> {
             .timeout_recv_response(Some(left));
         match method {
             Method::Head => config.timeout_global(Some(left)),
+            // In all, so that a byte now and then does not keep us.
+            Method::Json => {
+                config.timeout_global(Some(self.environment.answer_timeout * JSON_PATIENCE))
+            }
             // A hub that falls silent before the first byte is noticed as soon as one that never
             // answers; one that has given some is given more time.
             Method::Get { from: 0 } => {
@@ -374,6 +408,20 @@ impl<'a> Client<'a> {
 enum Attempt {
     Again(Error),
     Final(Error),
+}
+
+/// Opens the part of a file, or makes it. What stands there and is no file, such as a link that leads
+/// elsewhere, is taken away, never written through.
+fn open_part(part: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match fs::symlink_metadata(part) {
+        Ok(found) if found.is_file() => return options.open(part),
+        Ok(_) => fs::remove_file(part)?,
+        Err(_) => {}
+    }
+    // Made anew it follows no link that was put there since.
+    options.create_new(true).open(part)
 }
 
 fn prepared_length(file: &mut File, part: &Path, size: u64) -> Result<u64> {
@@ -426,7 +474,7 @@ fn read_certificates(path: &Path) -> Result<RootCerts> {
 
 fn refused(address: &str, status: u16) -> Error {
     Error::Status {
-        address: without_query(address),
+        address: without_secrets(address),
         status,
         hint: match status {
             401 | 403 => {
@@ -448,7 +496,7 @@ fn network(address: &str, error: &ureq::Error, timeout: Duration) -> Error {
         other => other.to_string(),
     };
     Error::Network {
-        address: without_query(address),
+        address: without_secrets(address),
         reason,
     }
 }

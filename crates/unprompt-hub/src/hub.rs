@@ -5,10 +5,11 @@ use crate::{
     environment::Environment,
     manifest::{Manifest, NamedModel},
     progress::Progress,
+    storage,
     text::waiting_for,
 };
 use std::path::PathBuf;
-use unprompt_files::Lock;
+use unprompt_files::{Leftover, Lock};
 
 /// What the caller asks of a [`Hub`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct HubOptions {
     pub offline: bool,
     /// Accept models whose only weights are pickles (`.bin`, `.pth`, `.pt`, `.ckpt`).
     pub allow_pickle: bool,
+    /// Let presets ask captioners on other servers, to which pictures are sent.
+    pub allow_remote: bool,
     /// Use file locks so that several processes fetch a model once. Turn it off where locking
     /// itself hangs; files stay right without.
     pub use_locks: bool,
@@ -27,6 +30,7 @@ impl Default for HubOptions {
         Self {
             offline: false,
             allow_pickle: false,
+            allow_remote: false,
             use_locks: true,
         }
     }
@@ -74,9 +78,22 @@ impl Hub {
         self.options.allow_pickle
     }
 
+    /// Whether presets may ask captioners on other servers.
+    pub fn allows_remote(&self) -> bool {
+        self.options.allow_remote
+    }
+
     /// The environment this hub works in: cache folders, endpoint, timeouts.
     pub fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// What runs that were killed have left in the caches. It goes when the same model is fetched or
+    /// imported again, or when something else is written in the same folder.
+    pub fn leftovers(&self) -> Vec<Leftover> {
+        let mut found = storage::leftovers(&self.environment.own_cache);
+        found.extend(storage::leftovers(&self.environment.hub_cache));
+        found
     }
 
     /// The folder for files that do not live in the shared cache. It is named after the content,

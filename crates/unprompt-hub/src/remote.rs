@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Hub, Progress, RepositoryId, ResolvedModel, Result, SourceFailure,
+    address::without_secrets,
     digest::ContentHash,
     http::Client,
     manifest::{ListedFile, NamedModel},
@@ -11,11 +12,18 @@ use crate::{
     repository::{
         DEFAULT_REVISION, by_hand, folder, locate, read_shards, record, set_branch, verify,
     },
-    storage,
+    storage::{self, Held},
     transfer::{RemoteFile, fetch},
     weights::{self, Weights},
 };
 use serde::Deserialize;
+
+/// A file that is said to be longer is no model.
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 40;
+/// Files that a repository may list.
+const MAX_LISTED: usize = 100_000;
+/// Files that may make up a model, shards among them.
+const MAX_MODEL_FILES: usize = 1000;
 
 /// Brings the listed files of a named model into the shared cache.
 pub(crate) fn pull_named(
@@ -26,7 +34,7 @@ pub(crate) fn pull_named(
     progress: &dyn Progress,
 ) -> Result<()> {
     let client = Client::new(&hub.environment)?;
-    storage::remove_leftovers(&folder(hub, id), storage::ABANDONED);
+    storage::remove_leftovers(&folder(hub, id), Held::Shared);
     let total = model.files.iter().map(|file| file.size).sum();
     let _bar = Started::new(progress, &model.name, total);
     for file in &model.files {
@@ -47,7 +55,7 @@ pub(crate) fn head(
     let address = client.file_address(id.as_str(), commit, path.as_str());
     let head = client.head(&address)?;
     let wrong = |reason: String| Error::Network {
-        address: address.clone(),
+        address: without_secrets(&address),
         reason,
     };
     if let Some(said) = &head.commit
@@ -74,6 +82,11 @@ pub(crate) fn head(
         (None, Some(listed)) => listed.size,
         (None, None) => return Err(wrong("the answer gives no size".to_owned())),
     };
+    if size > MAX_FILE_BYTES {
+        return Err(wrong(format!(
+            "{size} bytes, where a file of a model has at most {MAX_FILE_BYTES}"
+        )));
+    }
     let mut hashes = vec![ContentHash::from_etag(&etag)];
     if let Some(listed) = listed {
         hashes.push(ContentHash::Sha256(listed.sha256.clone()));
@@ -158,18 +171,28 @@ fn pull_repository(
     progress: &dyn Progress,
 ) -> Result<()> {
     let client = Client::new(&hub.environment)?;
-    storage::remove_leftovers(&folder(hub, id), storage::ABANDONED);
-    let (commit, listing) = list_repository(&client, hub, id, revision)?;
+    storage::remove_leftovers(&folder(hub, id), Held::Shared);
+    let (commit, listing) = list_repository(&client, id, revision)?;
     let names: Vec<String> = listing.iter().map(RelativePath::to_string).collect();
     weights::refuse_pickles(id.as_str(), names.iter(), hub.options.allow_pickle)?;
     let head = |path: &RelativePath| head(&client, id, &commit, path, None);
+    let at_most = |count: usize| match count > MAX_MODEL_FILES {
+        true => Err(Error::Network {
+            address: client.shown_address(id.as_str()),
+            reason: format!("{count} files, where a model has at most {MAX_MODEL_FILES}"),
+        }),
+        false => Ok(()),
+    };
 
     let mut remotes = Vec::new();
-    for path in weights::choose_small(&listing) {
+    let small = weights::choose_small(&listing);
+    at_most(small.len())?;
+    for path in small {
         remotes.push(head(path)?);
     }
     match weights::choose_weights(&listing, hub.options.allow_pickle) {
         Weights::Files(files) => {
+            at_most(files.len())?;
             for path in files {
                 remotes.push(head(path)?);
             }
@@ -178,7 +201,9 @@ fn pull_repository(
             let remote = head(index)?;
             let path = fetch(hub, &client, id, &remote, progress)?;
             remotes.push(remote);
-            for shard in read_shards(&path)? {
+            let shards = read_shards(&path)?;
+            at_most(shards.len())?;
+            for shard in shards {
                 remotes.push(head(&shard)?);
             }
         }
@@ -203,18 +228,23 @@ fn pull_repository(
 
 pub(crate) fn list_repository(
     client: &Client<'_>,
-    hub: &Hub,
     id: &RepositoryId,
     revision: &str,
 ) -> Result<(String, Vec<RelativePath>)> {
     let path = format!("/api/models/{id}/revision/{}", revision.replace('/', "%2F"));
     let wrong = |reason: String| Error::Network {
-        address: format!("{}{path}", hub.environment.endpoint),
+        address: client.shown_address(&path),
         reason,
     };
     let bytes = client.json(&path)?;
     let listing: Listing = serde_json::from_slice(&bytes)
         .map_err(|error| wrong(format!("not the listing of a repository: {error}")))?;
+    if listing.siblings.len() > MAX_LISTED {
+        return Err(wrong(format!(
+            "{} files, where a repository of a model has at most {MAX_LISTED}",
+            listing.siblings.len()
+        )));
+    }
     if !is_commit_hash(&listing.sha) {
         return Err(wrong("the listing names no commit".to_owned()));
     }

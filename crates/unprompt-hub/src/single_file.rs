@@ -45,7 +45,7 @@ impl Hub {
             });
         }
         let client = Client::new(&self.environment)?;
-        let (commit, listing) = list_repository(&client, self, id, DEFAULT_REVISION)?;
+        let (commit, listing) = list_repository(&client, id, DEFAULT_REVISION)?;
         if !listing.contains(&path) {
             let present = listing.iter().take(LISTED_IN_ERROR);
             return Err(Error::NoSuchFile {

@@ -6,10 +6,11 @@ use std::{
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
-    time::Duration,
 };
-use tempfile::{NamedTempFile, TempDir};
-use unprompt_files::{TEMPORARY_PREFIX, folder_of, temporary_in};
+use unprompt_files::{
+    Leftover, TEMPORARY_PREFIX, TemporaryFile, TemporaryFolder, folder_of, leftovers_in,
+    temporary_folder_in, temporary_in,
+};
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -41,21 +42,17 @@ pub(crate) fn create_parents(root: &Path, relative: &RelativePath) -> Result<Pat
 }
 
 /// A new temporary file beside its destination, readable by whoever the umask allows.
-pub(crate) fn temporary_file(folder: &Path) -> Result<NamedTempFile> {
+pub(crate) fn temporary_file(folder: &Path) -> Result<TemporaryFile> {
     temporary_in(folder).map_err(|error| Error::io("write in", folder, error))
 }
 
 /// A new temporary folder that is removed when dropped.
-pub(crate) fn temporary_folder(folder: &Path) -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix(TEMPORARY_PREFIX)
-        .suffix(".tmp")
-        .tempdir_in(folder)
-        .map_err(|error| Error::io("create folder in", folder, error))
+pub(crate) fn temporary_folder(folder: &Path) -> Result<TemporaryFolder> {
+    temporary_folder_in(folder).map_err(|error| Error::io("create folder in", folder, error))
 }
 
 /// Flushes a finished temporary file to the disk and gives it its name in one step.
-pub(crate) fn promote(file: NamedTempFile, destination: &Path) -> Result<()> {
+pub(crate) fn promote(file: TemporaryFile, destination: &Path) -> Result<()> {
     unprompt_files::promote(file, destination)
         .map_err(|error| Error::io("write", destination, error))
 }
@@ -142,45 +139,74 @@ pub(crate) fn has_size(path: &Path, size: u64) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }
 
-/// How old a leftover in a folder that others write to must be before it is taken for abandoned.
-pub(crate) const ABANDONED: Duration = Duration::from_secs(24 * 3600);
-const LEFTOVER_DEPTH: usize = 3;
+/// Folders below one that may have leftovers in them.
+const LEFTOVER_DEPTH: usize = 4;
+/// Folders that are looked through for leftovers.
+const MOST_FOLDERS: usize = 10_000;
 
-/// Removes what interrupted runs left in a folder and below, if it is at least so old. With an
-/// age of zero, call it only under the lock of that folder.
-pub(crate) fn remove_leftovers(folder: &Path, age: Duration) {
-    remove_leftovers_below(folder, age, LEFTOVER_DEPTH);
+/// Whether others may write in a folder at the same time.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Held {
+    /// This process has the folder's lock, so that every leftover is nobody's.
+    Alone,
+    /// Others may, so that only what nobody has open is a leftover.
+    Shared,
 }
 
-fn remove_leftovers_below(folder: &Path, age: Duration, depth: usize) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let Ok(metadata) = fs::symlink_metadata(&path) else {
-            continue;
-        };
-        if !entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(TEMPORARY_PREFIX)
-        {
-            if metadata.is_dir() && depth > 0 {
-                remove_leftovers_below(&path, age, depth - 1);
-            }
-            continue;
+/// Removes what interrupted runs left in a folder and below.
+pub(crate) fn remove_leftovers(folder: &Path, held: Held) {
+    let mut folders = MOST_FOLDERS;
+    let mut remove = |folder: &Path| {
+        for leftover in leftovers_in(folder) {
+            leftover.remove();
         }
-        let old_enough = metadata
-            .modified()
-            .is_ok_and(|changed| changed.elapsed().unwrap_or_default() >= age);
-        if age.is_zero() || old_enough {
-            // A leftover that cannot be removed costs disk space and nothing else.
-            let _ = if metadata.is_dir() {
-                fs::remove_dir_all(path)
-            } else {
-                fs::remove_file(path)
+        if held == Held::Alone {
+            remove_temporaries(folder);
+        }
+    };
+    each_folder(folder, LEFTOVER_DEPTH, &mut folders, &mut remove);
+}
+
+/// What interrupted runs left in a folder and below.
+pub(crate) fn leftovers(folder: &Path) -> Vec<Leftover> {
+    let mut folders = MOST_FOLDERS;
+    let mut found = Vec::new();
+    let mut look = |folder: &Path| found.extend(leftovers_in(folder));
+    each_folder(folder, LEFTOVER_DEPTH, &mut folders, &mut look);
+    found
+}
+
+/// Removes everything in a folder that has the name of a temporary one. What cannot be removed
+/// costs disk space and nothing else.
+fn remove_temporaries(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            let path = entry.path();
+            let is_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+            let _ = match is_folder {
+                true => fs::remove_dir_all(path),
+                false => fs::remove_file(path),
             };
+        }
+    }
+}
+
+/// Calls `visit` with a folder and those below it, but for temporary ones and through no link.
+fn each_folder(folder: &Path, depth: usize, left: &mut usize, visit: &mut impl FnMut(&Path)) {
+    if *left == 0 {
+        return;
+    }
+    *left -= 1;
+    visit(folder);
+    if depth == 0 {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let name = entry.file_name();
+        if is_folder && !name.to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            each_folder(&entry.path(), depth - 1, left, visit);
         }
     }
 }

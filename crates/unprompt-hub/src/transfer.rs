@@ -1,6 +1,7 @@
 use crate::{
-    Error, Hub, Progress, RepositoryId, Result, digest::ContentHash, http::Client,
-    progress::HighWater, relative_path::RelativePath, repository, storage, text::waiting_for,
+    Error, Hub, Progress, RepositoryId, Result, address::without_secrets, digest::ContentHash,
+    http::Client, progress::HighWater, relative_path::RelativePath, repository, storage,
+    text::waiting_for,
 };
 use std::{
     fs,
@@ -110,7 +111,7 @@ fn disagreement(remote: &RemoteFile, path: &Path) -> Result<Option<Error>> {
     for hash in &remote.hashes {
         if let Some((expected, found)) = hash.disagreement(path)? {
             return Ok(Some(Error::Mismatch {
-                subject: remote.address.clone(),
+                subject: without_secrets(&remote.address),
                 expected,
                 found,
                 next_step: "the file was deleted",

@@ -50,15 +50,44 @@ pub(crate) fn refuse_pickles<'a>(
     })
 }
 
+/// The file that makes a repository a pipeline in the layout of diffusers.
+const PIPELINE: &str = "model_index.json";
+
+/// The folders of a pipeline that are used to draw. Others hold what looks at the result.
+const PIPELINE_PARTS: [&str; 7] = [
+    "scheduler",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "unet",
+    "vae",
+];
+
+fn is_pipeline(listing: &[RelativePath]) -> bool {
+    listing.iter().any(|path| path.as_str() == PIPELINE)
+}
+
+/// The file's name, if it lies directly in this folder.
+fn name_in<'a>(path: &'a RelativePath, folder: &str) -> Option<&'a str> {
+    let name = path.as_str().strip_prefix(folder)?.strip_prefix('/')?;
+    (!name.contains('/')).then_some(name)
+}
+
 /// The files of a listing that belong to the model.
 ///
 /// Small ones: `json`, `txt`, `model` (sentencepiece) and `jinja` at the root or in a numbered
-/// module folder (`1_Pooling`), as sentence-transformers lays them out. Weights: see
-/// [`choose_weights`].
+/// module folder (`1_Pooling`), as sentence-transformers lays them out, or in a part of a pipeline of
+/// diffusers. Weights: see [`choose_weights`].
 pub(crate) fn choose_small(listing: &[RelativePath]) -> Vec<&RelativePath> {
+    let is_pipeline = is_pipeline(listing);
+    let in_part = |path: &RelativePath| {
+        let in_part = |part: &&str| name_in(path, part).is_some();
+        is_pipeline && PIPELINE_PARTS.iter().any(in_part)
+    };
     listing
         .iter()
-        .filter(|path| in_module(path))
+        .filter(|path| in_module(path) || in_part(path))
         .filter(|path| {
             let name = path.as_str();
             is_small(name)
@@ -80,8 +109,15 @@ pub(crate) enum Weights<'a> {
 
 /// Chooses the weights at the root: the first that exists of a shard index, `model`, then
 /// `open_clip_model`, then any other file of the format; and those in numbered module folders.
-/// Pickles are looked at only when there is no safetensors file at all.
+/// Pickles are looked at only when there is no safetensors file at all. Of a pipeline of diffusers each
+/// part has its own, in half precision only where there are no others; what lies at the root is the
+/// same once more.
 pub(crate) fn choose_weights<'a>(listing: &'a [RelativePath], allow_pickle: bool) -> Weights<'a> {
+    if is_pipeline(listing) {
+        let parts = PIPELINE_PARTS.iter();
+        let weights = parts.flat_map(|part| part_weights(listing, part, allow_pickle));
+        return Weights::Files(weights.collect());
+    }
     let safetensors = choose_format(
         listing,
         is_safetensors,
@@ -98,6 +134,39 @@ pub(crate) fn choose_weights<'a>(listing: &'a [RelativePath], allow_pickle: bool
             ],
         ),
         chosen => chosen,
+    }
+}
+
+/// The weights of one part of a pipeline: a file, or an index with its shards.
+fn part_weights<'a>(
+    listing: &'a [RelativePath],
+    part: &str,
+    allow_pickle: bool,
+) -> Vec<&'a RelativePath> {
+    let find = |wanted: &dyn Fn(&str) -> bool| -> Vec<&'a RelativePath> {
+        let is_wanted = |path: &&RelativePath| name_in(path, part).is_some_and(wanted);
+        listing.iter().filter(is_wanted).collect()
+    };
+    for half in ["", ".fp16"] {
+        for stem in ["model", "diffusion_pytorch_model"] {
+            let whole = find(&|name| name == format!("{stem}{half}.safetensors"));
+            if !whole.is_empty() {
+                return whole;
+            }
+            let index = format!("{stem}.safetensors.index{half}.json");
+            let mut shards = find(&|name| name == index);
+            if !shards.is_empty() {
+                shards.extend(find(&|name| {
+                    let is_shard = name.starts_with(stem) && name.contains("-of-");
+                    is_shard && is_safetensors(name) && name.contains(".fp16") != half.is_empty()
+                }));
+                return shards;
+            }
+        }
+    }
+    match allow_pickle {
+        true => find(&|name| matches!(name, "pytorch_model.bin" | "diffusion_pytorch_model.bin")),
+        false => Vec::new(),
     }
 }
 
@@ -148,4 +217,69 @@ pub(crate) fn shards(index: &[u8], subject: &str) -> Result<Vec<RelativePath>> {
     })?;
     let names: std::collections::BTreeSet<String> = index.weight_map.into_values().collect();
     names.iter().map(|name| RelativePath::parse(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(names: &[&str]) -> Vec<RelativePath> {
+        let parse = |name: &&str| RelativePath::parse(name).unwrap();
+        names.iter().map(parse).collect()
+    }
+
+    fn names(paths: &[&RelativePath]) -> Vec<String> {
+        paths.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_pipeline_is_its_parts_each_with_its_best_weights() {
+        let listing = listing(&[
+            "README.md",
+            "model_index.json",
+            "v1-5-pruned.safetensors",
+            "safety_checker/config.json",
+            "safety_checker/model.safetensors",
+            "scheduler/scheduler_config.json",
+            "text_encoder/config.json",
+            "text_encoder/model.fp16.safetensors",
+            "text_encoder/model.safetensors",
+            "text_encoder/pytorch_model.bin",
+            "tokenizer/merges.txt",
+            "tokenizer/vocab.json",
+            "unet/config.json",
+            "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+            "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+            "unet/diffusion_pytorch_model.fp16.safetensors",
+            "unet/diffusion_pytorch_model.safetensors.index.json",
+            "vae/config.json",
+            "vae/diffusion_pytorch_model.fp16.safetensors",
+            "vae/diffusion_pytorch_model.bin",
+        ]);
+        assert_eq!(
+            names(&choose_small(&listing)),
+            [
+                "model_index.json",
+                "scheduler/scheduler_config.json",
+                "text_encoder/config.json",
+                "tokenizer/merges.txt",
+                "tokenizer/vocab.json",
+                "unet/config.json",
+                "vae/config.json",
+            ]
+        );
+        let Weights::Files(files) = choose_weights(&listing, true) else {
+            panic!("files are chosen")
+        };
+        assert_eq!(
+            names(&files),
+            [
+                "text_encoder/model.safetensors",
+                "unet/diffusion_pytorch_model.safetensors.index.json",
+                "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+                "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+                "vae/diffusion_pytorch_model.fp16.safetensors",
+            ]
+        );
+    }
 }

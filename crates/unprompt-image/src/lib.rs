@@ -24,6 +24,9 @@
 //! Invariant: no pixel buffer is allocated before the header's dimensions and the resulting byte
 //! count passed [`Limits`].
 //!
+//! Invariant: all pictures that are being decoded in a process need no more than its budget
+//! ([`set_memory`]), by what [`decoding_bytes`] tells of their headers.
+//!
 //! Invariant: whatever the bytes are, the answer is a picture or an [`ImageError`]; a panic inside
 //! a third-party decoder is caught and becomes [`ImageErrorKind::DecoderPanicked`]. (This needs the
 //! default `panic = "unwind"`.)
@@ -33,6 +36,7 @@
 //!
 //! Invariant: everything here is single-threaded and deterministic: equal bytes give equal pixels.
 
+mod budget;
 mod decode;
 mod error;
 mod format;
@@ -42,7 +46,10 @@ mod picture;
 mod preprocess;
 mod resize;
 
-pub use decode::{Alpha, DecodeOptions, Orientation, decode, decode_file, decode_rgba, dimensions};
+pub use budget::{Admission, set_memory};
+pub use decode::{
+    Alpha, DecodeOptions, Orientation, decode, decode_file, decode_rgba, decoding_bytes, dimensions,
+};
 pub use error::{ImageError, ImageErrorKind, Result};
 pub use format::{Format, sniff};
 pub use limits::Limits;

@@ -15,8 +15,8 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Largest single pixel buffer, in bytes, of the decoder or of the result. Default 256 MiB.
     ///
-    /// A decoder's working memory comes on top; at the default limits the peak stays below about
-    /// three of these buffers (a progressive JPEG keeps 16-bit coefficients of all its pixels).
+    /// A decoder's working memory comes on top: [`decoding_bytes`](crate::decoding_bytes) tells all
+    /// that a picture needs, and [`set_memory`](crate::set_memory) bounds it.
     pub max_buffer_bytes: u64,
 }
 

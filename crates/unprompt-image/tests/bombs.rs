@@ -2,6 +2,9 @@
 //!
 //! One test only, because it watches the memory of the whole process.
 
+#[path = "../../../attacks/webp_prefix_codes.rs"]
+mod webp_prefix_codes;
+
 use unprompt_image::{DecodeOptions, ImageErrorKind, decode};
 
 fn crc32(bytes: &[u8]) -> u32 {
@@ -157,6 +160,7 @@ fn bombs_are_refused_without_spending_memory() {
     ]
     .concat();
     let canvas = [&[0u8; 4][..], &[0xff, 0xff, 0], &[0xff, 0xfe, 0]].concat();
+    let small_canvas = [0u8; 10];
     let refused = [
         ("png", png(huge, huge, 8, 6, &[chunk(b"IDAT", &[])])),
         (
@@ -174,6 +178,14 @@ fn bombs_are_refused_without_spending_memory() {
         (
             "webp canvas",
             webp(&[(b"VP8X", &canvas), (b"VP8L", &lossless(1))]),
+        ),
+        (
+            "webp of one pixel and 65,536 groups of codes",
+            webp(&[(b"VP8L", &webp_prefix_codes::stream(1, 65_536))]),
+        ),
+        (
+            "webp of a small canvas and a large frame",
+            webp(&[(b"VP8X", &small_canvas), (b"VP8 ", &lossy)]),
         ),
         ("gif", gif(65_535, 65_535)),
         ("bmp", bmp(huge as i32, huge as i32, 24)),
@@ -226,6 +238,9 @@ fn bombs_are_refused_without_spending_memory() {
         let error = decode(bytes, &options).unwrap_err();
         assert_eq!(error.kind(), ImageErrorKind::Malformed, "{name}: {error}");
     }
+    // As many codes as an encoder makes are no bomb.
+    let codes = webp(&[(b"VP8L", &webp_prefix_codes::stream(9, 1000))]);
+    assert_eq!(decode(&codes, &options).unwrap().width, 9);
     let image = decode(&stuffed, &options).unwrap();
     assert_eq!(image.pixels, [0, 0, 0]);
     if let (Some(before), Some(after)) = (before, peak_kib()) {

@@ -6,8 +6,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::Path,
 };
-use tempfile::NamedTempFile;
-use unprompt_files::{TEMPORARY_PREFIX, folder_of, sync_folder};
+use unprompt_files::{TEMPORARY_PREFIX, TemporaryFile, folder_of, sync_folder};
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
@@ -19,7 +18,7 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
 /// Writes one file, all or nothing.
 pub(crate) fn write<T>(
     path: &Path,
-    content: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<T>,
+    content: impl FnOnce(&mut BufWriter<TemporaryFile>) -> io::Result<T>,
 ) -> Result<T> {
     unprompt_files::write_by(path, failure::step, content)
         .map_err(|error| IndexError::io("write", path, error))

@@ -1,22 +1,30 @@
 //! Files of label embeddings, in the form of clip-interrogator: one file a model and table, with
 //! `embeds` (labels, width) in half precision and `hash`, the 64 characters of the list's SHA-256.
 //!
-//! Ours say in the file's metadata, which clip-interrogator ignores, which weights they are of.
+//! Ours say in the file's metadata, which clip-interrogator ignores, which weights they are of, and
+//! have a digest of their numbers there: numbers that are damaged make another prompt, and nothing
+//! else shows it.
 
 use crate::{InterrogateError, LabelList, Result, unfinished::Unfinished};
 use half::f16;
+use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File},
+    fs,
     io::Read,
     path::{Path, PathBuf},
 };
 use unprompt_checkpoint::{Checkpoint, DType, Pickle};
+use unprompt_files::open_regular;
 
-/// The entry of the metadata that names the weights.
+/// The entry of the metadata that names the weights and, after a blank, the digest of the embeddings.
+/// One entry, for the order of several is not always the same.
 const WEIGHTS: &str = "unprompt_weights";
+/// Bytes of the embeddings that are summed up together.
+const DIGEST_BLOCK: usize = 1 << 20;
 const EMBEDDINGS: &str = "embeds";
 const HASH: &str = "hash";
 /// A header of two tensors and one entry is far shorter.
@@ -130,29 +138,22 @@ impl TableCache {
         if rows.dtype != DType::F16 || rows.shape != [list.labels().len(), width] {
             return other("of a model of another width");
         }
-        match self.weights_of(&path) {
-            Err(error) => other(&error.to_string()),
-            Ok(_) if !own => Found::Foreign(checkpoint),
-            Ok(Some(weights)) if weights == self.weights => Found::Ours(checkpoint),
-            Ok(Some(_)) => other("of other weights"),
-            Ok(None) => Found::Foreign(checkpoint),
+        let said = match said_of(&path) {
+            Err(error) => return other(&error.to_string()),
+            Ok(Some(said)) if own => said,
+            Ok(_) => return Found::Foreign(checkpoint),
+        };
+        // Without a digest it is of an earlier version.
+        let (weights, written) = said.rsplit_once(' ').unwrap_or((&said, ""));
+        if weights != self.weights {
+            return other("of other weights");
         }
-    }
-
-    /// The weights that a file says it is of.
-    fn weights_of(&self, path: &Path) -> std::io::Result<Option<String>> {
-        let mut file = File::open(path)?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        if length > LONGEST_HEADER {
-            return Ok(None);
+        match rows.data() {
+            Ok(bytes) if digest(&bytes) == written => {}
+            Ok(_) => return other("its numbers are not those that were written"),
+            Err(error) => return other(&error.to_string()),
         }
-        let mut header = vec![0; length as usize];
-        file.read_exact(&mut header)?;
-        let header: Value = serde_json::from_slice(&header)?;
-        let weights = header["__metadata__"][WEIGHTS].as_str();
-        Ok(weights.map(str::to_owned))
+        Found::Ours(checkpoint)
     }
 
     /// Writes the file of a list in one step, and opens it.
@@ -173,9 +174,60 @@ impl TableCache {
         for (name, tensor) in tensors {
             views.push((name, tensor.map_err(|error| failed(&error))?));
         }
-        let metadata = HashMap::from([(WEIGHTS.to_owned(), self.weights.clone())]);
+        let said = format!("{} {}", self.weights, digest(&bytes));
+        let metadata = HashMap::from([(WEIGHTS.to_owned(), said)]);
         let file = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(&error))?;
         unprompt_files::write(&path, &file).map_err(|error| failed(&error))?;
         Checkpoint::open(&path, Pickle::Deny).map_err(|error| failed(&error))
+    }
+}
+
+/// What a file says of itself in its metadata.
+fn said_of(path: &Path) -> std::io::Result<Option<String>> {
+    let mut file = open_regular(path)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    if length > LONGEST_HEADER {
+        return Ok(None);
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header)?;
+    let header: Value = serde_json::from_slice(&header)?;
+    let said = header["__metadata__"][WEIGHTS].as_str();
+    Ok(said.map(str::to_owned))
+}
+
+/// A digest of embeddings that costs no more than to read them: the CRC-32 of each block, hashed
+/// together. It finds damage; whoever can write in the cache can write a digest as well.
+fn digest(bytes: &[u8]) -> String {
+    let sums: Vec<u32> = bytes
+        .par_chunks(DIGEST_BLOCK)
+        .map(crc32fast::hash)
+        .collect();
+    let mut hasher = Sha256::new();
+    hasher.update((bytes.len() as u64).to_le_bytes());
+    for sum in sums {
+        hasher.update(sum.to_le_bytes());
+    }
+    let digest = hasher.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_depends_on_every_byte_and_on_the_length() {
+        let mut bytes = vec![0; DIGEST_BLOCK + 3];
+        let zeros = digest(&bytes);
+        assert_ne!(zeros, digest(&bytes[1..]));
+        for at in [0, DIGEST_BLOCK - 1, DIGEST_BLOCK, DIGEST_BLOCK + 2] {
+            bytes[at] ^= 1;
+            assert_ne!(zeros, digest(&bytes), "{at}");
+            bytes[at] ^= 1;
+        }
+        assert_eq!(zeros, digest(&bytes));
     }
 }

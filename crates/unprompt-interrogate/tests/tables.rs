@@ -185,6 +185,19 @@ fn what_is_broken_or_of_something_else_is_made_again() {
         ("other weights", other_weights),
         ("another list", fewer),
     ];
+    // A bit, zeros or noise in the numbers: another prompt, and nothing else would show it.
+    let numbers = good.len() - 64 - flavors().labels().len() * 32 * 2..good.len() - 64;
+    for at in [numbers.start, numbers.start + 4001, numbers.end - 1] {
+        let mut flipped = good.clone();
+        flipped[at] ^= 4;
+        cases.push(("one bit", flipped));
+    }
+    let mut zeros = good.clone();
+    zeros[numbers.clone()].fill(0);
+    cases.push(("zeros", zeros));
+    let mut shuffled = good.clone();
+    shuffled[numbers].rotate_left(64);
+    cases.push(("rows of others", shuffled));
     cases.extend((1..6).map(|part| ("cut", good[..good.len() * part / 6].to_vec())));
     for (what, bytes) in cases {
         fs::write(&path, &bytes).unwrap();

@@ -66,8 +66,9 @@ pub(crate) fn read_encoded(
     }
 }
 
-/// Allows pictures as large as a file of this length holds without being all of one colour, so that a
-/// small file cannot cost much work. The file is in memory already, however long it is.
+/// Allows pictures as large as a file of this length holds without being mostly of one colour, so that a
+/// small file cannot cost much work: three pixels for four bytes, where drawn pictures have one or two
+/// bytes a pixel. The file is in memory already, however long it is.
 fn limits(encoded_bytes: usize) -> Limits {
     const ALWAYS_ALLOWED: u64 = 2 << 20;
     let default = Limits::default();
@@ -75,7 +76,7 @@ fn limits(encoded_bytes: usize) -> Limits {
         max_encoded_bytes: default.max_encoded_bytes.max(encoded_bytes),
         max_pixels: default
             .max_pixels
-            .min(ALWAYS_ALLOWED + encoded_bytes as u64),
+            .min(ALWAYS_ALLOWED + encoded_bytes as u64 * 3 / 4),
         ..default
     }
 }

@@ -4,7 +4,9 @@
 
 use crate::{
     ModelError, Result,
+    clip_tokenizer::check_length,
     configuration::{read_json, read_optional},
+    tokenizers_within::encode,
     word_pieces::cleaned,
 };
 use serde_json::{Map, Value, json};
@@ -70,10 +72,9 @@ impl BytePairs {
 
     /// The ids of a text between those of `<s>` and `</s>`.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode_fast(text, false);
-        let encoding = encoding.map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+        check_length(text)?;
         let mut ids = vec![self.begin];
-        ids.extend(encoding.get_ids());
+        ids.extend(encode(&self.tokenizer, text, false)?);
         ids.push(self.end);
         Ok(ids)
     }

@@ -125,6 +125,11 @@ impl Compute {
         }
     }
 
+    /// Whether it is the processor.
+    pub fn is_cpu(&self) -> bool {
+        self.device.is_cpu()
+    }
+
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }

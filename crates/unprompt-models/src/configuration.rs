@@ -4,10 +4,10 @@ use crate::{ModelError, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
-    fs::File,
     io::{ErrorKind, Read},
     path::Path,
 };
+use unprompt_files::open_regular;
 use unprompt_nn::Activation;
 
 /// Configurations are a few kilobytes, tokenizers up to some megabytes.
@@ -16,7 +16,7 @@ const LARGEST_FILE: u64 = 64 << 20;
 /// The bytes of a file in a model folder, or `None` where there is no such file.
 pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     let failed = |error: std::io::Error| ModelError::configuration(path, error.to_string());
-    let file = match File::open(path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
@@ -35,7 +35,7 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// A JSON file of a model folder, or `None` where there is no such file.
-pub(crate) fn read_json_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub fn read_json_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let parse = |bytes: Vec<u8>| {
         serde_json::from_slice(&bytes)
             .map_err(|error| ModelError::configuration(path, error.to_string()))
@@ -44,7 +44,7 @@ pub(crate) fn read_json_optional<T: DeserializeOwned>(path: &Path) -> Result<Opt
 }
 
 /// A JSON file that a model folder must have.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     read_json_optional(path)?
         .ok_or_else(|| ModelError::configuration(path, "no such file in the model's folder"))
 }

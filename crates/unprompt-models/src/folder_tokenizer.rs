@@ -1,6 +1,9 @@
 //! A folder's own tokenizer, for texts of a limited length.
 
-use crate::{ModelError, Result};
+use crate::{
+    Result,
+    tokenizers_within::{LONGEST_CUT, beginning, encode},
+};
 use serde_json::{Map, Value};
 use tokenizers::{Tokenizer, TruncationParams};
 
@@ -32,10 +35,12 @@ impl FolderTokenizer {
     /// The ids of a text with its special tokens, cut or whole.
     pub(crate) fn ids(&self, text: &str, cut: bool) -> Result<Vec<u32>> {
         let tokenizer = if cut { &self.cut } else { &self.uncut };
-        let encoding = tokenizer
-            .encode_fast(text, true)
-            .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        let text = if cut {
+            beginning(text, LONGEST_CUT)
+        } else {
+            text
+        };
+        encode(tokenizer, text, true)
     }
 
     /// The id of `pad_token` of `tokenizer_config.json`, or of `default` where it is not set; what

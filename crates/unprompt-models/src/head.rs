@@ -1,7 +1,9 @@
-//! A linear head from a frozen tower's features to the space of a sentence encoder.
+//! A head from a frozen tower's features to the space of a sentence encoder.
 //!
 //! `unprompt train head` makes them: `head.safetensors` with `weight` (outputs, inputs), `bias`
-//! (outputs) and `target_mean` (outputs), and a `config.json` that says what it belongs to.
+//! (outputs) and `target_mean` (outputs), and a `config.json` that says what it belongs to. One with a
+//! hidden layer has `hidden.weight` (hidden, inputs) and `hidden.bias` too, and its `weight` is
+//! (outputs, hidden); between the two is a ReLU.
 
 use crate::{ModelError, Result, configuration::read_json, weights::Weights};
 use candle_core::{Device, Tensor};
@@ -17,13 +19,28 @@ pub struct HeadConfig {
     pub tower: String,
     /// The SHA-256 of the tower's weights.
     pub tower_sha256: String,
+    /// What it takes of the tower.
+    #[serde(default)]
+    pub features: Features,
     /// The sentence encoder whose space it leads to.
     pub encoder: String,
+}
+
+/// What a head takes of its tower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// What the last layer of a classifier takes.
+    #[default]
+    Pooled,
+    /// The vector of a picture, of length 1.
+    Vector,
 }
 
 /// A head that is loaded.
 #[derive(Debug)]
 pub struct Head {
+    hidden: Option<Linear>,
     linear: Linear,
     inputs: usize,
     target_mean: Vec<f32>,
@@ -63,16 +80,28 @@ impl Head {
         let used = RefCell::default();
         let weights = Weights::new(checkpoint, &used);
         let shape = weights.shape("weight").unwrap_or_default();
-        let &[outputs, inputs] = shape else {
+        let &[outputs, width] = shape else {
             return Err(ModelError::configuration(
                 checkpoint.path(),
                 format!("a head's weight has a shape (outputs, inputs), found {shape:?}"),
             ));
         };
-        let linear = weights.linear((outputs, inputs), Activation::Identity)?;
+        let hidden = weights.at("hidden");
+        let (hidden, inputs) = match hidden.shape("weight") {
+            None => (None, width),
+            Some(shape) => {
+                let inputs = shape.last().copied().unwrap_or(0);
+                (
+                    Some(hidden.linear((width, inputs), Activation::Relu)?),
+                    inputs,
+                )
+            }
+        };
+        let linear = weights.linear((outputs, width), Activation::Identity)?;
         let target_mean = weights.values("target_mean", &[outputs])?;
         weights.check_all_used(|_| false)?;
         Ok(Self {
+            hidden,
             linear,
             inputs,
             target_mean,
@@ -94,12 +123,17 @@ impl Head {
         &self.target_mean
     }
 
-    /// What a picture says beyond the mean of all: short where little is to be told.
+    /// What a picture says beyond the mean of all, short where little is to be told; of a head that was
+    /// trained by gradient the embedding itself.
     ///
     /// # Errors
     /// When the features are not as many as the head takes, or the result is not finite.
     pub fn forward(&self, features: &[f32]) -> Result<Vec<f32>> {
         let features = Tensor::from_slice(features, (1, features.len()), &Device::Cpu)?;
+        let features = match &self.hidden {
+            Some(hidden) => hidden.forward(&features)?,
+            None => features,
+        };
         let output = self.linear.forward(&features)?;
         let output = output.flatten_all()?.to_vec1::<f32>()?;
         if output.iter().any(|value| !value.is_finite()) {

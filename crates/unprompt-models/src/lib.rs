@@ -28,6 +28,7 @@ mod patch_embedding;
 mod sentence_encoder;
 mod sentence_tokenizer;
 mod siglip;
+mod tokenizers_within;
 mod tower_config;
 mod transformer;
 mod vit;
@@ -46,7 +47,7 @@ pub use compute::{Compute, DeviceChoice, Dtype, LoadOptions};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};
-pub use head::{Head, HeadConfig};
+pub use head::{Features, Head, HeadConfig};
 pub use imagenet::imagenet_labels;
 pub use ofa::Ofa;
 pub use sentence_encoder::{Pooling, SentenceEncoder};
@@ -56,4 +57,12 @@ pub use siglip::{
     known_siglips,
 };
 pub use unprompt_nn::{GenerationOptions, LengthPenalty, Sampling};
-pub use vit::Vit;
+pub use vit::{Vit, VitTensors};
+
+/// What networks of other crates are built with.
+pub mod parts {
+    pub use crate::{
+        configuration::{read_json, read_json_optional},
+        weights::Weights,
+    };
+}

@@ -2,7 +2,9 @@
 
 use crate::{
     ModelError, Result,
+    clip_tokenizer::check_length,
     configuration::{read_json_optional, read_optional},
+    tokenizers_within::{LONGEST_CUT, beginning, encode, parse},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,7 +65,7 @@ impl SentenceTokenizer {
             ModelError::configuration(&path, "no such file in the model's folder")
         })?;
         let broken = |error: tokenizers::Error| ModelError::configuration(&path, error.to_string());
-        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(broken)?;
+        let mut tokenizer = parse(&path, &bytes)?;
         // The file's own truncation and padding are left-overs of training.
         let limit = max_tokens(folder)?;
         let truncation = limit.map(|max_length| TruncationParams {
@@ -80,16 +82,20 @@ impl SentenceTokenizer {
         self.limit
     }
 
-    /// The ids of a text: special tokens included, cut to the limit.
+    /// The ids of a text: special tokens included, cut to the limit. Where there is one, no more than
+    /// the first 64 KiB are looked at.
     ///
     /// # Errors
-    /// When the tokenizer cannot take the text.
+    /// When the tokenizer cannot take the text, or it is longer than a megabyte and there is no limit.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, true)
-            .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        let text = match self.limit {
+            Some(_) => beginning(text, LONGEST_CUT),
+            None => {
+                check_length(text)?;
+                text
+            }
+        };
+        encode(&self.tokenizer, text, true)
     }
 }
 
@@ -112,4 +118,35 @@ fn max_tokens(folder: &Path) -> Result<Option<usize>> {
         positions => positions,
     };
     Ok(limit.into_iter().chain(positions).min())
+}
+
+#[cfg(test)]
+#[path = "../../../attacks/long_prompt.rs"]
+mod long_prompt;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_text_only_the_beginning_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],
+            "normalizer":null,"pre_tokenizer":{"type":"Whitespace"},"decoder":null,
+            "post_processor":null,
+            "model":{"type":"WordLevel","vocab":{"a":0,"b":1,"[UNK]":2},"unk_token":"[UNK]"}}"#;
+        std::fs::write(folder.path().join("tokenizer.json"), tokenizer).unwrap();
+        let unlimited = SentenceTokenizer::load(folder.path()).unwrap();
+        assert_eq!(unlimited.encode("a b c").unwrap(), [0, 1, 2]);
+        assert!(unlimited.encode(&"a ".repeat(1 << 20)).is_err());
+        std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+        let limited = SentenceTokenizer::load(folder.path()).unwrap();
+        assert_eq!(limited.longest(), Some(512));
+        // 8 MiB, as a picture's metadata may hold.
+        let long = long_prompt::prompt(4 << 20);
+        assert_eq!(limited.encode(&long).unwrap(), [0, 1].repeat(256));
+        // What is too far away to be looked at counts for nothing.
+        let blanks = format!("a{}b", " ".repeat(1 << 20));
+        assert_eq!(limited.encode(&blanks).unwrap(), [0]);
+    }
 }

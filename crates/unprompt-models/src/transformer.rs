@@ -187,6 +187,21 @@ impl Transformer {
         self.through(&self.blocks, hidden, lengths)
     }
 
+    /// The same without the last `skipped` blocks.
+    pub(crate) fn forward_without(
+        &self,
+        hidden: Tensor,
+        lengths: &[usize],
+        skipped: usize,
+    ) -> Result<Tensor> {
+        let Some(count) = self.blocks.len().checked_sub(skipped) else {
+            let blocks = self.blocks.len();
+            let message = format!("a network of {blocks} blocks has no {skipped} to leave out");
+            return Err(candle_core::Error::Msg(message).into());
+        };
+        self.through(&self.blocks[..count], hidden, lengths)
+    }
+
     /// What [`forward`](Self::forward) gives for one token of each sequence, `at` its place there:
     /// (sequences, width), the same bits. Of the others the last block computes queries, keys
     /// and values only.

@@ -11,7 +11,7 @@ use unprompt_nn::{Activation, LayerNorm, Linear};
 /// What has been read is remembered, so that a loader can say at its end which tensors the model
 /// has no use for.
 #[derive(Clone)]
-pub(crate) struct Weights<'c> {
+pub struct Weights<'c> {
     checkpoint: &'c Checkpoint,
     used: &'c RefCell<HashSet<String>>,
     compute: Compute,
@@ -20,7 +20,7 @@ pub(crate) struct Weights<'c> {
 
 impl<'c> Weights<'c> {
     /// The tensors of a checkpoint, for a network in f32 on the CPU.
-    pub(crate) fn new(checkpoint: &'c Checkpoint, used: &'c RefCell<HashSet<String>>) -> Self {
+    pub fn new(checkpoint: &'c Checkpoint, used: &'c RefCell<HashSet<String>>) -> Self {
         Self {
             checkpoint,
             used,
@@ -30,7 +30,7 @@ impl<'c> Weights<'c> {
     }
 
     /// The same for a network that computes elsewhere or in other numbers.
-    pub(crate) fn computed(self, compute: &Compute) -> Self {
+    pub fn computed(self, compute: &Compute) -> Self {
         Self {
             compute: compute.clone(),
             ..self
@@ -38,7 +38,7 @@ impl<'c> Weights<'c> {
     }
 
     /// The place `name` below this one; names are joined by dots.
-    pub(crate) fn at(&self, name: impl std::fmt::Display) -> Self {
+    pub fn at(&self, name: impl std::fmt::Display) -> Self {
         Self {
             prefix: format!("{}{name}.", self.prefix),
             ..self.clone()
@@ -46,12 +46,19 @@ impl<'c> Weights<'c> {
     }
 
     /// Whether a tensor of this name is here.
-    pub(crate) fn contains(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.checkpoint.contains(&format!("{}{name}", self.prefix))
     }
 
+    /// The names of all tensors here.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.checkpoint.names();
+        let below = names.filter_map(|name| name.strip_prefix(&self.prefix));
+        below.map(String::from).collect()
+    }
+
     /// The shape of a tensor, or `None` if there is none of this name.
-    pub(crate) fn shape(&self, name: &str) -> Option<&'c [usize]> {
+    pub fn shape(&self, name: &str) -> Option<&'c [usize]> {
         Some(
             self.checkpoint
                 .tensor(&format!("{}{name}", self.prefix))?
@@ -68,20 +75,20 @@ impl<'c> Weights<'c> {
     }
 
     /// A tensor of exactly this shape, where and in the numbers that the network computes.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let tensor = Tensor::from_vec(self.values(name, shape)?, shape, &Device::Cpu)?;
         let tensor = tensor.to_device(self.compute.device())?;
         Ok(tensor.to_dtype(self.compute.tensor_dtype())?)
     }
 
     /// As [`tensor`](Self::tensor), or `None` if there is none of this name.
-    pub(crate) fn optional_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
+    pub fn optional_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
         let there = self.contains(name);
         there.then(|| self.tensor(name, shape)).transpose()
     }
 
     /// A linear layer from `weight` (outputs, inputs) and `bias` (outputs).
-    pub(crate) fn linear(&self, shape: (usize, usize), activation: Activation) -> Result<Linear> {
+    pub fn linear(&self, shape: (usize, usize), activation: Activation) -> Result<Linear> {
         let (weight, bias) = self.weight_and_bias(shape)?;
         Ok(Linear::new(&weight, Some(&bias), activation)?)
     }
@@ -119,7 +126,7 @@ impl<'c> Weights<'c> {
     }
 
     /// A layer normalisation from `weight` and `bias`, both (width).
-    pub(crate) fn layer_norm(&self, width: usize, epsilon: f64) -> Result<LayerNorm> {
+    pub fn layer_norm(&self, width: usize, epsilon: f64) -> Result<LayerNorm> {
         let (weight, bias) = (
             self.tensor("weight", &[width])?,
             self.tensor("bias", &[width])?,
@@ -128,7 +135,7 @@ impl<'c> Weights<'c> {
     }
 
     /// An error that lists the tensors that were neither read nor are `expected` to be left.
-    pub(crate) fn check_all_used(&self, expected: impl Fn(&str) -> bool) -> Result<()> {
+    pub fn check_all_used(&self, expected: impl Fn(&str) -> bool) -> Result<()> {
         let used = self.used.borrow();
         let left = self.checkpoint.names().filter(|name| expected(name));
         self.checkpoint

@@ -2,7 +2,12 @@
 //!
 //! Source: `BertTokenizer` of transformers 5.24, uncased.
 
-use crate::{ModelError, Result, configuration::read_optional};
+use crate::{
+    ModelError, Result,
+    clip_tokenizer::check_length,
+    configuration::read_optional,
+    tokenizers_within::{encode, parse},
+};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use tokenizers::{
@@ -29,8 +34,7 @@ impl WordPieces {
             .extension()
             .is_some_and(|extension| extension == "json");
         let mut tokenizer = if is_json {
-            let tokenizer = Tokenizer::from_bytes(&bytes);
-            let mut tokenizer = tokenizer.map_err(|error| refuse(error.to_string()))?;
+            let mut tokenizer = parse(path, &bytes)?;
             // What a sentence encoder's file says about lengths is not for captions.
             tokenizer
                 .with_truncation(None)
@@ -86,9 +90,8 @@ impl WordPieces {
 
     /// The ids of a text without special tokens.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode_fast(text, false);
-        let encoding = encoding.map_err(|error| ModelError::Tokenizer(error.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        check_length(text)?;
+        encode(&self.tokenizer, text, false)
     }
 
     /// The text of ids: special and unknown ones left out, pieces joined, spaces before

@@ -152,6 +152,22 @@ fn the_tokenizer_is_the_one_of_the_layout() -> TestResult {
     let failed = |clip: &ClipCheckpoint| clip.tokenizer(None).unwrap_err().to_string();
     let message = failed(&open("tiny-clip-open-clip"));
     assert!(message.contains("bpe_simple_vocab_16e6"), "{message}");
+    // A folder of open_clip may bring the same list in the two files of transformers, which then must
+    // be one.
+    let folder = tempfile::tempdir()?;
+    for file in ["open_clip_config.json", "open_clip_model.safetensors"] {
+        std::fs::copy(
+            fixture("tiny-clip-open-clip").join(file),
+            folder.path().join(file),
+        )?;
+    }
+    std::fs::write(folder.path().join("merges.txt"), "#version: 0.2\n")?;
+    assert!(!ClipCheckpoint::open(folder.path(), Pickle::Deny)?.brings_vocabulary());
+    std::fs::write(folder.path().join("vocab.json"), r#"{"a": 1}"#)?;
+    let clip = ClipCheckpoint::open(folder.path(), Pickle::Deny)?;
+    assert!(clip.brings_vocabulary());
+    let message = failed(&clip);
+    assert!(message.contains("vocab.json"), "{message}");
     let message = failed(&open("tiny-clip-vision"));
     assert!(message.contains("image tower only"), "{message}");
     // That of a folder of transformers is in it.

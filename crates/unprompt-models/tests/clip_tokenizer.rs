@@ -36,6 +36,14 @@ fn expected(path: &str) -> Vec<Text> {
 /// A vocabulary of the published size in which the merges that the texts can touch are at their
 /// places, and the others join control characters, which no text has after its cleaning.
 fn vocabulary() -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut encoder = GzEncoder::new(&mut file, Compression::fast());
+    encoder.write_all(vocabulary_text().as_bytes()).unwrap();
+    encoder.finish().unwrap();
+    file
+}
+
+fn vocabulary_text() -> String {
     let kept = std::fs::read_to_string(fixture("clip_merges.txt")).unwrap();
     let kept: BTreeMap<usize, &str> = kept
         .lines()
@@ -68,11 +76,7 @@ fn vocabulary() -> tempfile::NamedTempFile {
         }
         text.push('\n');
     }
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let mut encoder = GzEncoder::new(&mut file, Compression::fast());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap();
-    file
+    text
 }
 
 fn compare(tokenizer: &ClipTokenizer, texts: &[Text]) {
@@ -100,6 +104,59 @@ fn the_ids_are_those_of_open_clip() -> TestResult {
     let file = vocabulary();
     let tokenizer = ClipTokenizer::open_clip(file.path(), 77)?;
     compare(&tokenizer, &texts);
+    Ok(())
+}
+
+/// The ids that transformers' `vocab.json` has for merges: bytes, bytes at a word's end, merges, the two
+/// special tokens.
+fn vocab_json(merges: &str) -> BTreeMap<String, u32> {
+    let prints = |byte: &u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let (printing, others): (Vec<u8>, Vec<u8>) = (0..=0xff).partition(prints);
+    let mut tokens: Vec<String> = printing
+        .into_iter()
+        .map(char::from)
+        .map(String::from)
+        .collect();
+    tokens.extend(('\u{100}'..).take(others.len()).map(String::from));
+    let last: Vec<String> = tokens.iter().map(|token| format!("{token}</w>")).collect();
+    tokens.extend(last);
+    tokens.extend(merges.lines().skip(1).map(|merge| merge.replace(' ', "")));
+    tokens.extend(["<|startoftext|>", "<|endoftext|>"].map(String::from));
+    tokens.into_iter().zip(0..).collect()
+}
+
+#[test]
+fn the_two_files_of_a_folder_give_the_same_ids_as_the_published_one() -> TestResult {
+    let merges = vocabulary_text().replacen("title", "#version: 0.2", 1);
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("merges.txt"), &merges)?;
+    let mut vocabulary = vocab_json(&merges);
+    let write = |vocabulary: &BTreeMap<String, u32>| {
+        std::fs::write(
+            folder.path().join("vocab.json"),
+            serde_json::to_vec(vocabulary)?,
+        )
+    };
+    write(&vocabulary)?;
+    let tokenizer = ClipTokenizer::open_clip_of_folder(folder.path(), 77)?;
+    compare(&tokenizer, &expected("clip_tokenizer.json"));
+    assert_eq!(tokenizer.encode_padded("a cat")?[76], 0);
+
+    // Other ids are another vocabulary.
+    vocabulary.insert("b</w>".to_owned(), 7);
+    write(&vocabulary)?;
+    let refused = ClipTokenizer::open_clip_of_folder(folder.path(), 77).unwrap_err();
+    assert!(refused.to_string().contains("`b</w>` is 7"), "{refused}");
+    // A list of fewer merges is one too, with the special tokens after them.
+    let few: String = merges
+        .lines()
+        .take(4)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(folder.path().join("merges.txt"), &few)?;
+    write(&vocab_json(&few))?;
+    let tokenizer = ClipTokenizer::open_clip_of_folder(folder.path(), 77)?;
+    assert_eq!(tokenizer.encode("")?, [515, 516]);
     Ok(())
 }
 

@@ -14,7 +14,9 @@ fn all() -> Vec<(PathBuf, PathBuf)> {
     let mut models: Vec<_> = [
         "tiny-vit-timm",
         "tiny-vit-timm-gap",
+        "tiny-vit-timm-saved",
         "tiny-vit-timm-siglip",
+        "tiny-vit-timm-clip",
         "tiny-vit-transformers",
         "tiny-vit-model",
     ]
@@ -118,6 +120,37 @@ fn what_the_folders_say_is_there() {
 }
 
 #[test]
+fn heads_of_tensors_alone_are_told_or_guessed() -> TestResult {
+    let path = fixture("tiny-vit-bare.pth");
+    let pixels = rows(&fixture("tiny-vit-bare.expected.safetensors"), "pixels");
+    let guessed = load(&path);
+    assert_eq!(guessed.guessed_heads(), Some(1));
+    let told = |heads| Vit::load_with_heads(&path, heads, Pickle::Allow);
+    let one = told(1)?;
+    assert_eq!(one.guessed_heads(), None);
+    assert_eq!(one.forward(&pixels)?, guessed.forward(&pixels)?);
+    assert_ne!(told(4)?.forward(&pixels)?, guessed.forward(&pixels)?);
+    let refused = told(5).unwrap_err().to_string();
+    assert!(
+        refused.contains("64") && refused.contains("5 heads"),
+        "{refused}"
+    );
+
+    // The tensors of a folder by themselves are the folder's network, once the number is told.
+    let folder = fixture("tiny-vit-timm");
+    let tensors = folder.join("model.safetensors");
+    let pixels = rows(&folder.join("expected.safetensors"), "pixels");
+    let unknown = Vit::load(&tensors, Pickle::Deny).unwrap_err().to_string();
+    assert!(unknown.contains("--heads"), "{unknown}");
+    let found = Vit::load_with_heads(&tensors, 2, Pickle::Deny)?.forward(&pixels)?;
+    assert_eq!(found, load(&folder).forward(&pixels)?);
+    let refused = Vit::load_with_heads(&folder, 2, Pickle::Deny).unwrap_err();
+    assert!(refused.to_string().contains("config.json"), "{refused}");
+    assert_eq!(load(&folder).guessed_heads(), None);
+    Ok(())
+}
+
+#[test]
 fn the_names_of_transformers_5_in_memory_are_read_too() -> TestResult {
     let renames = [
         ("encoder.layer.", "layers."),
@@ -158,7 +191,7 @@ fn wrong_configurations_are_named() -> TestResult {
             "tiny-vit-timm",
             "vit_tiny_",
             "vit_tiny_clip_",
-            "CLIP image tower",
+            "norm_pre.weight",
         ),
         (
             "tiny-vit-timm",

@@ -1,6 +1,8 @@
 //! Element-wise non-linearities, in a form that compilers turn into vector code.
 
+use crate::cpu::{is_fused, parameter};
 use candle_core::{Result, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 
 /// What is applied to each output of a [`crate::Linear`] or a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Activation {
     GeluTanh,
     /// `x * sigmoid(1.702 x)`, the approximation that OpenAI's CLIP was trained with.
     QuickGelu,
+    /// `x * sigmoid(x)`, between the convolutions of diffusion models.
+    Silu,
 }
 
 impl Activation {
@@ -39,7 +43,21 @@ impl Activation {
             Self::Gelu => each!(gelu),
             Self::GeluTanh => each!(gelu_tanh),
             Self::QuickGelu => each!(quick_gelu),
+            Self::Silu => each!(silu),
         }
+    }
+
+    /// The function of every value, as the layers apply it: on the CPU the same bits on any machine.
+    ///
+    /// # Errors
+    /// When the tensor cannot be computed with.
+    pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        if !is_fused(x) {
+            return self.composed(x);
+        }
+        let mut values = parameter(x)?;
+        Arch::new().dispatch(Apply(self, &mut values));
+        Tensor::from_vec(values, x.dims(), x.device())
     }
 
     /// The same from candle's operations, for devices other than the CPU.
@@ -52,7 +70,20 @@ impl Activation {
             Self::GeluTanh => x.gelu(),
             // x * sigmoid(a x) = x / (1 + exp(-a x))
             Self::QuickGelu => x / ((x * -QUICK_GELU_SLOPE)?.exp()? + 1.0)?,
+            Self::Silu => x.silu(),
         }
+    }
+}
+
+// A type, not a closure, which might stay a function of its own without the vector instructions.
+struct Apply<'a>(Activation, &'a mut [f32]);
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.0.apply_inlined(self.1);
     }
 }
 
@@ -68,7 +99,7 @@ fn relu6(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn gelu(x: f32) -> f32 {
+pub(crate) fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
@@ -80,17 +111,22 @@ fn gelu_tanh(x: f32) -> f32 {
     x / (1.0 + exp(-2.0 * y))
 }
 
-const QUICK_GELU_SLOPE: f64 = 1.702;
+pub(crate) const QUICK_GELU_SLOPE: f64 = 1.702;
 
 #[inline(always)]
 fn quick_gelu(x: f32) -> f32 {
     x / (1.0 + exp(x * -QUICK_GELU_SLOPE as f32))
 }
 
+#[inline(always)]
+fn silu(x: f32) -> f32 {
+    x / (1.0 + exp(-x))
+}
+
 /// The error function as a rational function of x², within 4e-7 of the true value. The
 /// coefficients are the ones that Eigen (MPL-2.0) publishes for single precision.
 #[inline(always)]
-fn erf(x: f32) -> f32 {
+pub(crate) fn erf(x: f32) -> f32 {
     // Beyond 4 the result is ±1 in single precision.
     let x = x.clamp(-4.0, 4.0);
     let x2 = x * x;
@@ -135,18 +171,6 @@ pub(crate) fn exp(x: f32) -> f32 {
 mod tests {
     use super::*;
     use candle_core::Device;
-    use pulp::{Arch, Simd, WithSimd};
-
-    struct Apply<'a>(Activation, &'a mut [f32]);
-
-    impl WithSimd for Apply<'_> {
-        type Output = ();
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) {
-            self.0.apply_inlined(self.1);
-        }
-    }
 
     #[test]
     fn every_activation_equals_candle() -> Result<()> {
@@ -159,6 +183,7 @@ mod tests {
             Activation::Gelu,
             Activation::GeluTanh,
             Activation::QuickGelu,
+            Activation::Silu,
         ] {
             let expected = activation
                 .composed(&Tensor::new(inputs.as_slice(), &Device::Cpu)?)?
@@ -183,6 +208,7 @@ mod tests {
             Activation::Gelu,
             Activation::GeluTanh,
             Activation::QuickGelu,
+            Activation::Silu,
         ] {
             let mut values = [f32::NAN];
             Arch::new().dispatch(Apply(activation, &mut values));

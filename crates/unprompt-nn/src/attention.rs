@@ -85,6 +85,24 @@ fn attention(
     }
 }
 
+/// [`self_attention`] of plain rows, for `heads` heads of a whole `width`. The caller has checked that
+/// they fit.
+pub(crate) fn attend(
+    qkv: &[f32],
+    lengths: &[usize],
+    (heads, width): (usize, usize),
+    mask: Mask,
+) -> Result<Vec<f32>> {
+    let operation = SelfAttention {
+        lengths,
+        at: None,
+        heads,
+        width,
+        mask,
+    };
+    operation.run(qkv, lengths.iter().sum())
+}
+
 struct SelfAttention<'a> {
     lengths: &'a [usize],
     /// Of each sequence the token whose output is wanted, or all.
@@ -143,9 +161,7 @@ impl CustomOp1 for SelfAttention<'_> {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = contiguous(self.name(), storage, layout)?;
         let rows = self.at.map_or(layout.dims()[0], <[usize]>::len);
-        let out = written(rows * self.width, |out| {
-            self.heads(qkv, out).into_par_iter().for_each(Head::run);
-        })?;
+        let out = self.run(qkv, rows)?;
         Ok((CpuStorage::F32(out), (rows, self.width).into()))
     }
 }
@@ -169,6 +185,13 @@ struct Head<'a> {
 }
 
 impl SelfAttention<'_> {
+    /// The output's rows.
+    fn run(&self, qkv: &[f32], rows: usize) -> Result<Vec<f32>> {
+        written(rows * self.width, |out| {
+            self.heads(qkv, out).into_par_iter().for_each(Head::run);
+        })
+    }
+
     fn heads<'a>(&self, qkv: &'a [f32], mut out: Unwritten<'a>) -> Vec<Head<'a>> {
         let (width, stride) = (self.width, 3 * self.width);
         let head_width = width / self.heads;

@@ -1,7 +1,8 @@
 //! Neural-network layers shared by every model: linear, layer normalisation, attention, convolution.
 //!
 //! On the CPU each layer is one fused operation over f32; on any other device it is composed from
-//! candle's own operations. The composed form is also the oracle of the tests.
+//! candle's own operations. The composed form is also the oracle of the tests. [`training`] has layers
+//! with their gradients, on the CPU alone.
 //!
 //! Invariant: this crate reads no file, knows no model and no tensor name.
 //!
@@ -21,7 +22,9 @@ mod convolution;
 mod cpu;
 mod embedding;
 mod feature_maps;
+mod gated;
 mod generation;
+mod group_norm;
 mod half_rows;
 mod inner_product;
 mod layer_norm;
@@ -37,6 +40,8 @@ mod quantised;
 mod reduction;
 mod residual;
 mod row_softmax;
+mod spatial_convolution;
+pub mod training;
 
 /// The revision of the arithmetic: raised by each change after which a layer gives other bits, so
 /// that what an older version computed and kept is computed anew.
@@ -48,9 +53,11 @@ pub use cached_attention::{KeyValueCache, PositionBias};
 pub use convolution::{Padding, PatchConv2d};
 pub use embedding::Embedding;
 pub use feature_maps::{FeatureMaps, InvertedBottleneck, Parameters, PooledPointwise, StemConv2d};
+pub use gated::gated_gelu;
 pub use generation::{
     Decoder, Generated, GenerationError, GenerationOptions, LengthPenalty, Sampling, generate,
 };
+pub use group_norm::GroupNorm;
 pub use half_rows::Queries;
 pub use inner_product::{dot, dot_by_vectors};
 pub use layer_norm::LayerNorm;
@@ -59,3 +66,4 @@ pub use memory_attention::{Memory, MemoryBias, memory_attention};
 pub use pooled_attention::pooled_attention;
 pub use prefix_attention::{KeysValues, TokenTree, prefix_attention};
 pub use residual::{add_relu, max_pool};
+pub use spatial_convolution::{Around, SpatialConv2d};

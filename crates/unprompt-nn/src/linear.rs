@@ -201,11 +201,14 @@ impl Linear {
 }
 
 /// Bias, activation and residual, in this order.
-struct Finish<'a> {
-    bias: Option<&'a [[f32; PANEL]]>,
-    activation: Activation,
-    residual: Option<&'a [f32]>,
-    n: usize,
+pub(crate) struct Finish<'a> {
+    /// By panel.
+    pub(crate) bias: Option<&'a [[f32; PANEL]]>,
+    pub(crate) activation: Activation,
+    /// Rows of as many values as the output's.
+    pub(crate) residual: Option<&'a [f32]>,
+    /// Output features.
+    pub(crate) n: usize,
 }
 
 impl Epilogue for Finish<'_> {

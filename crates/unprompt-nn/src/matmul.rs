@@ -98,6 +98,7 @@ pub(crate) fn multiply(
     let run = |left: Left<'_>, piece: Piece<'_>| {
         arch.dispatch(Block {
             left,
+            height: tile_height(arch),
             weight,
             piece,
             epilogue,
@@ -116,6 +117,46 @@ pub(crate) fn multiply(
             run(Left::Packed(&tiles), piece);
         });
     }
+}
+
+/// A left-hand side whose rows are put together where they are used: as a whole they would be many
+/// times the size of what they are made of.
+pub(crate) trait Gather: Sync {
+    /// Writes the values of a row from `start` on, as many as there is room for.
+    fn gather(&self, row: usize, start: usize, values: &mut [f32]);
+}
+
+/// Whether `m` rows are so many that each thread may gather its own; with fewer it is faster to lay
+/// them out once.
+pub(crate) fn gathers_well(arch: Arch, m: usize) -> bool {
+    m.div_ceil(tile_height(arch)) >= LEAST_TILES * PIECES * rayon::current_num_threads()
+}
+
+/// As [`multiply`], the rows of `x` gathered: the same bits as if they lay in memory.
+pub(crate) fn multiply_gathered(
+    arch: Arch,
+    x: &dyn Gather,
+    m: usize,
+    weight: &Panels,
+    out: Unwritten<'_>,
+    epilogue: &impl Epilogue,
+) {
+    let (n, k) = (weight.n(), weight.k());
+    if out.len() == 0 {
+        return;
+    }
+    let height = tile_height(arch);
+    let starts = tile_starts(m, height);
+    let cut = Cut::new(starts.len() - 1, (m, n, k)).by_rows();
+    share(&starts, n, cut, out, |piece| {
+        arch.dispatch(Block {
+            left: Left::Gathered(x),
+            height,
+            weight,
+            piece,
+            epilogue,
+        });
+    });
 }
 
 /// Rows of the largest tile whose sums fit the machine's registers, the smaller ones two at once.
@@ -237,10 +278,14 @@ enum Left<'a> {
     Packed(&'a Tiles),
     /// As it is: all rows, of k values.
     Rows(&'a [f32]),
+    /// To be gathered.
+    Gathered(&'a dyn Gather),
 }
 
 struct Block<'a, E> {
     left: Left<'a>,
+    /// Rows in a tile.
+    height: usize,
     weight: &'a Panels,
     piece: Piece<'a>,
     epilogue: &'a E,
@@ -253,6 +298,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self {
             left,
+            height: tile_rows,
             weight,
             mut piece,
             epilogue,
@@ -269,7 +315,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                 .iter()
                 .take_while(|start| **start < piece.row + piece.rows.len())
                 .count(),
-            Left::Rows(_) => piece.rows.len().div_ceil(TILE_ROWS),
+            Left::Rows(_) | Left::Gathered(_) => piece.rows.len().div_ceil(tile_rows),
         };
         // Between two blocks of k the sums wait here, close together.
         let waiting = if step < k { panels * tiles } else { 1 };
@@ -282,7 +328,12 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                     &x[piece.row * k + start..],
                     (piece.rows.len(), end - start),
                     k,
-                    TILE_ROWS,
+                    tile_rows,
+                )),
+                Left::Gathered(x) => Some(Tiles::gathered(
+                    (piece.rows.len(), end - start),
+                    tile_rows,
+                    |row, values| x.gather(piece.row + row, start, values),
                 )),
             };
             for index in 0..panels {
@@ -304,7 +355,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                             (&x[chunks], height)
                         }
                         (Some(tiles), _) => tiles.tile(tile),
-                        (None, Left::Rows(_)) => continue,
+                        (None, Left::Rows(_) | Left::Gathered(_)) => continue,
                     };
                     let product = &mut products[(index * tiles + tile) % waiting];
                     let sides = Sides {

@@ -127,6 +127,32 @@ impl Tiles {
         })
     }
 
+    /// Packs `m` rows of `k` values that `read` writes, `height` in a tile.
+    pub(crate) fn gathered(
+        (m, k): (usize, usize),
+        height: usize,
+        read: impl Fn(usize, &mut [f32]),
+    ) -> Self {
+        let mut row = vec![0.0; k];
+        Self::pack(m, k, height, |tiles| {
+            for (rows, target) in tiles {
+                let target = target.as_chunks_mut::<CHUNK>().0;
+                let count = rows.len();
+                for (r, index) in rows.enumerate() {
+                    read(index, &mut row);
+                    let (chunks, rest) = row.as_chunks();
+                    let mut targets = target[r..].iter_mut().step_by(count);
+                    for (chunk, target) in chunks.iter().zip(targets.by_ref()) {
+                        *target = *chunk;
+                    }
+                    if let Some(target) = targets.next() {
+                        target[..rest.len()].copy_from_slice(rest);
+                    }
+                }
+            }
+        })
+    }
+
     /// The same by all threads of the current pool.
     pub(crate) fn in_parallel(
         x: &[f32],

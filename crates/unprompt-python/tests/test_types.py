@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from conftest import PICTURES, PROJECT
+
+import unprompt
+import unprompt.ray
 
 WRONG = '''
 import numpy as np
@@ -92,9 +100,34 @@ def test_the_examples_of_the_documentation_work(document: str, tmp_path: Path) -
         assert run.returncode == 0, f"{block}\n{run.stderr}"
 
 
-def test_every_public_name_is_documented() -> None:
-    import unprompt
+def public(module: ModuleType) -> Iterator[tuple[str, Any, str]]:
+    """Names, objects and documentation of what a module offers, and of what its classes do."""
+    for name in module.__all__:
+        if name.startswith("__"):
+            continue
+        found = getattr(module, name)
+        yield name, found, found.__doc__ or ""
+        # Records are documented as a whole, by their attributes.
+        if not isinstance(found, type) or dataclasses.is_dataclass(found) or issubclass(found, Exception):
+            continue
+        for attribute in vars(found):
+            if not attribute.startswith("_"):
+                value = getattr(found, attribute)
+                yield f"{name}.{attribute}", value, value.__doc__ or ""
 
-    for name in unprompt.__all__:
-        if not name.startswith("__"):
-            assert getattr(unprompt, name).__doc__, name
+
+@pytest.mark.parametrize("module", [unprompt, unprompt.ray])
+def test_everything_public_is_documented_with_its_arguments(module: ModuleType) -> None:
+    count = 0
+    for name, found, documentation in public(module):
+        assert documentation, name
+        if dataclasses.is_dataclass(found):
+            fields = [field.name for field in dataclasses.fields(found)]
+        elif callable(found) and not (isinstance(found, type) and issubclass(found, Exception)):
+            fields = [field for field in inspect.signature(found).parameters if field not in ("self", "args")]
+        else:
+            fields = []
+        for field in fields:
+            assert re.search(rf"\b{field}\b", documentation), f"{name}: {field}"
+            count += 1
+    assert count > 10

@@ -6,11 +6,12 @@
 //!
 //! | place | what is in it |
 //! |---|---|
-//! | `task`, `models`, `loaded` | what can be asked, of whom, and the models that answer |
+//! | `task`, `models`, `loaded`, `unloading` | what can be asked, of whom, and the models that answer |
 //! | `work`, `service` | the queue, the worker, and what waits for it |
 //! | `http` | connections, limits, the key, bodies |
 //! | `input` | pictures and options out of bodies |
 //! | `dialects` | one file a dialect: its routes, its words, its errors |
+//! | `mcp` | tools for agents over standard input and output |
 //! | `page`, `openapi` | what a browser gets, and the description of all places |
 //!
 //! Invariant: a record has the bits that the command line gives, whatever it is batched with.
@@ -29,6 +30,7 @@ mod error;
 mod http;
 mod input;
 mod loaded;
+mod mcp;
 mod models;
 mod openapi;
 mod options;
@@ -36,6 +38,7 @@ mod page;
 mod route;
 mod service;
 mod task;
+mod unloading;
 mod work;
 
 pub use api_key::ApiKey;
@@ -45,6 +48,9 @@ pub use http::{
     signals::told_to_stop,
 };
 pub use loaded::{LoadedModels, ModelChoice};
+pub use mcp::{Mcp, Roots};
 pub use models::{Catalog, Models};
+pub use openapi::record_schemas;
 pub use options::{Limits, Log, ServeOptions, Timeouts};
 pub use task::{Answer, Input, InputFailure, Task};
+pub use unloading::{LoadAgain, Unloading};

@@ -104,6 +104,7 @@ impl LoadedModels {
             catalog: Catalog {
                 preset: predictor.preset().name.clone(),
                 receipt: predictor.receipt().clone(),
+                encoder: own_encoder.clone(),
                 text_encoder: embeds_text,
                 classifier: classifier_name,
                 image_encoder: choice.image_encoder.clone(),

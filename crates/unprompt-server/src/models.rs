@@ -8,6 +8,11 @@ pub trait Models: Send + Sync {
     /// What is loaded. It does not change.
     fn catalog(&self) -> &Catalog;
 
+    /// Whether they are in memory, so that a request does not wait for them.
+    fn is_loaded(&self) -> bool {
+        true
+    }
+
     /// One result for each input, in their order. `inputs` are of the kind that the task takes, and the
     /// task is one that the catalog allows.
     fn run(&self, task: &Task, inputs: &[Input]) -> Vec<Result<Answer, InputFailure>>;
@@ -20,6 +25,8 @@ pub struct Catalog {
     pub preset: String,
     /// What computes its records.
     pub receipt: Receipt,
+    /// The sentence encoder whose space the preset's records are in.
+    pub encoder: String,
     /// What embeds texts, or why nothing does and what to do about it.
     pub text_encoder: Result<String, String>,
     /// What classifies pictures.

@@ -102,7 +102,10 @@ fn operation(route: &Route) -> Value {
         responses.insert(status, json!({ "description": description }));
     }
     let (content_type, schema) = &route.answer;
-    let content = json!({ *content_type: { "schema": schema } });
+    let mut content = json!({ *content_type: { "schema": schema } });
+    if route.streams {
+        content["text/event-stream"] = json!({ "schema": { "type": "string" } });
+    }
     responses.insert(
         "200".into(),
         json!({ "description": "Done.", "content": content }),
@@ -126,6 +129,20 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+/// The records that commands write and places answer with, by their names: a JSON schema of draft 2020-12.
+pub fn record_schemas() -> Value {
+    let mut definitions = schemas();
+    if let Some(definitions) = definitions.as_object_mut() {
+        // What requests have.
+        definitions.retain(|name, _| !["Image", "Scored"].contains(&name.as_str()));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The records of unprompt",
+        "$defs": definitions,
+    })
+}
+
 fn schemas() -> Value {
     let vector = json!({ "type": "array", "items": { "type": "number" } });
     let object = |required: &[&str], properties: Value| json!({ "type": "object", "required": required, "properties": properties });
@@ -138,14 +155,15 @@ fn schemas() -> Value {
         ] },
         "Scored": { "anyOf": [text(), vector] },
         "Failure": object(&["path", "error"], json!({ "path": text(), "error": text() })),
-        "Prediction": object(&["path", "prompt", "source", "members", "preset", "elapsed_ms", "receipt"], json!({
+        "Prediction": object(&["path", "prompt", "source", "embedding", "members", "preset", "elapsed_ms", "receipt"], json!({
             "path": text(),
             "prompt": text(),
             "source": { "enum": ["metadata", "predicted"] },
             "metadata_error": text(),
-            "embedding": vector,
-            "members": { "type": "array", "items": object(&["name", "weight"], json!({
-                "name": text(), "weight": number(), "text": text(), "embedding": vector,
+            "embedding": { "anyOf": [vector, { "type": "null" }] },
+            "embedding_error": text(),
+            "members": { "type": "array", "items": object(&["name", "weight", "embedding"], json!({
+                "name": text(), "weight": number(), "text": text(), "embedding": vector, "length": number(),
             })) },
             "evidence": { "type": "array", "items": object(&["prompt", "similarity"], json!({
                 "prompt": text(), "similarity": number(),
@@ -175,11 +193,12 @@ fn schemas() -> Value {
                 "index": { "type": "integer" }, "label": text(), "probability": number(), "logit": number(),
             })) },
         })),
-        "Caption": object(&["path", "caption", "token_ids", "score"], json!({
+        "Caption": object(&["path", "caption", "token_ids"], json!({
             "path": text(),
             "caption": text(),
             "token_ids": { "type": "array", "items": { "type": "integer" } },
             "score": number(),
+            "remote": text(),
         })),
         "Interrogation": object(&["path", "mode"], json!({
             "path": text(),
@@ -187,12 +206,27 @@ fn schemas() -> Value {
             "prompt": text(),
             "caption": text(),
             "similarity": number(),
+            "complete": { "type": "boolean" },
+            "explain": { "type": "array", "items": object(&["phrase", "contribution"], json!({
+                "phrase": text(), "contribution": number(),
+            })) },
             "tables": { "type": "object", "additionalProperties": {
                 "type": "array",
                 "items": object(&["label", "similarity"], json!({ "label": text(), "similarity": number() })),
             } },
         })),
         "ImageEmbedding": object(&["path", "embedding"], json!({ "path": text(), "embedding": vector })),
+        "Score": object(&["mean_cosine", "n", "per_image"], json!({
+            "mean_cosine": number(),
+            "n": { "type": "integer" },
+            "per_image": { "type": "array", "items": object(&["id", "cosine"], json!({
+                "id": text(), "cosine": number(),
+            })) },
+        })),
+        "Tokens": object(&["text", "ids"], json!({
+            "text": text(),
+            "ids": { "type": "array", "items": { "type": "integer" } },
+        })),
         "TextEmbedding": object(&["text", "embedding"], json!({ "text": text(), "embedding": vector })),
     })
 }

@@ -33,6 +33,8 @@ pub(crate) struct Route {
     pub(crate) body: Option<Value>,
     /// Whether pictures may come as multipart, and a single one as it is.
     pub(crate) takes_files: bool,
+    /// Whether it answers in events where a client asks for them.
+    pub(crate) streams: bool,
     /// What it answers with: a type and, for JSON, its schema.
     pub(crate) answer: (&'static str, Value),
     /// Whether it is answered without the key.
@@ -53,6 +55,7 @@ impl Route {
             summary,
             body: None,
             takes_files: false,
+            streams: false,
             answer: (JSON, json!({ "type": "object" })),
             is_open: false,
             errors: own_error,
@@ -89,6 +92,12 @@ impl Route {
             takes_files,
             ..self
         }
+    }
+
+    /// With events in place of one answer, where a client asks for them.
+    pub(crate) fn streams(self) -> Self {
+        let streams = true;
+        Self { streams, ..self }
     }
 
     /// With the schema of its answer.

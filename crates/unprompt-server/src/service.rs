@@ -5,7 +5,7 @@ use crate::{
     models::{Catalog, Models},
     options::{Limits, ServeOptions},
     task::{Answers, Input, Task},
-    work::{Health, Job, Metrics, Queue, Worker},
+    work::{Health, Job, Metrics, Queue, Reply, Step, Worker},
 };
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use std::{
     thread::JoinHandle,
     time::Instant,
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use unprompt::{Source, image::dimensions};
 
 /// Counted for a picture whose header cannot be read, and which most likely cannot be decoded.
@@ -108,6 +108,11 @@ impl Service {
         self.queue.load()
     }
 
+    /// Whether the models are in memory.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.models.is_loaded()
+    }
+
     /// Whether another request could be taken now.
     pub(crate) fn has_room(&self) -> bool {
         self.queue.has_room()
@@ -152,20 +157,46 @@ impl Service {
             pixels: inputs.iter().map(pixels).sum(),
             inputs,
             deadline,
-            reply,
+            reply: Reply::Whole(reply),
         };
         self.queue.push(job)?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(answers)) => answers,
-            Ok(Err(_)) => Err(too_late()),
-            Err(_) => Err(too_late()),
+            Ok(Err(_)) => Err(Self::too_late()),
+            Err(_) => Err(Self::too_late()),
         }
     }
-}
 
-fn too_late() -> ServeError {
-    let message = "there was no time for it before the request's deadline; try again later";
-    ServeError::new(ErrorKind::Unavailable, message)
+    /// The same, each input's answer as soon as it is there. The receiver ends after the last; where it is
+    /// dropped the rest is not worked on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`], [`ErrorKind::Busy`] at once.
+    pub(crate) fn submit_stepwise(
+        &self,
+        task: Task,
+        inputs: Vec<Input>,
+        deadline: Instant,
+    ) -> Result<mpsc::UnboundedReceiver<Step>, ServeError> {
+        let (reply, steps) = mpsc::unbounded_channel();
+        if inputs.is_empty() {
+            return Ok(steps);
+        }
+        self.queue.push(Job {
+            task,
+            pixels: inputs.iter().map(pixels).sum(),
+            inputs,
+            deadline,
+            reply: Reply::Steps(reply),
+        })?;
+        Ok(steps)
+    }
+
+    /// What is told where there was no time.
+    pub(crate) fn too_late() -> ServeError {
+        let message = "there was no time for it before the request's deadline; try again later";
+        ServeError::new(ErrorKind::Unavailable, message)
+    }
 }
 
 fn pixels(input: &Input) -> u64 {

@@ -15,6 +15,6 @@ mod read;
 mod write;
 
 pub use error::TableError;
-pub use parquet::data_type::{ByteArrayType, DataType, DoubleType, FloatType};
+pub use parquet::data_type::{ByteArrayType, DataType, DoubleType, FloatType, Int32Type};
 pub use read::{Column, ColumnShape, Table, Vectors};
 pub use write::{Cell, Field, Kind, TableWriter};

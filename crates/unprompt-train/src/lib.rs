@@ -1,28 +1,60 @@
-//! Heads between a frozen image tower and the sentence encoder.
+//! Weights of one's own: heads between a frozen image tower and the sentence encoder, and whole
+//! Vision Transformers.
 //!
 //! ```text
 //! pictures --tower--> features  \
-//!                                SourceRows --ridge--> Ridge --save--> head.safetensors
-//! captions --encoder--> targets /                                      config.json
+//!                                SourceRows --ridge----------> HeadWeights --save--> head.safetensors
+//! captions --encoder--> targets /           --head_by_gradient->                     config.json
+//!
+//! pictures, targets --Vit::forward, loss, Vit::backward--> Gradients --AdamW--> Vit
 //! ```
 //!
-//! Invariant: this crate knows no model and no data set; features and embeddings come through the
-//! caller, who keeps the dear ones in a [`VectorStore`].
+//! Invariant: this crate reads no model and no data set; features, embeddings and tensors come through
+//! the caller, who keeps the dear ones in a [`VectorStore`].
 //!
-//! Invariant: everything is computed in f64, each sum in one fixed order, so that a head has the
-//! same bits with any number of threads.
+//! Invariant: the closed form is computed in f64, each sum in one fixed order; what is trained by
+//! gradient in f32 by the layers of [`unprompt_nn::training`]. Both have the same bits with any number of
+//! threads.
+//!
+//! Invariant: whatever looks random is a function of the seed and of what it is for, never of what was
+//! drawn before.
 //!
 //! Invariant: a head's folder is written whole, its configuration last.
 
+mod augment;
+mod by_gradient;
 mod cholesky;
 mod error;
 mod head;
+mod head_network;
+mod loss;
+mod optimiser;
+mod parameters;
+mod picture_file;
+mod random;
 mod ridge;
 mod rows;
+mod schedule;
 mod store;
+mod tensor_file;
+mod vit;
+mod vit_state;
+mod vit_training;
+mod vocabulary;
 
+pub use augment::Augment;
+pub use by_gradient::{GradientOptions, HeadEpoch, head_by_gradient};
 pub use error::{Result, TrainError};
-pub use head::{HeadConfig, SourceNotice, save_head};
+pub use head::{Affine, HeadConfig, HeadWeights, SourceNotice, save_head};
+pub use head_network::{HeadBatch, HeadNetwork, HeadShape};
+pub use loss::{Loss, cosine_loss, entropy_loss};
+pub use optimiser::{AdamW, AdamWOptions, average_weights};
+pub use parameters::{Gradients, Parameter, Treatment};
+pub use picture_file::{PictureFile, PictureFileWriter, Place};
 pub use ridge::{Ridge, RidgeOptions, ridge};
 pub use rows::SourceRows;
+pub use schedule::Schedule;
 pub use store::VectorStore;
+pub use vit::{Kept, Part, Vit, VitFamily, VitShape};
+pub use vit_training::{Draw, Position, Stage, StepReport, VitBatch, VitOptions, VitTraining};
+pub use vocabulary::{Chosen, Vocabulary};

@@ -224,7 +224,7 @@ fn columns(
     columns
 }
 
-fn weighted_mean(
+pub(crate) fn weighted_mean(
     sources: &[SourceRows],
     weights: &[f64],
     total: f64,

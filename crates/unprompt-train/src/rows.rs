@@ -15,6 +15,9 @@ pub struct SourceRows {
     pub features: Vec<Vec<f32>>,
     /// One row a sample.
     pub targets: Vec<Vec<f32>>,
+    /// The words of each sample's captions, by their places in the vocabulary; empty where there is
+    /// none.
+    pub words: Vec<Vec<u32>>,
 }
 
 /// The widths of features and targets, if all rows agree and are finite.
@@ -25,6 +28,9 @@ pub(crate) fn check(sources: &[SourceRows]) -> Result<(usize, usize)> {
         let failed = |message: String| Err(TrainError::Data(format!("data `{name}`: {message}")));
         if source.features.len() != source.targets.len() {
             return failed("not as many pictures as captions".into());
+        }
+        if !source.words.is_empty() && source.words.len() != source.features.len() {
+            return failed("not as many pictures as lists of words".into());
         }
         if !(source.weight > 0.0 && source.weight.is_finite()) {
             return failed(format!("weight {}, which must be above 0", source.weight));

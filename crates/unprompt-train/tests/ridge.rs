@@ -26,6 +26,7 @@ fn fixture() -> (Fixture, Vec<SourceRows>, RidgeOptions) {
         weight: source.weight,
         features: source.features.clone(),
         targets: source.targets.clone(),
+        words: Vec::new(),
     };
     let sources = fixture.sources.iter().map(rows).collect();
     let options = RidgeOptions {
@@ -93,16 +94,18 @@ fn rows_that_cannot_be_right_are_refused() {
 #[test]
 fn a_head_is_written_once() {
     let (_, sources, options) = fixture();
-    let head = ridge(&sources, options).unwrap();
+    let head = ridge(&sources, options).unwrap().into();
     let config = HeadConfig {
         model_type: "head",
         tower: "tower".into(),
         tower_sha256: "00".into(),
+        features: "pooled",
         encoder: "encoder".into(),
         inputs: 12,
         outputs: 5,
         solver: "ridge".into(),
-        strength: options.strength,
+        strength: Some(options.strength),
+        gradient: None,
         data: Vec::new(),
     };
     let folder = tempfile::tempdir().unwrap();

@@ -25,12 +25,14 @@
 
 pub use unprompt_engine::{
     Baselines, Calibration, Candidate, CaptionOptions, Captioned, Captioner, Classifier,
-    ConfidenceFeature, EngineError, Evidence, FailureRecord, FittedBlend, FoundText, ImageEncoder,
-    InputError, Label, LabelChoice, MemberRecord, MemberSpec, MissingModel, ModelReceipt, NextStep,
-    Opening, Outcome, PictureInterrogator, PredictOptions, PredictionRecord, Predictor, Preset,
-    PromptSource, Receipt, Source, TextEncoder, TextQuery, Tokenizer, Views, complete_preset,
-    is_picture_file, label_folder, load_sentence_encoder, missing_models, model_reference,
-    search_texts, sources, sources_besides, token_counter,
+    ConfidenceFeature, EngineError, Evidence, FailureRecord, FeatureTower, FittedBlend, FoundText,
+    ImageEncoder, InputError, KnownPrompt, KnownPrompts, Label, LabelChoice, MemberRecord,
+    MemberSpec, MissingModel, ModelReceipt, NextStep, Opening, Outcome, PictureInterrogator,
+    PredictOptions, PredictionRecord, Predictor, Preset, Prior, PromptSource, Question, Receipt,
+    RemoteCaptioner, RemoteError, Source, SourceList, TextEncoder, TextQuery, Tokenizer, Views,
+    complete_preset, is_picture_file, is_remote, label_folder, load_sentence_encoder,
+    load_vit_tensors, missing_models, model_reference, search_texts, similar_prompts, source_list,
+    sources, sources_besides, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
@@ -38,6 +40,11 @@ pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};
 /// Captioned pictures out of the layouts that data sets are published in.
 pub mod data {
     pub use unprompt_data::*;
+}
+
+/// Drawing pictures of prompts: Stable Diffusion.
+pub mod diffusion {
+    pub use unprompt_diffusion::*;
 }
 
 /// Scoring predictions against the truth.

@@ -15,7 +15,7 @@ pub(crate) struct Caption {
     /// Pictures, folders, or `-` for standard input
     #[arg(required_unless_present = "from", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Captioner, BLIP or OFA: a name, a hub id or a path
+    /// Captioner, BLIP or OFA: a name, a hub id or a path; or one on another server, openai:MODEL@URL
     #[arg(long, default_value = DEFAULT_CAPTIONER, env = "UNPROMPT_CAPTIONER")]
     pub(crate) model: String,
     /// Texts that are followed at a time; more find likelier captions and take longer [default: the

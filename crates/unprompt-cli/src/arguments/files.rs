@@ -1,6 +1,6 @@
 //! Which files a command line names, to read and to write.
 
-use super::{Arguments, Blend, Command, Embed, Index, Job, Models, Train};
+use super::{Arguments, Blend, Command, Data, Embed, Index, Job, Models, Train};
 use crate::destination::Input;
 use std::path::{Path, PathBuf};
 use unprompt::data::SourceSpec;
@@ -14,6 +14,18 @@ impl Arguments {
         }
         if let Command::Eval(eval) = &self.command
             && let Some(report) = &eval.report
+        {
+            writes.push(("--report", report.as_path()));
+        }
+        if let Command::Data {
+            what: Data::Check(check),
+        } = &self.command
+            && let Some(groups) = &check.groups
+        {
+            writes.push(("--groups", groups.as_path()));
+        }
+        if let Command::Redraw(redraw) = &self.command
+            && let Some(report) = &redraw.report
         {
             writes.push(("--report", report.as_path()));
         }
@@ -60,15 +72,32 @@ impl Arguments {
                     inputs.other(&embed.model);
                 }
             },
-            Command::Train {
-                what: Train::Head(head),
-            } => {
-                for spec in head.data.iter().flat_map(|spec| spec.parse::<SourceSpec>()) {
+            Command::Train { what } => {
+                let (data, tower, encoder) = match what {
+                    Train::Head(head) => (&head.data, &head.tower, &head.encoder),
+                    Train::Vit(vit) => (&vit.data, &vit.tower, &vit.encoder),
+                };
+                for spec in data.iter().flat_map(|spec| spec.parse::<SourceSpec>()) {
                     inputs.other(&spec.path);
                     inputs.others(&spec.images);
                 }
-                inputs.other(&head.tower);
-                inputs.other(&head.encoder);
+                inputs.other(tower);
+                inputs.other(encoder);
+            }
+            Command::Data {
+                what: Data::Check(check),
+            } => {
+                for spec in check
+                    .data
+                    .iter()
+                    .flat_map(|spec| spec.parse::<SourceSpec>())
+                {
+                    inputs.other(&spec.path);
+                    inputs.others(&spec.images);
+                }
+                inputs.others(&check.against);
+                inputs.others(&check.pred);
+                inputs.other(&check.encoder);
             }
             Command::Merge(merge) => inputs.pictures(std::slice::from_ref(&merge.job)),
             Command::Job { action } => match action {
@@ -86,8 +115,10 @@ impl Arguments {
             }
             Command::Eval(eval) => {
                 inputs.pictures(&eval.paths);
-                inputs.other(&eval.truth);
+                inputs.others(&eval.truth);
+                inputs.pictures(eval.table1.as_slice());
                 inputs.other(&eval.preset);
+                inputs.others(&eval.judge);
             }
             Command::Blend { action } => match action {
                 Blend::Fit(fit) => {
@@ -126,13 +157,29 @@ impl Arguments {
                 | Models::Export { models } => models.iter().for_each(|model| inputs.other(model)),
                 Models::List => {}
             },
+            Command::Draw(draw) => {
+                inputs.others(&draw.from);
+                inputs.others(&draw.noise);
+                inputs.other(&draw.how.model);
+            }
+            Command::Redraw(redraw) => {
+                inputs.pictures(&redraw.paths);
+                inputs.other(&redraw.preset);
+                inputs.other(&redraw.how.model);
+                inputs.others(&redraw.judge);
+            }
             Command::Serve(serve) => {
                 inputs.others(&serve.preset);
                 inputs.others(&serve.labels);
                 inputs.others(&serve.api_key_file);
             }
+            Command::Mcp(mcp) => {
+                inputs.others(&mcp.preset);
+                inputs.others(&mcp.captioner);
+            }
             Command::Bench(bench) => inputs.others(&bench.picture),
-            Command::Doctor => {}
+            Command::Doctor | Command::Completions(_) | Command::Man(_) | Command::Reference(_) => {
+            }
         }
         inputs.0
     }

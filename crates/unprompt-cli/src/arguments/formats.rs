@@ -2,11 +2,12 @@
 
 use super::Format;
 use clap::{
-    Arg, Command, Error, ValueEnum,
+    Arg, ArgMatches, Command, Error, ValueEnum,
     builder::{PossibleValue, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
 };
-use std::ffi::OsStr;
+use std::{ffi::OsStr, path::Path};
 
 /// The argument's name.
 pub(super) const ID: &str = "format";
@@ -32,6 +33,9 @@ const INTERROGATE: [Format; 5] = [
     Format::Parquet,
 ];
 
+/// What `metadata` writes.
+const METADATA: [Format; 4] = [Format::Text, Format::Json, Format::Jsonl, Format::Csv];
+
 /// What most commands write.
 const RECORDS: &[Format] = EVERY.split_at(3).0;
 
@@ -43,7 +47,27 @@ fn written_by(command: &str) -> &'static [Format] {
         "interrogate" => &INTERROGATE,
         // `image` is that of `embed`.
         "caption" | "classify" | "image" => &JOBS,
+        "metadata" => &METADATA,
         _ => RECORDS,
+    }
+}
+
+/// The format that the name of a file ends in.
+pub(super) fn named_by(path: &Path) -> Option<Format> {
+    let extension = path.extension()?.to_str()?;
+    let named = [Format::Json, Format::Jsonl, Format::Csv];
+    named.into_iter().find(|format| {
+        format
+            .to_possible_value()
+            .is_some_and(|value| value.matches(extension, true))
+    })
+}
+
+/// Whether nobody has said which format is meant.
+pub(super) fn is_unsaid(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some((_, matches)) => is_unsaid(matches),
+        None => matches.value_source(ID) != Some(ValueSource::CommandLine),
     }
 }
 

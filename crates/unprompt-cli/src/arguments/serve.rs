@@ -1,7 +1,8 @@
 //! What `unprompt serve` accepts.
 
+use super::duration::duration;
 use clap::Args;
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
@@ -54,6 +55,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "UNPROMPT_REQUEST_TIMEOUT",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) request_timeout: u32,
+    /// Give the models' memory back after so long without a request, as `10m`; the next one waits until they are
+    /// loaded again [default: never]
+    #[arg(long, value_name = "TIME", env = "UNPROMPT_IDLE_UNLOAD", value_parser = duration)]
+    pub(crate) idle_unload: Option<Duration>,
     /// Requests that wait or are worked on; more are refused with 429
     #[arg(long, value_name = "N", default_value_t = 64, env = "UNPROMPT_MAX_REQUESTS",
           value_parser = clap::value_parser!(u32).range(1..=65_536))]

@@ -1,5 +1,7 @@
 //! `unprompt caption`: what each picture shows, as text, as JSON, or as a file beside the picture.
 
+mod remote;
+
 use crate::{
     Finished,
     arguments::{Caption as Arguments, Common, LengthOf},
@@ -14,12 +16,14 @@ use crate::{
     setup::{compute, hub},
 };
 use anyhow::{Context, Result};
+use remote::Elsewhere;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 use unprompt::{
     CaptionOptions, Captioner, FailureRecord, Source,
     image::Limits,
+    is_remote,
     job::{ColumnKind, Model},
     models::{Caption, LengthPenalty, Sampling},
 };
@@ -29,8 +33,16 @@ struct Record {
     path: String,
     caption: String,
     token_ids: Vec<u32>,
-    score: f32,
+    /// Not of a captioner on another server, which tells none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    /// The captioner, where another server runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<String>,
 }
+
+/// What becomes of a batch of pictures.
+type Captions = Box<dyn Fn(&[Source]) -> Vec<Result<Record, FailureRecord>>>;
 
 pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     if let Some(finished) = job::supervise(common, &arguments.job, &arguments.paths) {
@@ -47,12 +59,10 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     )?;
     let deny = arguments.deny.deny.as_deref();
     let sidecars = Sidecars::new(&arguments.sidecars, deny, &found)?;
-    let options = options(arguments);
-    let (_, captioner) = load(common, arguments, &options)?;
+    let (_, captions) = load(common, arguments)?;
     let single = inputs::is_single(&arguments.paths);
     let work = |batch: &[Source]| {
-        let captions = |batch: &[Source]| caption(&captioner, batch, &options);
-        sidecars::around(sidecars.as_ref(), batch, captions, |record: &Record| {
+        sidecars::around(sidecars.as_ref(), batch, &captions, |record: &Record| {
             Some(&record.caption)
         })
     };
@@ -76,11 +86,12 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
 }
 
 /// The captioner, which must be able to do what is asked for.
-fn load(
-    common: &Common,
-    arguments: &Arguments,
-    options: &CaptionOptions,
-) -> Result<(Model, Captioner)> {
+fn load(common: &Common, arguments: &Arguments) -> Result<(Model, Captions)> {
+    if is_remote(&arguments.model) {
+        let (model, elsewhere) = Elsewhere::load(common, arguments)?;
+        return Ok((model, Box::new(move |batch| elsewhere.caption(batch))));
+    }
+    let options = options(arguments);
     let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let hub = hub(common)?;
@@ -92,15 +103,17 @@ fn load(
     let name = &arguments.model;
     let (model, captioner) = Captioner::load(&hub, name, &compute, &progress)?;
     captioner
-        .check(options)
+        .check(&options)
         .with_context(|| format!("model `{name}`"))?;
-    Ok((job::model(name, &model, compute.dtype())?, captioner))
+    let model = job::model(name, &model, compute.dtype())?;
+    let captions = move |batch: &[Source]| caption(&captioner, batch, &options);
+    Ok((model, Box::new(captions)))
 }
 
 /// The worker of a job.
 fn work(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let options = options(arguments);
-    let (model, captioner) = load(common, arguments, &options)?;
+    let (model, captions) = load(common, arguments)?;
     let described = job::Described {
         command: "caption",
         settings: job::settings(json!({ "caption": format!("{options:?}") })),
@@ -111,9 +124,7 @@ fn work(common: &Common, arguments: &Arguments) -> Result<Finished> {
             ("score", ColumnKind::Number),
         ],
     };
-    job::serve(common, described, |batch| {
-        caption(&captioner, batch, &options)
-    })
+    job::serve(common, described, captions)
 }
 
 fn options(arguments: &Arguments) -> CaptionOptions {
@@ -155,7 +166,8 @@ fn caption(
             path,
             caption: text,
             token_ids,
-            score,
+            score: Some(score),
+            remote: None,
         }
     };
     inputs::records(batch, found, record)

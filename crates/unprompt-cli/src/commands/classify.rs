@@ -59,7 +59,9 @@ fn load(common: &Common, arguments: &Classify) -> Result<(Model, Classifier)> {
     let progress = LoadingProgress::new(common.quiet);
     let compute = compute(common)?;
     let name = &arguments.model;
-    let (model, classifier) = Classifier::load(&hub(common)?, name, &compute, &progress)?;
+    let heads = arguments.heads.map(usize::from);
+    let hub = hub(common)?;
+    let (model, classifier) = Classifier::load_with_heads(&hub, name, heads, &compute, &progress)?;
     if classifier.dtype() != compute.dtype() && !common.quiet {
         let (model, dtype) = (&arguments.model, classifier.dtype());
         complain(&format!("note: {model} always computes in {dtype}"));
@@ -70,9 +72,13 @@ fn load(common: &Common, arguments: &Classify) -> Result<(Model, Classifier)> {
 /// The worker of a job.
 fn work(common: &Common, arguments: &Classify) -> Result<Finished> {
     let (model, classifier) = load(common, arguments)?;
+    let mut settings = json!({ "top": arguments.top });
+    if let Some(heads) = arguments.heads {
+        settings["heads"] = json!(heads);
+    }
     let described = job::Described {
         command: "classify",
-        settings: job::settings(json!({ "top": arguments.top })),
+        settings: job::settings(settings),
         models: vec![model],
         columns: vec![("labels", ColumnKind::Json)],
     };

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 use unprompt::{Hub, Preset, hub::megabytes};
+use unprompt_files::{leftovers_in, temporary_in};
 
 /// How long an unreachable hub is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -80,12 +81,16 @@ fn checks(hub: &Hub) -> Vec<Check> {
         cache("own cache", &environment.own_cache, "UNPROMPT_CACHE"),
         cache("hub cache", &environment.hub_cache, "HF_HUB_CACHE"),
     ];
+    checks.push(leftovers(hub));
     checks.extend(models(hub));
     if hub.is_offline() {
         checks.push(Check::good("network", "not used: offline was asked for"));
         return checks;
     }
-    checks.push(network(&environment.endpoint));
+    checks.push(network(
+        &environment.endpoint,
+        &environment.shown_endpoint(),
+    ));
     checks.push(python(hub));
     checks
 }
@@ -116,7 +121,7 @@ fn cache(name: &str, folder: &Path, variable: &str) -> Check {
         .ancestors()
         .find(|folder| folder.is_dir())
         .unwrap_or(Path::new("."));
-    match tempfile::NamedTempFile::new_in(existing) {
+    match temporary_in(existing) {
         Ok(_) => Check::good(name, shown.to_string()),
         Err(error) => Check::gap(
             name,
@@ -124,6 +129,30 @@ fn cache(name: &str, folder: &Path, variable: &str) -> Check {
             format!("set {variable} to a folder that you may write in"),
         ),
     }
+}
+
+/// What killed runs have left in the caches and in the working folder.
+fn leftovers(hub: &Hub) -> Check {
+    let mut found = hub.leftovers();
+    found.extend(leftovers_in(Path::new(".")));
+    let Some(first) = found.first() else {
+        return Check::good("leftovers", "none");
+    };
+    let bytes = found.iter().map(|leftover| leftover.bytes).sum();
+    let others = match found.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    Check::gap(
+        "leftovers",
+        format!(
+            "{} left by runs that were killed: {}{others}",
+            megabytes(bytes),
+            first.path.display()
+        ),
+        "the next run that fetches the same model or writes in the same folder removes them; they \
+         can be deleted at any time",
+    )
 }
 
 fn models(hub: &Hub) -> Vec<Check> {
@@ -154,7 +183,14 @@ fn models(hub: &Hub) -> Vec<Check> {
 
 /// Whether the hub's port can be reached. The look-up of a name cannot be timed out, so it runs
 /// on a thread of its own.
-fn network(endpoint: &str) -> Check {
+fn network(endpoint: &str, shown: &str) -> Check {
+    if shown.contains('@') {
+        return Check::gap(
+            "network",
+            format!("hub {shown}: the address has a user name in it, which is refused"),
+            "take it out of HF_ENDPOINT; a token goes into HF_TOKEN",
+        );
+    }
     let address = endpoint.split("://").last().unwrap_or(endpoint);
     let address = address.split('/').next().unwrap_or(address).to_owned();
     let default_port = if endpoint.starts_with("http://") {
@@ -180,13 +216,13 @@ fn network(endpoint: &str) -> Check {
     let gap = |why: String| {
         Check::gap(
             "network",
-            format!("hub {endpoint} cannot be reached: {why}"),
+            format!("hub {shown} cannot be reached: {why}"),
             "all-MiniLM-L6-v2 also comes from a Python package; for others set \
              HF_ENDPOINT to a mirror or bring a bundle with `unprompt models import`",
         )
     };
     match receiver.recv_timeout(PATIENCE) {
-        Ok(Ok(())) => Check::good("network", format!("hub {endpoint}")),
+        Ok(Ok(())) => Check::good("network", format!("hub {shown}")),
         Ok(Err(error)) => gap(error.to_string()),
         Err(_) => gap(format!("no answer within {} seconds", PATIENCE.as_secs())),
     }

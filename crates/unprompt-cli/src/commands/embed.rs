@@ -120,7 +120,9 @@ fn images(common: &Common, arguments: &EmbedImage, records: RecordWriter) -> Res
 fn load(common: &Common, arguments: &EmbedImage) -> Result<(Model, ImageEncoder)> {
     let progress = LoadingProgress::new(common.quiet);
     let (name, compute) = (&arguments.model, compute(common)?);
-    let (model, encoder) = ImageEncoder::load(&hub(common)?, name, &compute, &progress)?;
+    let heads = arguments.heads.map(usize::from);
+    let hub = hub(common)?;
+    let (model, encoder) = ImageEncoder::load_with_heads(&hub, name, heads, &compute, &progress)?;
     Ok((job::model(name, &model, compute.dtype())?, encoder))
 }
 
@@ -143,12 +145,16 @@ fn width(encoder: &ImageEncoder) -> Result<usize> {
 fn work(common: &Common, arguments: &EmbedImage) -> Result<Finished> {
     let (model, encoder) = load(common, arguments)?;
     let (views, raw) = (views(arguments), arguments.raw);
+    let mut settings = json!({
+        "raw": raw,
+        "tta": format!("{:?}", arguments.tta).to_lowercase(),
+    });
+    if let Some(heads) = arguments.heads {
+        settings["heads"] = json!(heads);
+    }
     let described = job::Described {
         command: "embed image",
-        settings: job::settings(json!({
-            "raw": raw,
-            "tta": format!("{:?}", arguments.tta).to_lowercase(),
-        })),
+        settings: job::settings(settings),
         models: vec![model],
         columns: vec![("embedding", ColumnKind::Vector(width(&encoder)?))],
     };

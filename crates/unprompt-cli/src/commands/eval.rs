@@ -1,40 +1,55 @@
 //! `unprompt eval`: a preset over pictures whose prompts are known.
 
 mod evaluation;
+mod judge;
+mod picture_list;
 mod report;
+mod scores;
+mod summary;
 mod table;
+mod table1;
+mod truth;
 
 use crate::{
     Finished,
     arguments::{Common, Eval},
-    commands::inputs,
+    commands::{inputs, peak_memory},
     output::{Output, complain},
     progress::LoadingProgress,
     records::{RecordWriter, TEXT_OR_JSON, one_line},
     setup::{compute, hub},
 };
 use anyhow::{Context, Result, bail};
-use evaluation::{Scores, Truth};
+use evaluation::RunCost;
+use judge::Judge;
+use scores::Scores;
 use std::{
     collections::{HashMap, HashSet},
     io::Write,
     path::Path,
+    time::Instant,
 };
+use summary::Summary;
+use truth::Truth;
 use unprompt::{
-    Baselines, PredictOptions, Predictor, Preset, Source,
+    Baselines, KnownPrompts, PredictOptions, Predictor, Preset, Source,
     eval::{Answers, image_id},
     sources_besides,
 };
 
 pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
+    if let Some(picture) = &arguments.table1 {
+        return table1::run(common, arguments, picture);
+    }
     let preset = Preset::load(&arguments.preset)?;
-    let truth = Answers::open(&arguments.truth)?;
+    let truth_file = arguments.truth.as_deref().context("--truth is missing")?;
+    let truth = Answers::open(truth_file)?;
     let results = [common.out.as_deref(), arguments.report.as_deref()];
     let found = sources_besides(
         &arguments.paths,
         &results.into_iter().flatten().collect::<Vec<_>>(),
     )?;
-    let pairs = pair(found, &truth, &arguments.truth)?;
+    let pairs = pair(found, &truth, truth_file)?;
     if !common.quiet {
         pairs.complain();
     }
@@ -48,31 +63,58 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
 
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);
+    peak_memory::reset_peak();
+    let loading = Instant::now();
     let predictor = Predictor::load(&hub, preset, &compute, &progress, &progress)?;
+    let loading_seconds = loading.elapsed().as_secs_f64();
     let baselines = Baselines::new(&hub, &predictor, &compute, &progress)?;
+    let known = KnownPrompts::new(&hub, &predictor, &compute, &progress)?;
     let options = PredictOptions {
         // Whichever flag stands last is set, and neither means no.
         metadata: arguments.metadata && !arguments.no_metadata,
         ..PredictOptions::default()
     };
-    let truth = Truth::new(&truth, &pairs.sources, predictor.encoder()?)?;
+    let sources = pairs.sources;
+    let truth = Truth::new(&truth, &sources, predictor.encoder()?, &known)?;
     let mut scores = Scores::new(&predictor, &baselines, truth);
+    let predicting = Instant::now();
     let finished = inputs::predict_each(
         common,
-        pairs.sources,
+        sources.clone(),
         &predictor,
         &options,
         |_, _| Ok(()),
         |_, result| scores.add(result),
     )?;
-    let evaluation = scores.finish(pairs.without_truth, pairs.without_picture)?;
+    let (mut scored, failed) = scores.finish()?;
+    let predicting_seconds = predicting.elapsed().as_secs_f64();
+    let run = RunCost {
+        loading_seconds,
+        predicting_seconds,
+        pictures_per_second: sources.len() as f64 / predicting_seconds,
+        peak_memory_mb: peak_memory::peak_mb(),
+    };
+    let judge = arguments.judge.as_deref();
+    let judge = judge.map(|name| Judge::load(&hub, name, &compute, &progress));
+    let judge = judge.transpose()?;
+    if let Some(judge) = &judge {
+        judge.judge(common, &sources, &mut scored.images)?;
+    }
+    let summary = Summary::new(&scored);
+    let mut evaluation = summary.evaluation(&predictor, &baselines, &known.names(), judge.as_ref());
+    evaluation.pictures_sha256 = picture_list::digest(&sources, &scored.images);
+    evaluation.run = run;
+    evaluation.failed = failed;
+    evaluation.without_truth = pairs.without_truth;
+    evaluation.without_picture = pairs.without_picture;
+    evaluation.per_image = scored.images;
 
     if let Some(mut page) = page {
         let settings = report::Settings {
             preset: predictor.preset(),
             device: format!("{:?}", common.device).to_lowercase(),
             metadata: options.metadata,
-            truth: &arguments.truth,
+            truth: truth_file,
         };
         let html = report::html(&evaluation, &settings, &options.limits)?;
         page.write_all(html.as_bytes())

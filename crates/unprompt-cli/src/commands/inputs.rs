@@ -13,7 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use unprompt::{
-    FailureRecord, InputError, PredictOptions, PredictionRecord, Predictor, Source, sources_besides,
+    FailureRecord, InputError, PredictOptions, PredictionRecord, Predictor, Source, SourceList,
+    source_list,
 };
 
 /// Whether only one file was asked for, so that text output needs no file names.
@@ -22,9 +23,9 @@ pub(crate) fn is_single(paths: &[PathBuf]) -> bool {
 }
 
 /// The pictures that paths name, without the file that the command writes.
-pub(crate) fn pictures(common: &Common, paths: &[PathBuf]) -> Result<Vec<Source>> {
+pub(crate) fn pictures(common: &Common, paths: &[PathBuf]) -> Result<SourceList> {
     let out: Vec<&Path> = common.out.as_deref().into_iter().collect();
-    Ok(sources_besides(paths, &out)?)
+    Ok(source_list(paths, &out)?)
 }
 
 /// Calls `work` on each batch of `sources`, and `write` on each result in order.
@@ -33,13 +34,13 @@ pub(crate) fn pictures(common: &Common, paths: &[PathBuf]) -> Result<Vec<Source>
 /// complete, and is shown on standard error.
 pub(crate) fn for_each<R>(
     common: &Common,
-    sources: &[Source],
+    sources: &SourceList,
     work: impl Fn(&[Source]) -> Vec<Result<R, FailureRecord>>,
     mut write: impl FnMut(&Path, Result<R, FailureRecord>) -> Result<()>,
 ) -> Result<Finished> {
     let mut tally = Tally::new(common, sources.len());
     for batch in sources.chunks(common.batch_size.into()) {
-        for (source, result) in batch.iter().zip(work(batch)) {
+        for (source, result) in batch.iter().zip(work(&batch)) {
             tally.count(result.as_ref().err());
             write(source.path(), result)?;
         }
@@ -51,15 +52,16 @@ pub(crate) fn for_each<R>(
 /// `check` may make a failure of a prediction.
 pub(crate) fn predict_each(
     common: &Common,
-    sources: Vec<Source>,
+    sources: impl Into<SourceList>,
     predictor: &Predictor,
     options: &PredictOptions,
     check: impl Fn(&Source, &PredictionRecord) -> Result<(), FailureRecord>,
     mut write: impl FnMut(&Path, Prediction) -> Result<()>,
 ) -> Result<Finished> {
+    let sources = sources.into();
     let mut tally = Tally::new(common, sources.len());
     let batch_size = NonZeroUsize::new(common.batch_size.into()).unwrap_or(NonZeroUsize::MIN);
-    predictor.predict_each(sources, batch_size, options, |source, outcome| {
+    predictor.predict_each(sources.iter(), batch_size, options, |source, outcome| {
         let result = outcome.into_result();
         let result = result.and_then(|record| check(&source, &record).map(|()| record));
         tally.count(result.as_ref().err());
@@ -104,7 +106,7 @@ impl Tally {
 /// The same with records: `write` shows what became of one input, a failure is a record of its own.
 pub(crate) fn write_each<R>(
     common: &Common,
-    sources: &[Source],
+    sources: &SourceList,
     work: impl Fn(&[Source]) -> Vec<Result<R, FailureRecord>>,
     mut records: RecordWriter,
     mut write: impl FnMut(&mut RecordWriter, &Path, R) -> Result<()>,

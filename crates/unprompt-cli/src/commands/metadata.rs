@@ -5,10 +5,10 @@ mod write;
 
 use crate::{
     Finished,
-    arguments::{Common, Metadata as Arguments},
+    arguments::{Common, Format, Metadata as Arguments},
     commands::inputs,
     output::Output,
-    records::{RecordWriter, TEXT_OR_JSON, escaped},
+    records::{RecordWriter, escaped},
 };
 use anyhow::Result;
 use rayon::prelude::*;
@@ -19,6 +19,8 @@ use unprompt::{
     image::Limits,
     metadata::{Metadata, read},
 };
+
+const FORMATS: [Format; 4] = [Format::Text, Format::Json, Format::Jsonl, Format::Csv];
 
 #[derive(Serialize)]
 struct Record {
@@ -34,15 +36,21 @@ pub(crate) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     }
     let sources = inputs::pictures(common, &arguments.paths)?;
     let output = Output::open(common.out.as_deref())?;
-    let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
+    let mut records = RecordWriter::new(output, common.format, &FORMATS)?;
+    if common.format == Format::Csv {
+        records.write_row(&["path", "prompt", "negative_prompt", "generator"])?;
+    }
     let single = inputs::is_single(&arguments.paths);
 
     let work = |batch: &[Source]| batch.par_iter().map(record).collect();
     inputs::write_each(common, &sources, work, records, |records, path, record| {
-        if !records.write_json_of(path, &record)? {
-            write_text(records.raw(), &record, single)?;
+        if records.write_json_of(path, &record)? {
+            return Ok(());
         }
-        Ok(())
+        match records.format() {
+            Format::Csv => write_row(records, &record),
+            _ => Ok(write_text(records.raw(), &record, single)?),
+        }
     })
 }
 
@@ -59,7 +67,21 @@ fn record(source: &Source) -> Result<Record, FailureRecord> {
     })
 }
 
-fn write_text(output: &mut impl Write, record: &Record, single: bool) -> Result<()> {
+/// A file without a prompt has a row with nothing but its path.
+fn write_row(records: &mut RecordWriter, record: &Record) -> Result<()> {
+    let found = record.metadata.as_ref();
+    let generator = found.and_then(|found| found.generator);
+    records.write_row(&[
+        &record.path,
+        found.map_or("", |found| &found.prompt),
+        found
+            .and_then(|found| found.negative_prompt.as_deref())
+            .unwrap_or_default(),
+        &generator.map_or_else(String::new, |generator| generator.to_string()),
+    ])
+}
+
+fn write_text(output: &mut impl Write, record: &Record, single: bool) -> std::io::Result<()> {
     if !single {
         writeln!(output, "== {}", escaped(&record.path))?;
     }

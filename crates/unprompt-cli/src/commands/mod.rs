@@ -4,7 +4,9 @@ mod bench;
 mod blend;
 mod caption;
 mod classify;
+mod data;
 mod doctor;
+mod draw;
 mod embed;
 mod eval;
 mod index;
@@ -12,10 +14,15 @@ mod inputs;
 mod interrogate;
 mod job;
 mod lazy_encoder;
+mod mcp;
 mod merge;
 mod metadata;
 mod models;
+mod peak_memory;
 mod predict;
+mod prompt_records;
+mod redraw;
+mod reference;
 mod score;
 mod serve;
 mod sidecars;
@@ -38,8 +45,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Finished> {
     prepare(&arguments.common)?;
     destination::check(arguments)?;
     // What waits for requests must not keep a thread of the pool from the work.
-    if let Command::Serve(serve) = &arguments.command {
-        return serve::run(&arguments.common, serve);
+    match &arguments.command {
+        Command::Serve(serve) => return serve::run(&arguments.common, serve),
+        Command::Mcp(mcp) => return mcp::run(&arguments.common, mcp),
+        _ => {}
     }
     rayon::scope(|_| dispatch(arguments))
 }
@@ -61,9 +70,16 @@ fn dispatch(arguments: &Arguments) -> Result<Finished> {
         Command::Merge(merge) => merge::run(common, merge),
         Command::Job { action } => job::status(common, action),
         Command::Train { what } => train::run(common, what),
+        Command::Data { what } => data::run(common, what),
+        Command::Draw(draw) => draw::run(common, draw),
+        Command::Redraw(redraw) => redraw::run(common, redraw),
         Command::Serve(serve) => serve::run(common, serve),
+        Command::Mcp(mcp) => mcp::run(common, mcp),
         Command::Models { action } => models::run(common, action),
         Command::Bench(bench) => bench::run(common, bench),
         Command::Doctor => doctor::run(common),
+        Command::Completions(completions) => reference::completions(common, completions),
+        Command::Man(man) => reference::man(common, man),
+        Command::Reference(asked) => reference::reference(common, asked),
     }
 }

@@ -21,7 +21,7 @@ use std::{
     path::Path,
 };
 use unprompt::{
-    FailureRecord, PredictOptions, PredictionRecord, Predictor, Preset, Source,
+    FailureRecord, PredictOptions, PredictionRecord, Predictor, Preset, Source, SourceList,
     eval::{SubmissionWriter, image_id},
     job::Model,
 };
@@ -67,7 +67,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
         encoder: &predictor.preset().encoder,
         told: false,
     };
-    let work = |take: Take<'_>| predict(common, found, &predictor, &options, sidecars, take);
+    let work = |take: Take<'_>| predict(common, &found, &predictor, &options, sidecars, take);
     match common.format {
         Format::Submission => submission(common, output, notes, work),
         _ => {
@@ -125,7 +125,7 @@ type Take<'a> =
 /// texts are asked for.
 fn predict(
     common: &Common,
-    sources: Vec<Source>,
+    sources: &SourceList,
     predictor: &Predictor,
     options: &PredictOptions,
     sidecars: Option<&Sidecars>,
@@ -133,8 +133,8 @@ fn predict(
 ) -> Result<Finished> {
     let all = sources.len();
     let skips = |source: &Source| sidecars.is_some_and(|sidecars| sidecars.skips(source));
-    let (mut kept, mut skipped) = (Vec::new(), VecDeque::new());
-    for source in sources {
+    let (mut kept, mut skipped) = (SourceList::default(), VecDeque::new());
+    for source in sources.iter() {
         if skips(&source) {
             // With the number of pictures that come before it.
             skipped.push_back((kept.len(), source));
@@ -272,11 +272,11 @@ impl Notes<'_> {
 }
 
 /// Two pictures of one id cannot stand in one submission; better to say so before the work.
-fn check_ids(sources: &[Source]) -> Result<()> {
+fn check_ids(sources: &SourceList) -> Result<()> {
     let mut first = HashMap::new();
-    for source in sources {
+    for source in sources.iter() {
         let id = image_id(source.path());
-        if let Some(before) = first.insert(id.clone(), source.path()) {
+        if let Some(before) = first.insert(id.clone(), source.path().to_owned()) {
             anyhow::bail!(
                 "{} and {} have the same id `{id}`; a submission needs distinct file stems",
                 before.display(),

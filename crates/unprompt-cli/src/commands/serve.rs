@@ -3,9 +3,10 @@
 use crate::{
     Finished,
     arguments::{Common, Serve},
-    output::complain,
+    output::{complain, describe},
     progress::LoadingProgress,
     setup::{compute, hub, local_hub},
+    signals,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -17,21 +18,23 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use unprompt::{LabelChoice, Preset};
+use unprompt::{Compute, Hub, LabelChoice, Preset};
 use unprompt_server::{
-    ApiKey, Finish, Limits, LoadedModels, Log, ModelChoice, ServeOptions, Server, Timeouts,
-    told_to_stop,
+    ApiKey, Finish, Limits, LoadedModels, Log, ModelChoice, Models, ServeOptions, Server, Timeouts,
+    Unloading, told_to_stop,
 };
 
 /// No key is longer.
 const LONGEST_KEY: u64 = 64 << 10;
+/// Models that are forgotten sooner are loaded most of the time.
+const SHORTEST_IDLE: Duration = Duration::from_secs(1);
 /// How much longer than a request the server waits for those that are under way when it is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(common: &Common, arguments: &Serve) -> Result<Finished> {
     let options = options(common, arguments)?;
-    let models = load(common, arguments)?;
-    let server = Server::new(Arc::new(models), options).context("cannot start a thread")?;
+    let models = models(common, arguments)?;
+    let server = Server::new(models, options).context("cannot start a thread")?;
     // Everything is loaded and was used once: the port opens now.
     let address = (arguments.host, arguments.port);
     let listener = TcpListener::bind(address)
@@ -40,6 +43,8 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> Result<Finished> {
         let address = listener.local_addr()?;
         complain(&format!("listening on http://{address}"));
     }
+    // It answers what it has begun before it ends, and ends at once when it is told twice.
+    signals::leave();
     Ok(match server.run(listener, told_to_stop())? {
         Finish::Whole => Finished::Whole,
         Finish::CutShort => {
@@ -49,8 +54,35 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> Result<Finished> {
     })
 }
 
-fn load(common: &Common, arguments: &Serve) -> Result<LoadedModels> {
-    let choice = ModelChoice {
+/// The models, which are forgotten after a while if that is asked for.
+fn models(common: &Common, arguments: &Serve) -> Result<Arc<dyn Models>> {
+    let choice = choice(arguments);
+    let progress = LoadingProgress::new(common.quiet);
+    let (local, compute) = (local_hub(common)?, compute(common)?);
+    let hub = hub(common)?;
+    let first = || -> Result<Arc<dyn Models>> {
+        Ok(Arc::new(load(&hub, &local, &choice, &compute, &progress)?))
+    };
+    let Some(idle) = arguments.idle_unload else {
+        return first();
+    };
+    if idle < SHORTEST_IDLE {
+        bail!("--idle-unload: {SHORTEST_IDLE:?} or more; each request would load everything again");
+    }
+    let again = {
+        // What was fetched when the server started is here now: no request fetches anything.
+        let (local, choice, compute) = (local.clone(), choice.clone(), compute.clone());
+        move || -> Result<Arc<dyn Models>, String> {
+            let progress = LoadingProgress::new(true);
+            let loaded = load(&local, &local, &choice, &compute, &progress);
+            Ok(Arc::new(loaded.map_err(|error| describe(&error))?))
+        }
+    };
+    Ok(Unloading::new(idle, first, Box::new(again))?)
+}
+
+fn choice(arguments: &Serve) -> ModelChoice {
+    ModelChoice {
         preset: arguments
             .preset
             .as_deref()
@@ -66,13 +98,19 @@ fn load(common: &Common, arguments: &Serve) -> Result<LoadedModels> {
             cache: arguments.label_cache.clone(),
             ..LabelChoice::default()
         },
-    };
-    let progress = LoadingProgress::new(common.quiet);
-    let (hub, local, compute) = (hub(common)?, local_hub(common)?, compute(common)?);
+    }
+}
+
+fn load(
+    hub: &Hub,
+    local: &Hub,
+    choice: &ModelChoice,
+    compute: &Compute,
+    progress: &LoadingProgress,
+) -> Result<LoadedModels> {
     // On a thread of the pool, as every other command.
-    let load = |_: &rayon::Scope<'_>| {
-        LoadedModels::load(&hub, &local, &choice, &compute, &progress, &progress)
-    };
+    let load =
+        |_: &rayon::Scope<'_>| LoadedModels::load(hub, local, choice, compute, progress, progress);
     Ok(rayon::scope(load)?)
 }
 

@@ -14,7 +14,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
-use unprompt::{FailureRecord, Source, data::Edits};
+use unprompt::{FailureRecord, Source, SourceList, data::Edits};
 
 /// Longer texts are no captions.
 const LARGEST_TEXT: u64 = 1 << 20;
@@ -45,7 +45,7 @@ impl Sidecars {
     pub(super) fn new(
         arguments: &Arguments,
         deny: Option<&Path>,
-        sources: &[Source],
+        sources: &SourceList,
     ) -> Result<Option<Self>> {
         let Some(mode) = arguments.sidecar else {
             return Ok(None);
@@ -68,11 +68,11 @@ impl Sidecars {
             edits,
             owners: HashMap::new(),
         };
-        for source in sources {
+        for source in sources.iter() {
             match source {
                 Source::File(path) => {
-                    let text = sidecars.text_of(path);
-                    sidecars.owners.entry(text).or_insert_with(|| path.clone());
+                    let text = sidecars.text_of(&path);
+                    sidecars.owners.entry(text).or_insert(path);
                 }
                 Source::Stdin => bail!(
                     "--sidecar: a picture on standard input has no place for a text beside it"

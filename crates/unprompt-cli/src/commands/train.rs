@@ -2,6 +2,10 @@
 
 mod head;
 mod rows;
+mod samples;
+mod texts;
+mod vit;
+mod vit_report;
 
 use crate::{
     Finished,
@@ -12,5 +16,6 @@ use anyhow::Result;
 pub(crate) fn run(common: &Common, what: &Train) -> Result<Finished> {
     match what {
         Train::Head(arguments) => head::run(common, arguments),
+        Train::Vit(arguments) => vit::run(common, arguments),
     }
 }

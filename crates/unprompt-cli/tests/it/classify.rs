@@ -114,6 +114,7 @@ fn classes_without_names_are_numbers() {
             "in",
             "--top",
             "9",
+            "--quiet",
             "--format",
             "jsonl",
             "--allow-pickle",

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "predict",
     "caption",
     "interrogate",
@@ -13,9 +13,12 @@ const COMMANDS: [&str; 17] = [
     "score",
     "eval",
     "blend",
+    "data",
     "index",
     "merge",
     "job",
+    "draw",
+    "redraw",
     "serve",
     "models",
     "bench",
@@ -109,7 +112,7 @@ fn a_format_that_a_command_does_not_write_is_refused_before_any_work() {
     let picture = picture.to_str().unwrap();
     for arguments in [
         &["classify", picture][..],
-        &["metadata", picture],
+        &["metadata", picture, "--strip"],
         &["embed", "text", "a cat"],
         &["embed", "image", picture, "--model", "nosuch"],
         &["tokenize", "a cat", "--model", "nosuch"],
@@ -146,7 +149,7 @@ fn the_help_of_a_command_offers_the_formats_that_it_writes() {
         let names = ["json", "csv", "submission"];
         names.iter().map(|name| values.contains(name)).collect()
     };
-    assert_eq!(offered(&["metadata", "--help"]), [true, false, false]);
+    assert_eq!(offered(&["metadata", "--help"]), [true, true, false]);
     assert_eq!(offered(&["models", "list", "--help"]), [true, false, false]);
     assert_eq!(offered(&["interrogate", "--help"]), [true, true, false]);
     assert_eq!(offered(&["predict", "--help"]), [true, true, true]);

@@ -25,7 +25,7 @@ fn length(numbers: &[f64]) -> f64 {
 /// The one vector of a run on one picture.
 #[track_caller]
 fn one(place: &Place, more: &[&str]) -> Vec<f64> {
-    let arguments = ["embed", "image", "--format", "json"];
+    let arguments = ["embed", "image", "--format", "json", "--quiet"];
     let records = json(place.run(&[&arguments[..], more].concat()).output());
     assert_eq!(records.as_array().unwrap().len(), 1);
     numbers(&records[0])
@@ -169,6 +169,35 @@ fn two_views_are_averaged_and_a_symmetric_picture_has_two_equal_ones() {
 }
 
 #[test]
+fn heads_of_tensors_alone_are_told_or_a_note_says_what_was_taken() {
+    let place = Place::new();
+    let (bare, cat) = (model("tiny-vit-bare.pth"), example("cat.png"));
+    let arguments = ["embed", "image", &cat, "--model", &bare, "--allow-pickle"];
+    let run = |more: &[&str]| place.run(&[&arguments[..], more].concat());
+    let guessed = run(&[]);
+    assert_eq!(guessed.code, 0, "{guessed:?}");
+    assert!(guessed.stderr.contains("1 are taken") && guessed.stderr.contains("--heads"));
+    assert_eq!(run(&["--heads", "1"]).output(), guessed.stdout);
+    assert_ne!(run(&["--heads", "4"]).output(), guessed.stdout);
+    assert!(run(&["--heads", "5"]).refusal().contains("5 heads"));
+    // What says it itself cannot be told otherwise.
+    for name in ["tiny-vit-timm", "tiny-clip"] {
+        let with = ["embed", "image", &cat, "--heads", "2", "--model"];
+        let run = place.run(&[&with[..], &[&model(name)]].concat());
+        assert!(!run.refusal().is_empty(), "{run:?}");
+    }
+    let with = [
+        "classify",
+        &cat,
+        "--heads",
+        "4",
+        "--allow-pickle",
+        "--model",
+    ];
+    place.run(&[&with[..], &[&bare]].concat()).output();
+}
+
+#[test]
 fn broken_files_in_a_folder_cost_their_own_records_and_no_other() {
     let place = Place::new();
     for name in ["cat.png", "rocket.jpg", "coffee.webp"] {
@@ -273,6 +302,7 @@ fn batches_and_threads_change_no_bit_in_any_network() {
                 "jsonl",
                 "--tta",
                 "flip",
+                "--quiet",
             ];
             place
                 .run(&[&arguments[..], more].concat())
@@ -349,7 +379,7 @@ fn a_pickle_is_read_only_where_that_is_allowed() {
     let cat = example("cat.png");
     for name in ["tiny-vit-bare.pth", "tiny-clip-open-clip-variant"] {
         let path = model(name);
-        let arguments = ["embed", "image", &cat, "--model", &path];
+        let arguments = ["embed", "image", &cat, "--quiet", "--model", &path];
         let run = place.run(&arguments);
         assert!(run.refusal().contains("--allow-pickle"), "{run:?}");
         assert!(run.stderr.contains(name), "{run:?}");

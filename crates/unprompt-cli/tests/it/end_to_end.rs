@@ -81,7 +81,7 @@ fn compare_pictures(model: &str, tensor: &str, more: &[&str]) {
     let model = workspace("fixtures/models").join(model);
     let mut arguments = vec!["embed".into(), "image".into()];
     arguments.extend(pictures.iter().map(|name| workspace(name).into_os_string()));
-    arguments.extend(["--offline", "--format", "jsonl", "--model"].map(Into::into));
+    arguments.extend(["--quiet", "--offline", "--format", "jsonl", "--model"].map(Into::into));
     arguments.push(model.into_os_string());
     arguments.extend(more.iter().map(Into::into));
     let found: Vec<Vec<f64>> = json_lines(place.run(&arguments).output())

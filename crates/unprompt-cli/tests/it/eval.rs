@@ -3,6 +3,7 @@
 use crate::harness::{Place, json, json_lines, keys, workspace};
 use scraper::{Html, Selector};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// A prompt that tries to be more than text.
 const HOSTILE: &str = r#"</bdi></dd><script src="https://example.org/x.js">alert(1)</script><img src=x onerror='a()'> & "quoted" {{ score }}"#;
@@ -107,14 +108,24 @@ fn scores_are_those_of_the_predictions_and_the_embedded_truth() {
             "expected_score",
             "failed",
             "from_metadata",
+            "interval",
             "mean_cosine",
+            "median",
             "members",
             "n",
             "per_image",
+            "pictures_sha256",
             "preset",
             "prompts",
             "receipt",
+            "run",
+            "strata",
+            "subject_cosine",
+            "tenth_percentile",
+            "text_interval",
             "text_mean_cosine",
+            "text_median",
+            "text_tenth_percentile",
             "without_picture",
             "without_truth"
         ]
@@ -162,14 +173,247 @@ fn scores_are_those_of_the_predictions_and_the_embedded_truth() {
         .map(|truth| cosine(&row, &numbers(&truth["embedding"])));
     near(&constant["mean_cosine"], scores.sum::<f64>() / 3.0);
     assert!(found["baselines"]["mean_embedding"]["mean_cosine"].is_f64());
+    // What the carried lists have in common is of no use in the space of another encoder.
+    assert_eq!(found["baselines"]["priors"], serde_json::json!([]));
+    let difference = &constant["difference"];
+    let below = constant["mean_cosine"].as_f64().unwrap();
+    near(&difference["mean"], sum / 3.0 - below);
+    for (interval, mean) in [
+        (&found["interval"], &found["mean_cosine"]),
+        (&found["text_interval"], &found["text_mean_cosine"]),
+        (&constant["interval"], &constant["mean_cosine"]),
+        (&difference["interval"], &difference["mean"]),
+    ] {
+        let at = |value: &Value| value.as_f64().unwrap();
+        let (low, high) = (at(&interval["low"]), at(&interval["high"]));
+        assert!(low < at(mean) && at(mean) < high, "{interval} {mean}");
+    }
+    let mut cosines: Vec<f64> = images
+        .iter()
+        .map(|one| one["cosine"].as_f64().unwrap())
+        .collect();
+    cosines.sort_by(f64::total_cmp);
+    near(&found["median"], cosines[1]);
+    near(
+        &found["tenth_percentile"],
+        cosines[0] + 0.2 * (cosines[1] - cosines[0]),
+    );
+    assert!(found["run"]["pictures_per_second"].as_f64().unwrap() > 0.0);
     let text = place.run(&EVAL);
     for part in [
         "constant prompt",
         "3 pictures of 3 prompts",
         "expected was 0.2500",
+        "better than",
+        "pictures a second",
     ] {
         assert!(text.output().contains(part), "{text:?}");
     }
+}
+
+#[test]
+fn pictures_of_a_kind_have_scores_of_their_own() {
+    let place = place();
+    place.copy(&workspace("examples/pictures/cat.png"), "in/again.png");
+    place.write(
+        "in/prompts.csv",
+        "file,prompt,generator\ncat.png,\"a cat, oil on canvas, 4k\",SD 1.5\n\
+         again.png,\"A  cat, oil on canvas, 4K\",SD 2.1\nrocket.jpg,a rocket,SD 1.5\n",
+    );
+    // The hostile name has no row any more.
+    let found = evaluate(&place, &["--report", "r.html"]);
+    assert_eq!((&found["n"], &found["prompts"]), (&3.into(), &2.into()));
+    let strata = found["strata"].as_array().unwrap();
+    let shown: Vec<String> = strata
+        .iter()
+        .map(|one| format!("{}: {} of {}", one["value"], one["n"], one["prompts"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "\"SD 1.5\": 2 of 2",
+            "\"SD 2.1\": 1 of 1",
+            "\"up to 5 words\": 1 of 1",
+            "\"6 to 10 words\": 2 of 1"
+        ]
+    );
+    let images = found["per_image"].as_array().unwrap();
+    let of = |id: &str| images.iter().find(|one| one["id"] == id).unwrap();
+    assert_eq!(of("again")["generator"], "SD 2.1");
+    near(
+        &strata[1]["mean_cosine"],
+        of("again")["cosine"].as_f64().unwrap(),
+    );
+    // One prompt has no interval.
+    assert!(strata[1].get("interval").is_none() && strata[0]["interval"]["low"].is_f64());
+    // The tiny captioner says none of it; `a rocket` has no such phrase.
+    assert_eq!(found["modifier_recall"]["n"], 2);
+    assert_eq!(found["modifier_recall"]["mean"], 0.0);
+    assert!(of("rocket").get("modifier_recall").is_none());
+    assert_eq!(found["subject_cosine"]["n"], 3);
+    let page = Html::parse_document(&place.read("r.html"));
+    assert_eq!(all(&page, ".strata tbody tr").len(), 4);
+    let text = place.run(&EVAL);
+    assert!(text.output().contains("6 to 10 words"), "{text:?}");
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn the_digest_of_the_pictures_is_that_of_what_sha256sum_writes() {
+    let place = place();
+    let digest = |place: &Place| evaluate(place, &[])["pictures_sha256"].clone();
+    let before = digest(&place);
+    let lines: String = [
+        ("<b onclick='a()'>&amp;", "in/<b onclick='a()'>&amp;.webp"),
+        ("cat", "in/cat.png"),
+        ("rocket", "in/rocket.jpg"),
+    ]
+    .iter()
+    .map(|(id, path)| {
+        format!(
+            "{}  {id}\n",
+            sha256(&std::fs::read(place.path(path)).unwrap())
+        )
+    })
+    .collect();
+    assert_eq!(before, sha256(lines.as_bytes()));
+    place.copy(&workspace("examples/pictures/rocket.jpg"), "in/cat.png");
+    assert_ne!(digest(&place), before);
+}
+
+#[test]
+fn a_judge_looks_at_the_pictures_itself() {
+    let place = place();
+    let judge = model("tiny-clip");
+    let found = evaluate(&place, &["--judge", &judge]);
+    let scores = &found["clip_t"];
+    assert_eq!(scores["judge"], judge.as_str());
+    assert_eq!(scores["sha256"].as_str().unwrap().len(), 64);
+    let embed = |arguments: &[&str]| {
+        let common = [
+            "--model",
+            &judge,
+            "--quiet",
+            "--offline",
+            "--format",
+            "jsonl",
+        ];
+        json_lines(
+            place
+                .run(&[&["embed"], arguments, &common].concat())
+                .output(),
+        )
+    };
+    let picture = numbers(&embed(&["image", "in/cat.png"])[0]["embedding"]);
+    let images = found["per_image"].as_array().unwrap();
+    let cat = images.iter().find(|image| image["id"] == "cat").unwrap();
+    for (key, text) in [("clip_t", "prompt"), ("true_clip_t", "true_prompt")] {
+        let text = numbers(&embed(&["text", cat[text].as_str().unwrap()])[0]["embedding"]);
+        near(&cat[key], cosine(&picture, &text));
+    }
+    let mean = |key: &str| {
+        let values = images.iter().map(|image| image[key].as_f64().unwrap());
+        values.sum::<f64>() / 3.0
+    };
+    near(&scores["predicted"]["mean"], mean("clip_t"));
+    near(&scores["truth"]["mean"], mean("true_clip_t"));
+    near(
+        &scores["difference"]["mean"],
+        mean("clip_t") - mean("true_clip_t"),
+    );
+    let text = place.run(&[&EVAL[..], &["--judge", &judge]].concat());
+    assert!(text.output().contains("CLIP-T by"), "{text:?}");
+    // What gives texts no vector is no judge.
+    let run = place.run(&[&EVAL[..], &["--judge", &model("tiny-vit-timm")]].concat());
+    assert!(run.refusal().contains("a CLIP or a SigLIP"), "{run:?}");
+}
+
+#[test]
+fn table_1_has_every_members_text_with_its_score() {
+    let place = place();
+    let table = [
+        "eval",
+        "--table1",
+        "in/cat.png",
+        "--preset",
+        "tiny.toml",
+        "--offline",
+    ];
+    let run = |more: &[&str]| place.run(&[&table[..], more].concat());
+    let found = json(run(&["--truth", "in/prompts.csv", "--format", "json"]).output());
+    assert_eq!(found["true_prompt"], "a cat on a mat");
+    let rows = found["rows"].as_array().unwrap();
+    let names: Vec<&Value> = rows.iter().map(|row| &row["name"]).collect();
+    assert_eq!(names, ["first", "second", "<i>tiny</i>"]);
+    // The preset's scores are those of the evaluation, and a member's text is embedded as any other.
+    let whole = evaluate(&place, &[]);
+    let cat = whole["per_image"].as_array().unwrap().iter();
+    let cat = cat.clone().find(|image| image["id"] == "cat").unwrap();
+    assert_eq!(rows[2]["text"], cat["prompt"]);
+    near(
+        &rows[2]["text_cosine"],
+        cat["text_cosine"].as_f64().unwrap(),
+    );
+    near(&rows[2]["cosine"], cat["cosine"].as_f64().unwrap());
+    near(&rows[0]["text_cosine"], rows[0]["cosine"].as_f64().unwrap());
+    let text = run(&["--truth", "in/prompts.csv"]);
+    assert!(text.output().contains("true prompt"), "{text:?}");
+
+    // Without a truth the prompt in the file is one.
+    assert!(run(&[]).refusal().contains("--truth"));
+    let carries = "crates/unprompt-metadata/tests/fixtures/a1111-text.png";
+    place.copy(&workspace(carries), "in/cat.png");
+    let found = json(run(&["--format", "json"]).output());
+    assert!(!found["true_prompt"].as_str().unwrap().is_empty());
+    assert_ne!(found["rows"][2]["text"], found["true_prompt"]);
+    for more in [&["in"][..], &["--report", "r.html"], &["--judge", "x"]] {
+        assert!(run(more).refusal().contains("--table1"), "{more:?}");
+    }
+}
+
+#[test]
+fn what_the_preset_knows_beforehand_is_counted() {
+    let place = place();
+    place.write("known.txt", "a rocket\na lighthouse\n");
+    let preset = place.read("tiny.toml");
+    let prior =
+        "[[member]]\nname = \"common\"\nkind = \"prior\"\nprompts = \"known.txt\"\nweight = 0.5\n";
+    place.write(
+        "tiny.toml",
+        preset.replace("[calibration]", &format!("{prior}[calibration]")),
+    );
+    let found = evaluate(&place, &[]);
+    let leakage = &found["leakage"];
+    assert_eq!(leakage["lists"], serde_json::json!(["known.txt"]));
+    let images = found["per_image"].as_array().unwrap();
+    let known: Vec<bool> = images
+        .iter()
+        .map(|image| image["nearest_known"].as_f64().unwrap() >= 0.9)
+        .collect();
+    let rocket = images.iter().find(|image| image["id"] == "rocket").unwrap();
+    near(&rocket["nearest_known"], 1.0);
+    let count = known.iter().filter(|known| **known).count();
+    assert_eq!(leakage["prompts"], count);
+    let rest = images.iter().zip(&known).filter(|(_, known)| !**known);
+    let rest: Vec<f64> = rest
+        .map(|(image, _)| image["cosine"].as_f64().unwrap())
+        .collect();
+    if !rest.is_empty() {
+        near(
+            &leakage["without"]["mean"],
+            rest.iter().sum::<f64>() / rest.len() as f64,
+        );
+    }
+    let text = place.run(&EVAL);
+    assert!(
+        text.output()
+            .contains("have a neighbour of 0.9 in `known.txt`"),
+        "{text:?}"
+    );
 }
 
 fn all<'a>(page: &'a Html, selector: &str) -> Vec<scraper::ElementRef<'a>> {

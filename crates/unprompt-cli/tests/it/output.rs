@@ -30,7 +30,7 @@ fn a_run_that_cannot_start_leaves_the_old_file_untouched() {
     place.write("bad.csv", "imgId_eId,val\nx_0,NaN\n");
     for arguments in [
         &["metadata", "none.png", "missing.png"][..],
-        &["metadata", "none.png", "--format", "csv"],
+        &["metadata", "none.png", "--format", "submission"],
         &["classify", "none.png", "--offline"],
         &["predict", "none.png", "--offline"],
         &["predict", "none.png", "--offline", "--format", "submission"],
@@ -74,10 +74,45 @@ fn a_place_that_cannot_be_written_is_named() {
     place.copy(&fixture("none.png"), "none.png");
     place.write("folder/x", "");
     let run = place.run(&["metadata", "none.png", "--out", "missing/out"]);
-    assert!(run.refusal().contains("missing/out"), "{run:?}");
+    let next = "--out missing/out: there is no folder missing; make it first";
+    assert!(run.refusal().contains(next), "{run:?}");
     let run = place.run(&["metadata", "none.png", "--out", "folder"]);
     assert!(run.refusal().contains("folder"), "{run:?}");
     assert_eq!(place.names(), ["folder", "none.png"]);
+}
+
+#[test]
+fn the_name_of_a_file_says_its_format() {
+    let place = Place::new();
+    place.copy(&fixture("none.png"), "none.png");
+    let written = |arguments: &[&str], out: &str| {
+        let run = place.run(&[&["metadata", "none.png", "--out", out], arguments].concat());
+        assert_eq!(run.output(), "");
+        place.read(out)
+    };
+    let record = r#"{"path":"none.png","found":false}"#;
+    assert_eq!(written(&[], "a.jsonl"), format!("{record}\n"));
+    assert_eq!(written(&[], "a.JSON"), format!("[\n{record}\n]\n"));
+    let table = "path,prompt,negative_prompt,generator\nnone.png,,,\n";
+    assert_eq!(written(&[], "a.csv"), table);
+    for (arguments, out) in [
+        (&["--format", "text"][..], "b.csv"),
+        (&[], "b.txt"),
+        (&[], "csv"),
+    ] {
+        assert_eq!(written(arguments, out), "no prompt in this file\n");
+    }
+    let run = place.run(&["tokenize", "a", "--model", "m", "--out", "a.csv"]);
+    assert!(run.refusal().contains("--format csv"), "{run:?}");
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let place = Place::new();
+    place.copy(&fixture("none.png"), "none.png");
+    let run = place.run(&["metadata", "none.png", "--out", "-"]);
+    assert_eq!(run.output(), "no prompt in this file\n");
+    assert_eq!(place.names(), ["none.png"]);
 }
 
 #[cfg(unix)]

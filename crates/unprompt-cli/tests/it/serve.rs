@@ -353,6 +353,46 @@ fn models_that_are_given_answer_as_their_commands_do() {
 }
 
 #[test]
+fn models_that_are_forgotten_come_back_with_the_same_bits() {
+    let (place, pictures) = place();
+    let serving = Serving::start(&place, &["--idle-unload", "1s"], &[]);
+    let ask = || post_files(serving.address, "/v1/predict", &files(&pictures[..1]), &[]);
+    let loaded = |expected: &str| {
+        let metrics = http_client::get(serving.address, "/metrics");
+        let line = format!("unprompt_models_loaded {expected}");
+        metrics.text().lines().any(|found| found == line)
+    };
+    let first = records(&ask());
+    let start = Instant::now();
+    while !loaded("0") {
+        assert!(start.elapsed() < http_client::PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(records(&ask()), first);
+    let run = place.run(&[
+        "serve",
+        "--offline",
+        "--idle-unload",
+        "10ms",
+        "--preset",
+        "lite",
+    ]);
+    assert!(run.refusal().contains("--idle-unload"), "{run:?}");
+}
+
+#[test]
+fn a_server_of_ours_is_a_captioner_elsewhere() {
+    let (place, _) = place();
+    let blip = workspace("fixtures/models/tiny-blip");
+    let blip = blip.to_str().unwrap();
+    let serving = Serving::start(&place, &["--captioner", blip], &[]);
+    let model = format!("openai:{blip}@http://{}", serving.address);
+    let elsewhere = place.run(&["caption", "in/cat.png", "--model", &model]);
+    let here = place.run(&["caption", "in/cat.png", "--model", blip]);
+    assert_eq!(elsewhere.output(), here.output());
+}
+
+#[test]
 fn an_address_that_others_reach_needs_a_key() {
     let place = Place::new();
     for host in ["0.0.0.0", "::", "192.0.2.1"] {

@@ -138,3 +138,323 @@ fn what_cannot_be_trained_is_said_before_anything_is_computed() {
         assert!(!place.path("h/config.json").exists());
     }
 }
+
+#[test]
+fn heads_by_gradient_are_kept_and_predict() {
+    let place = place();
+    for (solver, more) in [
+        ("linear", &[][..]),
+        ("mlp", &["--hidden", "8", "--vocabulary", "5"]),
+    ] {
+        let folder = format!("{solver}-1");
+        let arguments = |folder: &str, threads: &str| {
+            let own = [
+                "--data",
+                "in",
+                "--solver",
+                solver,
+                "--epochs",
+                "100",
+                "--samples",
+                "4",
+            ];
+            let own = [
+                &own[..],
+                more,
+                &["--rate", "0.01", "--out", folder, "--threads", threads],
+            ]
+            .concat();
+            train(&place, &[&own[..], &["--format", "jsonl"]].concat())
+        };
+        let lines = json_lines(arguments(&folder, "1").output());
+        // Four pictures are learnt by heart.
+        assert!(lines[0]["mean_cosine"].as_f64().unwrap() > 0.8, "{lines:?}");
+        let config = json(&place.read(&format!("{folder}/config.json")));
+        assert_eq!(
+            (&config["solver"], &config["epochs"]),
+            (&solver.into(), &100.into())
+        );
+        assert!(config.get("strength").is_none());
+        let other = format!("{solver}-2");
+        assert_eq!(arguments(&other, "2").code, 0);
+        let weights =
+            |folder: &str| std::fs::read(place.path(folder).join("head.safetensors")).unwrap();
+        assert_eq!(weights(&folder), weights(&other));
+
+        place.write("list.txt", "a cat\na rocket\na cup\n");
+        let preset = format!(
+            "name = 'own'\nencoder = '{}'\n\
+             [[member]]\nname = 'head'\nkind = 'head'\nhead = '{folder}'\nweight = 1\n\
+             [[member]]\nname = 'near'\nkind = 'retrieval'\nquery = 'head'\nprompts = 'list.txt'\n\
+             temperature = 0.1\nweight = 0.5\n",
+            model("tiny-sbert")
+        );
+        place.write("own.toml", &preset);
+        let predict = ["predict", "in", "--preset", "own.toml", "--format", "jsonl"];
+        let records = json_lines(place.run(&predict).output());
+        assert_eq!(records.len(), 4);
+        assert_ne!(records[0]["members"][0], records[1]["members"][0]);
+    }
+    let run = train(&place, &["--data", "in", "--out", "h", "--vocabulary", "5"]);
+    assert!(run.refusal().contains("only --solver mlp"), "{run:?}");
+}
+
+fn train_vit(place: &Place, more: &[&str]) -> crate::harness::Run {
+    let (tower, encoder) = (model("tiny-vit-timm"), model("tiny-sbert"));
+    let arguments = [
+        "train",
+        "vit",
+        "--tower",
+        &tower,
+        "--encoder",
+        &encoder,
+        "--data",
+        "in",
+        "--samples",
+        "2",
+        "--batch-size",
+        "1",
+        "--head-epochs",
+        "1",
+        "--epochs",
+        "3",
+        "--last-epochs",
+        "1",
+        "--rate",
+        "0.001",
+    ];
+    place.run(&[&arguments[..], more].concat())
+}
+
+#[test]
+fn a_vit_is_trained_goes_on_where_it_stopped_and_predicts() {
+    let place = place();
+    let run = train_vit(&place, &["--out", "whole", "--format", "jsonl"]);
+    let summary = json_lines(run.output());
+    assert_eq!(
+        (&summary[0]["step"], &summary[0]["done"]),
+        (&10.into(), &true.into())
+    );
+    assert_eq!(place.read("whole/log.jsonl").lines().count(), 10);
+    assert!(place.read("whole/report.html").contains("Step 10 of 10"));
+    assert!(!place.path("whole/training").exists());
+    let config = json(&place.read("whole/config.json"));
+    assert_eq!(config["num_classes"], 32);
+    assert!(
+        train_vit(&place, &["--out", "whole"])
+            .refusal()
+            .contains("is there already")
+    );
+
+    // Three steps, then one that is killed after its state was kept, then the rest.
+    assert_eq!(
+        train_vit(
+            &place,
+            &["--out", "parts", "--steps", "3", "--threads", "1"]
+        )
+        .code,
+        0
+    );
+    assert!(!place.path("parts/config.json").exists());
+    assert!(
+        train_vit(&place, &["--out", "parts"])
+            .refusal()
+            .contains("--resume")
+    );
+    let other = train_vit(&place, &["--out", "parts", "--resume", "--seed", "1"]);
+    assert!(other.refusal().contains("other options"), "{other:?}");
+    place.write(
+        "parts/log.jsonl",
+        place.read("parts/log.jsonl") + "{\"step\": 4, \"torn",
+    );
+    assert_eq!(
+        train_vit(&place, &["--out", "parts", "--resume", "--steps", "1"]).code,
+        0
+    );
+    assert_eq!(train_vit(&place, &["--out", "parts", "--resume"]).code, 0);
+    let file = |name: &str| std::fs::read(place.path(name)).unwrap();
+    assert_eq!(
+        file("whole/model.safetensors"),
+        file("parts/model.safetensors")
+    );
+    let losses = |folder: &str| {
+        let lines = json_lines(&place.read(&format!("{folder}/log.jsonl")));
+        lines
+            .iter()
+            .map(|line| line["loss"].to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(losses("whole"), losses("parts"));
+
+    let preset = format!(
+        "name = 'own'\nencoder = '{}'\n\
+         [[member]]\nname = 'vit'\nkind = 'regressor'\nmodel = 'whole'\nweight = 1\n\
+         [[member]]\nname = 'near'\nkind = 'retrieval'\nquery = 'vit'\nprompts = 'list.txt'\n\
+         temperature = 0.1\nweight = 0.5\n",
+        model("tiny-sbert")
+    );
+    place.write("list.txt", "a cat\na rocket\na cup\n");
+    place.write("own.toml", &preset);
+    let predict = ["predict", "in", "--preset", "own.toml", "--format", "jsonl"];
+    let records = json_lines(place.run(&predict).output());
+    assert_eq!(records.len(), 4);
+}
+
+#[test]
+fn a_vit_that_cannot_be_trained_is_refused() {
+    let place = place();
+    for (arguments, expected) in [
+        (&[][..], "--out DIR"),
+        (
+            &["--out", "v", "--data", "in,weight=2"],
+            "a weight does not count",
+        ),
+        (&["--out", "v", "--layer-decay", "2"], "layer decay"),
+        (&["--out", "w", "--dtype", "int8"], "f32 on the processor"),
+        (&["--out", "x", "--head-rate", "1e39"], "it saw in: "),
+    ] {
+        let run = train_vit(&place, arguments);
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.stderr.contains(expected), "{run:?}");
+    }
+    let (tower, encoder) = (model("tiny-vit-timm-gap"), model("tiny-sbert"));
+    let run = place.run(&[
+        "train",
+        "vit",
+        "--tower",
+        &tower,
+        "--encoder",
+        &encoder,
+        "--data",
+        "in",
+        "--out",
+        "y",
+    ]);
+    assert!(run.refusal().contains("cls_token"), "{run:?}");
+    assert!(!place.path("y").exists());
+}
+
+#[test]
+fn a_bare_state_dict_is_trained_and_says_all_that_it_is() {
+    let place = place();
+    let tower = workspace("fixtures/models/tiny-vit-bare.pth");
+    let (tower, encoder) = (tower.to_string_lossy().into_owned(), model("tiny-sbert"));
+    let arguments = [
+        "train",
+        "vit",
+        "--tower",
+        &tower,
+        "--encoder",
+        &encoder,
+        "--data",
+        "in",
+        "--out",
+        "bare",
+        "--allow-pickle",
+        "--epochs",
+        "1",
+        "--samples",
+        "4",
+    ];
+    assert_eq!(place.run(&arguments).code, 0);
+    let config = json(&place.read("bare/config.json"));
+    assert_eq!(config["model_args"]["num_heads"], 1);
+    let run = place.run(&[
+        "embed",
+        "image",
+        "in/cat.png",
+        "--model",
+        "bare",
+        "--format",
+        "jsonl",
+    ]);
+    let records = json_lines(run.output());
+    assert_eq!(records[0]["embedding"].as_array().unwrap().len(), 32);
+}
+
+#[test]
+fn the_image_tower_of_a_clip_becomes_a_vit_of_timm() {
+    let place = place();
+    let encoder = model("tiny-sbert");
+    for (clip, architecture) in [
+        ("tiny-clip-open-clip", "vit_base_patch16_clip_"),
+        ("tiny-clip-transformers", "vit_base_patch16_clip_"),
+    ] {
+        let tower = model(clip);
+        let arguments = [
+            "train",
+            "vit",
+            "--tower",
+            &tower,
+            "--encoder",
+            &encoder,
+            "--data",
+            "in",
+            "--out",
+            clip,
+            "--epochs",
+            "1",
+            "--samples",
+            "4",
+        ];
+        assert_eq!(place.run(&arguments).code, 0);
+        let config = json(&place.read(&format!("{clip}/config.json")));
+        assert!(
+            config["architecture"]
+                .as_str()
+                .unwrap()
+                .starts_with(architecture)
+        );
+        let run = place.run(&[
+            "embed",
+            "image",
+            "in/cat.png",
+            "--model",
+            clip,
+            "--format",
+            "jsonl",
+        ]);
+        let records = json_lines(run.output());
+        assert_eq!(records[0]["embedding"].as_array().unwrap().len(), 32);
+    }
+}
+
+#[test]
+fn towers_of_every_kind_carry_heads() {
+    let place = place();
+    let encoder = model("tiny-sbert");
+    place.write("list.txt", "a cat\na rocket\na cup\n");
+    for (tower, inputs) in [
+        ("tiny-clip-transformers", None),
+        ("tiny-siglip", None),
+        ("tiny-vit-timm", Some(5)),
+    ] {
+        let path = model(tower);
+        let run = place.run(&[
+            "train",
+            "head",
+            "--tower",
+            &path,
+            "--encoder",
+            &encoder,
+            "--data",
+            "in",
+            "--out",
+            tower,
+        ]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let config = json(&place.read(&format!("{tower}/config.json")));
+        assert_eq!(config["features"], "vector");
+        assert!(inputs.is_none_or(|inputs: u64| config["inputs"] == inputs));
+        let preset = format!(
+            "name = 'own'\nencoder = '{encoder}'\n\
+             [[member]]\nname = 'head'\nkind = 'head'\nhead = '{tower}'\nweight = 1\n\
+             [[member]]\nname = 'near'\nkind = 'retrieval'\nquery = 'head'\nprompts = 'list.txt'\n\
+             temperature = 0.1\nweight = 0.5\n"
+        );
+        place.write("own.toml", &preset);
+        let predict = ["predict", "in", "--preset", "own.toml", "--format", "jsonl"];
+        let records = json_lines(place.run(&predict).output());
+        assert_ne!(records[0]["members"][0], records[1]["members"][0]);
+    }
+}

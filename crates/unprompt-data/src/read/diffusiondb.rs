@@ -21,7 +21,8 @@ struct Entry {
     p: String,
 }
 
-type Part = ZipArchive<BufReader<File>>;
+/// A part that is open.
+pub(super) type Part = ZipArchive<BufReader<File>>;
 
 /// One part, or the parts of a folder in order of their names.
 pub(crate) fn open(spec: &SourceSpec, limits: Limits) -> Result<Records, DataError> {
@@ -53,8 +54,7 @@ struct Pictures {
 impl Pictures {
     fn open(path: PathBuf, limits: Limits) -> Self {
         let read = || {
-            let mut archive =
-                ZipArchive::new(BufReader::new(File::open(&path)?)).map_err(problem)?;
+            let mut archive = open_part(&path)?;
             let prompts = prompts(&mut archive, limits)?;
             Ok((archive, prompts))
         };
@@ -95,6 +95,11 @@ impl Iterator for Pictures {
     }
 }
 
+/// Opens a part.
+pub(super) fn open_part(path: &Path) -> Result<Part, RecordProblem> {
+    ZipArchive::new(BufReader::new(File::open(path)?)).map_err(problem)
+}
+
 /// Every picture's name and prompt, from the first JSON file of a part.
 fn prompts(
     archive: &mut Part,
@@ -115,7 +120,8 @@ fn prompts(
         .collect())
 }
 
-fn picture(archive: &mut Part, name: &str, most: u64) -> Result<Vec<u8>, RecordProblem> {
+/// A picture of a part by its name.
+pub(super) fn picture(archive: &mut Part, name: &str, most: u64) -> Result<Vec<u8>, RecordProblem> {
     let plain = |part: Component| matches!(part, Component::Normal(_));
     if name.contains('\\') || !Path::new(name).components().all(plain) {
         return Err(RecordProblem::Traversal);

@@ -3,10 +3,8 @@
 use super::{Records, folder_of};
 use crate::{Limits, RecordProblem, Sample, SourceSpec, limits::read_at_most};
 use indexmap::IndexMap;
-use std::{
-    fs::File,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
+use unprompt_files::open_regular;
 
 /// Endings that are tried for a name without one.
 const ENDINGS: [&str; 5] = ["jpg", "png", "jpeg", "webp", "bmp"];
@@ -71,15 +69,16 @@ pub(super) fn stays_inside(name: &str) -> bool {
 
 /// The bytes of a file that is no longer than `most`.
 pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, RecordProblem> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    // Asked before it is opened: to open a named pipe would wait for ever.
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(RecordProblem::NotAFile("a folder or a device"));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(RecordProblem::NoPicture);
         }
-        Err(error) => return Err(error.into()),
-    };
-    if !file.metadata()?.is_file() {
-        return Err(RecordProblem::NotAFile("a folder or a device"));
+        _ => {}
     }
+    let file = open_regular(path)?;
     read_at_most(file, most)?.ok_or(RecordProblem::TooLarge { most })
 }

@@ -170,6 +170,11 @@ impl PictureTable {
         })
     }
 
+    /// The column of the pictures, or of their paths.
+    pub(super) fn column(&self) -> &str {
+        &self.column
+    }
+
     /// How many rows have pictures in them; `None` where the rows have paths.
     pub fn picture_rows(&self) -> Option<u64> {
         let rows = self.table.rows().unwrap_or_default();

@@ -68,17 +68,35 @@ impl Classifier {
         compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<(ResolvedModel, Self)> {
+        Self::load_with_heads(hub, name, None, compute, progress)
+    }
+
+    /// As [`load`](Self::load), with the number of attention heads of a Vision Transformer whose
+    /// tensors stand alone: no shape shows it, and without it timm's number for that width is taken.
+    ///
+    /// # Errors
+    /// As `load`; when a number is given and the model is none of these.
+    pub fn load_with_heads(
+        hub: &Hub,
+        name: &str,
+        heads: Option<usize>,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         refuse_open_clips_name(name, None, "a classifier")?;
         refuse_named_without_pictures(hub, name, "a classifier")?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
+        if !kind.is_vit() {
+            located.refuse_heads(heads, kind)?;
+        }
         let classifier = match kind {
             Kind::EfficientNetLite => {
                 let model = EfficientNetLite::load(located.path(), located.pickle);
                 Self::of_efficientnet(located.named(model)?)
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
-                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
+                let vit = located.vit(heads, compute, progress)?;
                 if !vit.has_head() {
                     return located.refuse(kind, "a network with a head");
                 }

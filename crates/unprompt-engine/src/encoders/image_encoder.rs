@@ -11,6 +11,7 @@ use crate::{
     source::Source,
 };
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::borrow::Borrow;
 use unprompt_hub::{Hub, Progress, ResolvedModel};
@@ -24,7 +25,7 @@ use unprompt_models::{
 const NEEDED: &str = "a CLIP, a SigLIP or a Vision Transformer";
 
 /// Which views of a picture are averaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Views {
     /// The picture as it is.
     #[default]
@@ -60,9 +61,27 @@ impl ImageEncoder {
         compute: &Compute,
         progress: &dyn Progress,
     ) -> Result<(ResolvedModel, Self)> {
+        Self::load_with_heads(hub, name, None, compute, progress)
+    }
+
+    /// As [`load`](Self::load), with the number of attention heads of a Vision Transformer whose
+    /// tensors stand alone: no shape shows it, and without it timm's number for that width is taken.
+    ///
+    /// # Errors
+    /// As `load`; when a number is given and the model is none of these.
+    pub fn load_with_heads(
+        hub: &Hub,
+        name: &str,
+        heads: Option<usize>,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<(ResolvedModel, Self)> {
         refuse_named_without_pictures(hub, name, NEEDED)?;
         let located = Located::new(hub, name, progress)?;
         let kind = located.kind()?;
+        if !kind.is_vit() {
+            located.refuse_heads(heads, kind)?;
+        }
         let encoder = match kind {
             Kind::Clip => {
                 let checkpoint = located.clip(compute)?;
@@ -78,7 +97,7 @@ impl ImageEncoder {
                 }
             }
             Kind::TimmVit | Kind::TransformersVit | Kind::BareVit => {
-                let vit = located.named(Vit::load(located.path(), located.options(compute)))?;
+                let vit = located.vit(heads, compute, progress)?;
                 let preprocessor = vit_preprocessor(&located, kind, vit.image_size())?;
                 Self {
                     network: Network::Vit(Box::new(vit)),
@@ -115,6 +134,15 @@ impl ImageEncoder {
     /// How a picture becomes the network's input.
     pub fn preprocessor(&self) -> &Preprocessor {
         &self.preprocessor
+    }
+
+    /// Numbers of a vector.
+    pub fn width(&self) -> usize {
+        match &self.network {
+            Network::Clip(tower) => tower.width(),
+            Network::ClipByBlocks(tower) => tower.width(),
+            Network::Vit(vit) => vit.outputs(),
+        }
     }
 
     /// The number of values that a regressor gives; `None` for a network without a head.

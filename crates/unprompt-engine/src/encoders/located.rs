@@ -3,11 +3,15 @@
 use crate::error::{EngineError, Result};
 use std::path::Path;
 use unprompt_checkpoint::{Checkpoint, Pickle};
+use unprompt_files::read_regular;
 use unprompt_hub::{Hub, ModelKind, ModelRef, Progress, ResolvedModel};
 use unprompt_models::{
     ClipCheckpoint, Compute, KnownClip, KnownSiglip, LoadOptions, ModelError, SentenceEncoder,
-    SiglipCheckpoint, is_siglip, known_clip, known_clips, known_siglip, known_siglips,
+    SiglipCheckpoint, Vit, is_siglip, known_clip, known_clips, known_siglip, known_siglips,
 };
+
+/// The largest file of a configuration that is read.
+pub(crate) const LARGEST_CONFIGURATION: u64 = 4 << 20;
 
 /// A model's files on this machine, not read yet.
 pub(crate) struct Located {
@@ -133,6 +137,40 @@ impl Located {
         ))
     }
 
+    /// Builds the Vision Transformer that the files are. `heads` is told by who knows it, for tensors
+    /// alone; where it has to be guessed, `progress` gets a note.
+    pub(crate) fn vit(
+        &self,
+        heads: Option<usize>,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<Vit> {
+        let (path, options) = (self.path(), self.options(compute));
+        let vit = self.named(match heads {
+            Some(heads) => Vit::load_with_heads(path, heads, options),
+            None => Vit::load(path, options),
+        })?;
+        if let Some(heads) = vit.guessed_heads() {
+            progress.note(&format!(
+                "{}: nothing says how many attention heads it has; {heads} are taken, as timm's networks of \
+                 this width have (say another number with `--heads N`, or `heads = N` in a preset)",
+                self.name
+            ));
+        }
+        Ok(vit)
+    }
+
+    /// Refuses a number of heads for what is no Vision Transformer.
+    pub(crate) fn refuse_heads(&self, heads: Option<usize>, found: Kind) -> Result<()> {
+        match heads {
+            None => Ok(()),
+            Some(_) => self.refuse(
+                found,
+                "a Vision Transformer's tensors alone, whose heads can be told,",
+            ),
+        }
+    }
+
     /// Tells the kind from the files that are there.
     pub(crate) fn kind(&self) -> Result<Kind> {
         let files = &self.resolved.files;
@@ -208,7 +246,8 @@ impl Located {
             message,
         };
         let read = || {
-            let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+            let text = read_regular(path, LARGEST_CONFIGURATION)
+                .map_err(|error| failed(error.to_string()))?;
             serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
         };
         self.named(read())
@@ -341,6 +380,11 @@ pub(crate) fn refuse_open_clips_name(name: &str, wanted: Option<Kind>, needed: &
 }
 
 impl Kind {
+    /// Whether it is a Vision Transformer by itself, in any layout.
+    pub(crate) fn is_vit(self) -> bool {
+        matches!(self, Self::TimmVit | Self::TransformersVit | Self::BareVit)
+    }
+
     fn describe(self) -> &'static str {
         match self {
             Self::SentenceEncoder => "a sentence encoder",

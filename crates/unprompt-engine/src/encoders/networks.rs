@@ -8,11 +8,13 @@ use crate::{
         captioner::{CaptionOptions, Captioner},
         classifier::{Classified, Classifier, Label},
         image_encoder::{ImageEncoder, Views},
+        remote_captioner::RemoteCaptioner,
     },
     error::InputError,
 };
 use std::{collections::HashMap, sync::Arc};
 use unprompt_image::{DecodeOptions, Limits, Pixels, Preprocessor, RgbImage, decode};
+use unprompt_remote::Question;
 
 /// Networks by the name that the preset gives them, and what is asked of them.
 #[derive(Debug, Default)]
@@ -21,10 +23,13 @@ pub(crate) struct Networks {
     /// Image towers of CLIPs, and regressors.
     pub(crate) towers: HashMap<String, Arc<ImageEncoder>>,
     pub(crate) captioners: HashMap<String, Captioner>,
+    /// Captioners on other servers.
+    pub(crate) remotes: HashMap<String, RemoteCaptioner>,
     /// Classifier, and how many labels at most.
     labels: Vec<(String, usize)>,
     vectors: Vec<(String, Views)>,
     captions: Vec<(String, CaptionOptions)>,
+    remote: Vec<(String, Question)>,
 }
 
 /// The handle of a question for a classifier's labels.
@@ -43,6 +48,10 @@ pub(crate) struct VectorOf(usize);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CaptionOf(usize);
 
+/// The handle of a question for the caption of a captioner on another server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RemoteOf(usize);
+
 /// One picture's pixels as each question wants them, in the order of the questions.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
@@ -50,6 +59,8 @@ pub(crate) struct Inputs {
     /// One or two views each.
     vectors: Vec<Vec<Vec<f32>>>,
     captions: Vec<Vec<f32>>,
+    /// As they leave.
+    remote: Vec<Vec<u8>>,
 }
 
 /// One picture's answers.
@@ -58,6 +69,7 @@ pub(crate) struct Encoded {
     classified: Vec<Classified>,
     vectors: Vec<Vec<f32>>,
     captions: Vec<String>,
+    remote: Vec<String>,
 }
 
 impl Encoded {
@@ -80,6 +92,11 @@ impl Encoded {
     /// Without white space at its ends.
     pub(crate) fn caption(&self, of: CaptionOf) -> &str {
         &self.captions[of.0]
+    }
+
+    /// As [`caption`](Self::caption), of a captioner on another server.
+    pub(crate) fn remote(&self, of: RemoteOf) -> &str {
+        &self.remote[of.0]
     }
 }
 
@@ -110,6 +127,11 @@ impl Networks {
         CaptionOf(place(&mut self.captions, (model.to_owned(), options)))
     }
 
+    /// Asks for a caption of a captioner on another server that is among the networks.
+    pub(crate) fn ask_remote(&mut self, model: &str, question: Question) -> RemoteOf {
+        RemoteOf(place(&mut self.remote, (model.to_owned(), question)))
+    }
+
     /// Decodes a picture, once for each way in which a network wants it, and preprocesses it.
     ///
     /// # Errors
@@ -135,6 +157,10 @@ impl Networks {
             let captioner = &self.captioners[model];
             let image = decoded.image(captioner.preprocessor())?;
             inputs.captions.push(captioner.prepare(image)?);
+        }
+        if !self.remote.is_empty() {
+            let picture = RemoteCaptioner::read(bytes, limits)?;
+            inputs.remote.resize(self.remote.len(), picture);
         }
         if inputs.is_empty() {
             // Nobody looks at it, and still it has to be a picture.
@@ -180,6 +206,13 @@ impl Networks {
             });
             put(&mut answers, found, |encoded, caption| {
                 encoded.captions.push(caption.text.trim().to_owned());
+            });
+        }
+        for (place, (model, question)) in self.remote.iter().enumerate() {
+            let pictures = take(&mut batch, |inputs| &mut inputs.remote[place]);
+            let found = self.remotes[model].forward(&pictures, question);
+            put(&mut answers, found, |encoded, caption| {
+                encoded.remote.push(caption);
             });
         }
         answers
@@ -239,7 +272,8 @@ fn put<A>(
 
 impl Inputs {
     fn is_empty(&self) -> bool {
-        self.labels.is_empty() && self.vectors.is_empty() && self.captions.is_empty()
+        let is_empty = self.labels.is_empty() && self.vectors.is_empty();
+        is_empty && self.captions.is_empty() && self.remote.is_empty()
     }
 }
 

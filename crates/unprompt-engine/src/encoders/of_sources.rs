@@ -2,7 +2,7 @@
 
 use crate::{encoders::networks::together, error::InputError, source::Source};
 use rayon::prelude::*;
-use unprompt_image::Limits;
+use unprompt_image::{Admission, Limits};
 
 /// One result for each source: `prepare` makes of a picture's bytes what the network takes, and
 /// `answer` has one result for each of those. Where it fails as a whole, each picture is looked at
@@ -15,7 +15,10 @@ pub(crate) fn of_sources<P: Send, R>(
 ) -> Vec<Result<R, InputError>> {
     let read = |source: &Source| {
         let limits = source.limits(limits);
-        prepare(&source.read(&limits)?, limits)
+        let bytes = source.read(&limits)?;
+        // Until it is prepared, which is when its pixels go.
+        let _admission = Admission::wait(&bytes, &limits)?;
+        prepare(&bytes, limits)
     };
     let prepared: Vec<Result<P, InputError>> = sources.par_iter().map(read).collect();
     let mut good = Vec::new();

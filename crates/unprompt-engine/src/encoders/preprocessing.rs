@@ -1,10 +1,11 @@
 //! What happens to a picture before a network, from the model's own configuration files.
 
 use crate::{
-    encoders::located::{Kind, Located},
+    encoders::located::{Kind, LARGEST_CONFIGURATION, Located},
     error::Result,
 };
 use serde_json::{Value, json};
+use unprompt_files::read_regular;
 use unprompt_image::{Filter, HALF, IMAGENET_MEAN, IMAGENET_STD, Normalize, Preprocessor};
 use unprompt_models::ModelError;
 
@@ -17,10 +18,13 @@ fn configuration(located: &Located, name: &str) -> Result<Option<String>> {
     let Some(path) = located.resolved.files.get(name) else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(path).map_err(|error| ModelError::Configuration {
+    let failed = |message: String| ModelError::Configuration {
         path: path.clone(),
-        message: error.to_string(),
-    });
+        message,
+    };
+    let text = read_regular(path, LARGEST_CONFIGURATION)
+        .map_err(|error| failed(error.to_string()))
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|error| failed(error.to_string())));
     located.named(text).map(Some)
 }
 

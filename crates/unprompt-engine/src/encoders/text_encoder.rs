@@ -207,14 +207,14 @@ impl Tokenizer {
     }
 }
 
-/// A CLIP's tokenizer, with open_clip's vocabulary from the hub where it needs that.
+/// A CLIP's tokenizer, with open_clip's vocabulary from the hub where its folder has none.
 pub(crate) fn clip_tokenizer(
     hub: &Hub,
     located: &Located,
     checkpoint: &ClipCheckpoint,
     progress: &dyn Progress,
 ) -> Result<ClipTokenizer> {
-    if !checkpoint.is_open_clip() {
+    if checkpoint.brings_vocabulary() {
         return located.named(checkpoint.tokenizer(None));
     }
     let vocabulary = hub.resolve(&VOCABULARY.parse::<ModelRef>()?, progress)?;

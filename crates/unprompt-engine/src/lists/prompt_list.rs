@@ -1,12 +1,17 @@
 //! Lists of prompts: those that are part of the program, and a user's own.
 
-use std::{collections::HashSet, fs::File, io::Read, path::Path};
+use std::{collections::HashSet, path::Path};
+use unprompt_files::read_regular;
 
 /// The lists that are part of the program; `prompts/NOTICE.md` says where they come from.
 const SHIPPED: [(&str, &str); 1] = [("parti", include_str!("../../prompts/parti.txt"))];
 
 /// The largest file of prompts that is read: a soft retrieval looks at every prompt.
 const LARGEST_FILE: u64 = 16 << 20;
+
+/// The most prompts of a list, and of all lists that a preset holds in memory: with embeddings of 384
+/// numbers they take 400 MB.
+pub(crate) const MOST_PROMPTS: usize = 1 << 18;
 
 /// The prompts of a list, each once, in the order of the list.
 ///
@@ -27,6 +32,12 @@ pub(crate) fn prompt_list(name: &str) -> Result<Vec<String>, String> {
     if prompts.is_empty() {
         return Err(failed("no line has a prompt".into()));
     }
+    if prompts.len() > MOST_PROMPTS {
+        let count = prompts.len();
+        return Err(failed(format!(
+            "{count} prompts, where a list has at most {MOST_PROMPTS}; `unprompt index build` takes any number"
+        )));
+    }
     Ok(prompts)
 }
 
@@ -38,15 +49,8 @@ fn read(path: &Path) -> Result<String, String> {
             names.join(", ")
         ));
     }
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    file.take(LARGEST_FILE + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err(format!("the file is longer than {LARGEST_FILE} bytes"));
-    }
-    Ok(text)
+    let bytes = read_regular(path, LARGEST_FILE).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -69,6 +73,11 @@ mod tests {
         assert_eq!(prompt_list(path).unwrap(), ["a cat", "a dog"]);
         std::fs::write(path, " \n").unwrap();
         assert!(prompt_list(path).unwrap_err().contains("no line"));
+        let many: String = (0..=MOST_PROMPTS)
+            .map(|number| format!("{number}\n"))
+            .collect();
+        std::fs::write(path, many).unwrap();
+        assert!(prompt_list(path).unwrap_err().contains("at most"));
         std::fs::write(path, b"\xFF").unwrap();
         assert!(prompt_list(path).is_err());
         assert!(prompt_list("poems").unwrap_err().contains("parti"));

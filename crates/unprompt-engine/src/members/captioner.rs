@@ -11,10 +11,11 @@ use crate::{
         loader::Loader,
     },
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CaptionerMember {
     /// The captioner: a hub id or a path.

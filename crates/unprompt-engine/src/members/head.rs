@@ -1,7 +1,11 @@
-//! A linear head: from the features of a tower to what the picture says beyond the mean of all.
+//! A head: from the features of a tower to what the picture says beyond the mean of all, or to the
+//! embedding itself where it was trained so.
 
 use crate::{
-    encoders::networks::FeaturesOf,
+    encoders::{
+        image_encoder::Views,
+        networks::{FeaturesOf, VectorOf},
+    },
     error::{EngineError, InputError, Result},
     members::{
         kind::{Member, MemberKind, MemberResult, Seen},
@@ -10,12 +14,13 @@ use crate::{
     record::ModelReceipt,
     vectors::widened,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::Path;
-use unprompt_models::{Head, HeadConfig};
+use unprompt_models::{Features, Head, HeadConfig};
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadMember {
     /// `eye`, which is part of the program, or a folder that `unprompt train head` made.
@@ -40,20 +45,30 @@ impl MemberKind for HeadMember {
             name: self.head.clone(),
             reason,
         };
-        let (head, tower) = if self.head == unprompt_eye::NAME {
+        let (head, tower, kind) = if self.head == unprompt_eye::NAME {
             let head = Head::carried(unprompt_eye::head()).map_err(named)?;
             loader
                 .receipts
                 .push(ModelReceipt::carried("head/head.safetensors"));
-            (head, unprompt_eye::NAME.to_owned())
+            (head, unprompt_eye::NAME.to_owned(), Features::Pooled)
         } else {
             let folder = Path::new(&self.head);
             let config = HeadConfig::load(folder).map_err(named)?;
             loader.require_encoder(&config.encoder)?;
-            (Head::load(folder).map_err(named)?, config.tower)
+            let head = Head::load(folder).map_err(named)?;
+            (head, config.tower, config.features)
         };
         let tower = self.tower.as_ref().unwrap_or(&tower);
-        let (features, width) = loader.features(tower)?;
+        let (features, width) = match kind {
+            Features::Pooled => {
+                let (features, width) = loader.features(tower)?;
+                (Source::Pooled(features), width)
+            }
+            Features::Vector => {
+                let (vector, encoder) = loader.vector(tower, Views::Plain)?;
+                (Source::Vector(vector), encoder.width())
+            }
+        };
         if width != head.inputs() {
             let inputs = head.inputs();
             return Err(loader.failed(format!(
@@ -66,14 +81,25 @@ impl MemberKind for HeadMember {
 
 #[derive(Debug)]
 struct Loaded {
-    features: FeaturesOf,
+    features: Source,
     head: Head,
+}
+
+/// Where the features come from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Pooled(FeaturesOf),
+    Vector(VectorOf),
 }
 
 impl Member for Loaded {
     fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
         let result = |seen: &Seen<'_>| {
-            let output = self.head.forward(seen.encoded.features(self.features))?;
+            let features = match self.features {
+                Source::Pooled(features) => seen.encoded.features(features),
+                Source::Vector(vector) => seen.encoded.vector(vector),
+            };
+            let output = self.head.forward(features)?;
             Ok(MemberResult::of_embedding(widened(&output)))
         };
         pictures.iter().map(result).collect()

@@ -13,12 +13,13 @@ use crate::{
         loader::Loader,
     },
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
 use unprompt_interrogate::Mode;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InterrogatorMember {
     /// The CLIP: a name such as `ViT-H-14/laion2b_s32b_b79k`, a hub id or a path.
@@ -34,7 +35,7 @@ pub(crate) struct InterrogatorMember {
 }
 
 /// The modes of CLIP Interrogator that make a prompt of what is in a picture.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum InterrogatorMode {
     /// Caption, the first medium, artist, site and movement, three flavors.

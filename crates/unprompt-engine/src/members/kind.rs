@@ -34,6 +34,11 @@ pub(crate) trait MemberKind: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Every list of prompts that it looks at, whatever of them it needs.
+    fn lists(&self) -> Vec<&str> {
+        self.prompts().into_iter().collect()
+    }
+
     /// Whether it gives texts.
     fn has_text(&self) -> bool {
         false

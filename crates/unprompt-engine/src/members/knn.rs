@@ -21,6 +21,7 @@ use crate::{
     text::Candidate,
     vectors::narrowed,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc};
 use unprompt_index::{NearestPrompts, NegativeDistance, PromptStore, Regressed, Regression, Space};
@@ -29,7 +30,7 @@ use unprompt_index::{NearestPrompts, NegativeDistance, PromptStore, Regressed, R
 const MOST_NEIGHBOURS: usize = 10_000;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Knn {
     /// The folder of the index, or the address of its table. Either this or `prompts` is there.
@@ -114,6 +115,10 @@ impl MemberKind for Knn {
         })
     }
 
+    fn lists(&self) -> Vec<&str> {
+        self.prompts.as_deref().into_iter().collect()
+    }
+
     fn has_text(&self) -> bool {
         true
     }
@@ -146,7 +151,7 @@ impl MemberKind for Knn {
             Some(from) => Query::Member(loader.position(from)?),
             None => {
                 let clip = self.clip.as_ref().unwrap_or(&index.clip().name);
-                let (vector, _) = loader.vector(clip, Views::Plain)?;
+                let (vector, _) = loader.vector(clip, None, Views::Plain)?;
                 let model = loader.hub.resolve(&reference(clip)?, loader.progress)?;
                 require(&name, index.clip(), &model, "`clip`")?;
                 Query::Picture(vector)

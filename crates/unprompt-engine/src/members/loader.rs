@@ -6,11 +6,16 @@ use crate::{
         classifier::Classifier,
         deferred_encoder::DeferredEncoder,
         image_encoder::{ImageEncoder, Views},
-        networks::{CaptionOf, FeaturesOf, LabelsOf, Networks, VectorOf},
+        networks::{CaptionOf, FeaturesOf, LabelsOf, Networks, RemoteOf, VectorOf},
         picture_interrogator::{LabelChoice, PictureInterrogator},
+        remote_captioner::RemoteCaptioner,
     },
     error::{EngineError, Result},
-    lists::{phrase_table::PhraseTable, prompt_list::prompt_list, store::open_store},
+    lists::{
+        phrase_table::PhraseTable,
+        prompt_list::{MOST_PROMPTS, prompt_list},
+        store::open_store,
+    },
     record::ModelReceipt,
     vectors::widened,
 };
@@ -24,6 +29,7 @@ use unprompt_hub::{Hub, Progress, ResolvedModel};
 use unprompt_index::PromptStore;
 use unprompt_interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress};
 use unprompt_models::{Compute, Head, SentenceEncoder};
+use unprompt_remote::{Question, RemoteError};
 
 /// What members are loaded from, and what has been loaded for them.
 pub(crate) struct Loader<'a> {
@@ -155,23 +161,29 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// A picture's vector, and the tower that gives it.
+    /// A picture's vector, and the tower that gives it. `heads` is the number of attention heads of a
+    /// Vision Transformer whose files do not say it.
     pub(crate) fn vector(
         &mut self,
         model: &str,
+        heads: Option<usize>,
         views: Views,
     ) -> Result<(VectorOf, &ImageEncoder)> {
-        if !self.networks.towers.contains_key(model) {
+        // The same tensors with other heads are another network.
+        let name = heads.map_or_else(
+            || model.to_owned(),
+            |heads| format!("{model} ({heads} heads)"),
+        );
+        if !self.networks.towers.contains_key(&name) {
+            let (hub, compute) = (self.hub, self.compute);
             let (resolved, tower) =
-                ImageEncoder::load(self.hub, model, self.compute, self.progress)?;
+                ImageEncoder::load_with_heads(hub, model, heads, compute, self.progress)?;
             self.receipts
-                .push(ModelReceipt::new(&resolved, self.compute.dtype())?);
-            self.networks
-                .towers
-                .insert(model.to_owned(), Arc::new(tower));
+                .push(ModelReceipt::new(&resolved, compute.dtype())?);
+            self.networks.towers.insert(name.clone(), Arc::new(tower));
         }
-        let vector = self.networks.ask_vector(model, views);
-        Ok((vector, &self.networks.towers[model]))
+        let vector = self.networks.ask_vector(&name, views);
+        Ok((vector, &self.networks.towers[&name]))
     }
 
     /// What a captioner writes.
@@ -184,6 +196,24 @@ impl<'a> Loader<'a> {
             self.networks.captioners.insert(model.to_owned(), captioner);
         }
         Ok(self.networks.ask_caption(model, options))
+    }
+
+    /// What a captioner on another server writes. A preset may come from anybody, and pictures would leave
+    /// this machine: somebody has to have allowed it.
+    pub(crate) fn remote(&mut self, model: &str, question: Question) -> Result<RemoteOf> {
+        if !self.hub.allows_remote() {
+            return Err(RemoteError::NotAllowed {
+                name: model.to_owned(),
+                reason: "the preset would send pictures to this server; --allow-remote lets it",
+            }
+            .into());
+        }
+        if !self.networks.remotes.contains_key(model) {
+            let captioner = RemoteCaptioner::load(self.hub, model)?;
+            self.receipts.push(ModelReceipt::remote(model));
+            self.networks.remotes.insert(model.to_owned(), captioner);
+        }
+        Ok(self.networks.ask_remote(model, question))
     }
 
     /// A CLIP Interrogator, and the vector of its own image tower, which others then share.
@@ -245,6 +275,17 @@ impl<'a> Loader<'a> {
             return Ok(Arc::clone(known));
         }
         let prompts = prompt_list(list).map_err(|message| self.failed(message))?;
+        let others: usize = self
+            .prompt_tables
+            .values()
+            .map(|table| table.texts.len())
+            .sum();
+        if others + prompts.len() > MOST_PROMPTS {
+            return Err(self.failed(format!(
+                "more than {MOST_PROMPTS} prompts in the lists of all members, which are held in memory; \
+                 a member of the kind `knn` takes any number"
+            )));
+        }
         let table = self.table(list, prompts)?;
         self.prompt_tables
             .insert(list.to_owned(), Arc::clone(&table));

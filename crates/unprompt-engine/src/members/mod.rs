@@ -12,23 +12,59 @@ mod label_text;
 pub(crate) mod loader;
 mod prior;
 mod regressor;
+mod remote;
 mod retrieval;
 
 use kind::{Before, MemberKind};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::sync::Arc;
+use serde_json::{Value, json};
+use std::{borrow::Cow, sync::Arc};
 
 /// Every kind, by the name that presets give it.
-const KINDS: [(&str, Parse); 9] = [
-    ("label-text", parse::<label_text::LabelText>),
-    ("label-mean", parse::<label_mean::LabelMean>),
-    ("head", parse::<head::HeadMember>),
-    ("regressor", parse::<regressor::Regressor>),
-    ("captioner", parse::<captioner::CaptionerMember>),
-    ("interrogator", parse::<interrogator::InterrogatorMember>),
-    ("prior", parse::<prior::Prior>),
-    ("retrieval", parse::<retrieval::Retrieval>),
-    ("knn", parse::<knn::Knn>),
+const KINDS: [(&str, Parse, Fields); 10] = [
+    (
+        "label-text",
+        parse::<label_text::LabelText>,
+        fields::<label_text::LabelText>,
+    ),
+    (
+        "label-mean",
+        parse::<label_mean::LabelMean>,
+        fields::<label_mean::LabelMean>,
+    ),
+    (
+        "head",
+        parse::<head::HeadMember>,
+        fields::<head::HeadMember>,
+    ),
+    (
+        "regressor",
+        parse::<regressor::Regressor>,
+        fields::<regressor::Regressor>,
+    ),
+    (
+        "captioner",
+        parse::<captioner::CaptionerMember>,
+        fields::<captioner::CaptionerMember>,
+    ),
+    (
+        "remote",
+        parse::<remote::RemoteMember>,
+        fields::<remote::RemoteMember>,
+    ),
+    (
+        "interrogator",
+        parse::<interrogator::InterrogatorMember>,
+        fields::<interrogator::InterrogatorMember>,
+    ),
+    ("prior", parse::<prior::Prior>, fields::<prior::Prior>),
+    (
+        "retrieval",
+        parse::<retrieval::Retrieval>,
+        fields::<retrieval::Retrieval>,
+    ),
+    ("knn", parse::<knn::Knn>, fields::<knn::Knn>),
 ];
 
 /// From a member's table, without name, weight and kind, to its fields.
@@ -38,6 +74,13 @@ fn parse<K: MemberKind + DeserializeOwned + 'static>(
     table: toml::Table,
 ) -> Result<Arc<dyn MemberKind>, toml::de::Error> {
     Ok(Arc::new(K::deserialize(table)?))
+}
+
+/// A kind's fields as a JSON schema, without name, weight and kind.
+type Fields = fn(&mut SchemaGenerator) -> Schema;
+
+fn fields<K: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    K::json_schema(generator)
 }
 
 /// One member of a preset.
@@ -70,13 +113,50 @@ impl TryFrom<toml::Table> for MemberSpec {
             Some(toml::Value::String(kind)) => kind,
             _ => return Err(named("it has no `kind`")),
         };
-        let Some((_, parse)) = KINDS.iter().find(|(known, _)| *known == kind) else {
-            let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
+        let Some((_, parse, _)) = KINDS.iter().find(|(known, ..)| *known == kind) else {
+            let known: Vec<&str> = KINDS.iter().map(|(known, ..)| *known).collect();
             let known = known.join(", ");
             return Err(named(&format!("unknown kind `{kind}`; known are {known}")));
         };
         let kind = parse(table).map_err(|error| named(error.message()))?;
         Ok(Self { name, weight, kind })
+    }
+}
+
+impl JsonSchema for MemberSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "Member".into()
+    }
+
+    /// One of the kinds, each with its own fields.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kind = |(kind, _, fields): &(&str, Parse, Fields)| -> Value {
+            let mut schema = fields(generator);
+            let object = schema.ensure_object();
+            object.insert("title".into(), (*kind).into());
+            for (name, field) in [
+                (
+                    "name",
+                    json!({ "type": "string", "description": "What records call it." }),
+                ),
+                (
+                    "weight",
+                    json!({ "type": "number", "minimum": 0, "description": "Its weight in the blend." }),
+                ),
+                ("kind", json!({ "const": kind })),
+            ] {
+                let properties = object.entry("properties").or_insert_with(|| json!({}));
+                properties[name] = field;
+                let required = object.entry("required").or_insert_with(|| json!([]));
+                required
+                    .as_array_mut()
+                    .into_iter()
+                    .for_each(|required| required.push(name.into()));
+            }
+            schema.to_value()
+        };
+        let kinds: Vec<Value> = KINDS.iter().map(kind).collect();
+        json_schema!({ "oneOf": kinds })
     }
 }
 
@@ -126,7 +206,7 @@ mod tests {
     const DOCS: &str = include_str!("../../../../docs/presets.md");
 
     /// The names of a kind's fields, from what serde says of one that is none.
-    fn fields(parse: Parse) -> Vec<String> {
+    fn names(parse: Parse) -> Vec<String> {
         let mut table = toml::Table::new();
         table.insert("?".into(), 0.into());
         let error = parse(table).unwrap_err();
@@ -137,11 +217,11 @@ mod tests {
 
     #[test]
     fn the_documentation_has_every_kind_with_every_field() {
-        for (kind, parse) in KINDS {
+        for (kind, parse, _) in KINDS {
             let start = format!("| `{kind}` |");
             let row = DOCS.lines().find(|line| line.starts_with(&start));
             let row = row.unwrap_or_else(|| panic!("docs/presets.md has no row of `{kind}`"));
-            let fields = fields(parse);
+            let fields = names(parse);
             assert!(!fields.is_empty());
             for field in fields {
                 assert!(row.contains(&format!("`{field}`")), "{kind}: `{field}`");

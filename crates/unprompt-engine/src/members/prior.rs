@@ -8,10 +8,11 @@ use crate::{
     },
     vectors::unit,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Prior {
     /// A list or several: a shipped one (`parti`, `eye`, `eye/parti`, `eye/licensed`, `eye/captions`),
@@ -20,7 +21,7 @@ pub(crate) struct Prior {
     prompts: OneOrMore,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum OneOrMore {
     One(String),
@@ -39,6 +40,13 @@ impl MemberKind for Prior {
         match &self.prompts {
             OneOrMore::One(list) => Some(list),
             OneOrMore::More(lists) => lists.first().map(String::as_str),
+        }
+    }
+
+    fn lists(&self) -> Vec<&str> {
+        match &self.prompts {
+            OneOrMore::One(list) => vec![list],
+            OneOrMore::More(lists) => lists.iter().map(String::as_str).collect(),
         }
     }
 

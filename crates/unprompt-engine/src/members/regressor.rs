@@ -9,14 +9,17 @@ use crate::{
     },
     vectors::widened,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Regressor {
     /// The network.
     model: String,
+    /// Its attention heads, for tensors alone that are not of timm's number for their width.
+    heads: Option<usize>,
     /// Which views of the picture are averaged.
     #[serde(default)]
     tta: Views,
@@ -33,7 +36,7 @@ impl MemberKind for Regressor {
 
     fn load(&self, loader: &mut Loader<'_>) -> Result<Box<dyn Member>> {
         let width = loader.encoder()?.1.width();
-        let (vector, regressor) = loader.vector(&self.model, self.tta)?;
+        let (vector, regressor) = loader.vector(&self.model, self.heads, self.tta)?;
         if regressor.regression_width() != Some(width) {
             return Err(loader.failed(format!(
                 "`{}` is no regressor of {width} numbers, the width of `{}`",

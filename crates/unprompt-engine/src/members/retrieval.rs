@@ -14,12 +14,13 @@ use crate::{
     vectors::{narrowed, product, soft_max, unit, widened},
 };
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 use unprompt_eye::TextList;
 
 /// The fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Retrieval {
     /// The name of that member, which stands before this one.

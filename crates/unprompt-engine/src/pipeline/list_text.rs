@@ -8,12 +8,13 @@ use crate::{
     pipeline::text_search::FoundText,
     vectors::{narrowed, product, widened},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use unprompt_eye::{Damaged, TextList};
 
 /// The text rule of a preset.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TextRule {
     /// The list: `eye`.

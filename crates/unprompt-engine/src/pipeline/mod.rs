@@ -42,7 +42,7 @@ use std::{
 use text_search::{FoundText, TextQuery};
 use unprompt_eye::TextList;
 use unprompt_hub::{Hub, NoProgress, Progress};
-use unprompt_image::Limits;
+use unprompt_image::{Admission, Limits};
 use unprompt_interrogate::TableProgress;
 use unprompt_models::{Compute, SentenceEncoder};
 
@@ -286,6 +286,8 @@ impl Predictor {
                 }
             }
             if picture.prompt.is_none() {
+                // Until it is prepared, which is when its pixels go.
+                let _admission = Admission::wait(&bytes, &limits)?;
                 picture.inputs = self.networks.prepare(&bytes, limits)?;
             }
             picture.elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
@@ -298,6 +300,11 @@ impl Predictor {
     fn finish(&self, sources: &[Source], mut pictures: Vec<Slot>) -> Result<Vec<Outcome>> {
         let start = Instant::now();
         self.encode(&mut pictures);
+        for error in pictures.iter().filter_map(|picture| picture.as_ref().err()) {
+            if let Some(error) = error.of_every_picture() {
+                return Err(error);
+            }
+        }
         self.write_texts(&mut pictures);
         let embeddings = self.embed_texts(&mut pictures);
         self.ask_members(&mut pictures, &embeddings)?;

@@ -1,6 +1,7 @@
 //! What score to expect of a prediction: a monotone map from how sure a preset looks of a picture.
 
 use crate::vectors::{cosine, unit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The largest number of points that a preset may have.
@@ -8,7 +9,7 @@ const MOST_POINTS: usize = 1000;
 
 /// A piecewise linear map from a feature of a prediction to the cosine that it is expected to have
 /// with the true prompt; fitted on pairs that had no part in the prediction.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// What the map takes.
@@ -19,7 +20,7 @@ pub struct Calibration {
 }
 
 /// How sure a preset looks of a picture.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum ConfidenceFeature {
     /// The mean cosine over all pairs of members whose weight is above 0.

@@ -10,8 +10,10 @@ use crate::{
     pipeline::list_text::TextRule,
 };
 use calibration::Calibration;
+use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
 use std::path::Path;
+use unprompt_files::read_regular;
 
 /// The presets that are part of the program, the lightest first.
 const SHIPPED: [(&str, &str); 5] = [
@@ -24,9 +26,11 @@ const SHIPPED: [(&str, &str); 5] = [
 
 /// The largest preset file that is read.
 const LARGEST_FILE: u64 = 1 << 20;
+/// The most members of a preset; those of this program have up to eleven.
+const MOST_MEMBERS: usize = 64;
 
 /// A blend of members.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
     /// Its name, as records show it.
@@ -98,16 +102,13 @@ impl Preset {
                 names.join(", ")
             )));
         }
-        let length = path
-            .metadata()
-            .map_err(|error| failed(error.to_string()))?
-            .len();
-        if length > LARGEST_FILE {
-            return Err(failed(format!(
-                "the file is longer than {LARGEST_FILE} bytes"
-            )));
-        }
-        std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
+        let bytes = read_regular(path, LARGEST_FILE).map_err(|error| failed(error.to_string()))?;
+        String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
+    }
+
+    /// What its file may hold: a JSON schema of draft 2020-12, made of the types that read it.
+    pub fn schema() -> serde_json::Value {
+        schema_for!(Self).to_value()
     }
 
     /// The names of the presets that are part of the program, the lightest first.
@@ -132,6 +133,12 @@ impl Preset {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
+        if self.members.len() > MOST_MEMBERS {
+            let count = self.members.len();
+            return Err(format!(
+                "{count} members, where at most {MOST_MEMBERS} are taken"
+            ));
+        }
         if let Some(text) = &self.text {
             let names: Vec<&str> = self.members.iter().map(|member| &*member.name).collect();
             text.check(&self.encoder, &names)
@@ -224,6 +231,15 @@ mod tests {
         std::fs::write(&path, silent).unwrap();
         let message = Preset::load(path.to_str().unwrap()).unwrap_err();
         assert!(message.to_string().contains("no member has a text"));
+        let member = |number| {
+            format!(
+                "[[member]]\nname = '{number}'\nkind = 'prior'\nprompts = 'parti'\nweight = 1\n"
+            )
+        };
+        let many: String = (0..=MOST_MEMBERS).map(member).collect();
+        std::fs::write(&path, format!("name = 'a'\nencoder = 'e'\n{many}")).unwrap();
+        let message = Preset::load(path.to_str().unwrap()).unwrap_err();
+        assert!(message.to_string().contains("at most 64"), "{message}");
         assert!(
             Preset::load("heavy")
                 .unwrap_err()

@@ -5,15 +5,18 @@ mod contain;
 mod dimensions;
 mod gif;
 mod jpeg;
+mod needs;
 mod orient;
 mod png;
 mod tiff;
 mod webp;
 
 pub use dimensions::dimensions;
+pub use needs::decoding_bytes;
 
 use crate::{
-    Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff, sniff_other,
+    Admission, Format, ImageError, ImageErrorKind, Limits, Result, RgbImage, RgbaImage, sniff,
+    sniff_other,
 };
 use serde::{Deserialize, Serialize};
 use std::{fs::File, io::Read, path::Path};
@@ -153,6 +156,7 @@ pub fn decode_rgba(bytes: &[u8], limits: &Limits) -> Result<RgbaImage> {
 
 fn decode_samples(bytes: &[u8], limits: &Limits) -> Result<(Format, Decoded)> {
     limits.check_encoded(bytes.len())?;
+    let _admission = Admission::wait(bytes, limits)?;
     let format = sniff(bytes).ok_or_else(|| unknown_format(bytes))?;
     let decoder = match format {
         Format::Png => png::decode,
@@ -207,8 +211,8 @@ fn over_white(mut pixels: Vec<u8>) -> Vec<u8> {
 
 /// A zeroed buffer whose length passed the limits; a failed allocation is an error, not an abort.
 ///
-/// Zeroed by the allocator, so that pages of a picture that turns out to be empty are never
-/// touched; the reservation before it is only to learn whether there is room.
+/// The reservation before it is only to learn whether there is room. An allocator that takes the same
+/// memory again has to clear it, so each byte costs what it would if it were written.
 fn zeroed<T: Default + Clone>(length: usize) -> Result<Vec<T>> {
     Vec::<T>::new().try_reserve_exact(length).map_err(|_| {
         ImageError::limit(format_args!("no memory for a buffer of {length} samples"))

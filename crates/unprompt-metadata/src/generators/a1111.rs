@@ -20,9 +20,10 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
 use regex::Regex;
 
 use crate::limits::{MAX_SETTINGS, MAX_SETTINGS_BYTES};
@@ -299,32 +300,76 @@ fn after_negative_mark(line: &str) -> Option<&str> {
         .then(|| line[NEGATIVE.len()..].trim())
 }
 
-/// A line without the white space around it, with a quick look for what most lines are.
-fn trimmed(line: &str) -> &str {
-    match line.as_bytes() {
+/// Lines put together again; a run of lines that stand as they are in `body` is copied at once.
+struct Lines<'a> {
+    body: &'a str,
+    text: String,
+    run: Option<Range<usize>>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(body: &'a str) -> Self {
+        Self {
+            body,
+            text: String::new(),
+            run: None,
+        }
+    }
+
+    fn push(&mut self, line: Range<usize>) {
+        match &mut self.run {
+            Some(run) if run.end + 1 == line.start => run.end = line.end,
+            _ => {
+                self.copy_run();
+                let is_leading = line.is_empty() && self.text.is_empty();
+                self.run = (!is_leading).then_some(line);
+            }
+        }
+    }
+
+    fn copy_run(&mut self) {
+        if let Some(run) = self.run.take() {
+            if !self.text.is_empty() {
+                self.text.push('\n');
+            }
+            self.text.push_str(&self.body[run]);
+        }
+    }
+
+    fn into_text(mut self) -> String {
+        self.copy_run();
+        self.text
+    }
+}
+
+/// Where a line stands without the white space around it, with a quick look for what most lines are.
+fn trimmed(body: &str, line: Range<usize>) -> Range<usize> {
+    match body.as_bytes()[line.clone()] {
         [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => line,
-        _ => line.trim(),
+        _ => {
+            let end = line.start + body[line.clone()].trim_end().len();
+            end - body[line.start..end].trim_start().len()..end
+        }
     }
 }
 
 /// Splits the lines above the settings into prompt and negative prompt.
 fn split_body(body: &str) -> (String, Option<String>) {
-    let mut prompt = String::with_capacity(body.len());
-    let mut negative_prompt: Option<String> = None;
+    let mut prompt = Lines::of(body);
+    let mut negative_prompt: Option<Lines> = None;
     let mut start = 0;
-    for end in memchr_iter(b'\n', body.as_bytes()).chain([body.len()]) {
-        let mut line = trimmed(&body[start..end]);
+    let breaks = body.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+    for end in breaks.map(|(at, _)| at).chain([body.len()]) {
+        let mut line = trimmed(body, start..end);
         start = end + 1;
-        if let Some(rest) = after_negative_mark(line) {
-            line = rest;
-            negative_prompt.get_or_insert_default();
+        if let Some(rest) = after_negative_mark(&body[line.clone()]) {
+            line.start = line.end - rest.len();
+            negative_prompt.get_or_insert_with(|| Lines::of(body));
         }
-        let part = negative_prompt.as_mut().unwrap_or(&mut prompt);
-        if !part.is_empty() {
-            part.push('\n');
-        }
-        part.push_str(line);
+        negative_prompt.as_mut().unwrap_or(&mut prompt).push(line);
     }
+    let mut prompt = prompt.into_text();
+    let mut negative_prompt = negative_prompt.map(Lines::into_text);
     if negative_prompt.is_none()
         && let Some(mark) = NEGATIVE_INSIDE.find(&prompt)
     {

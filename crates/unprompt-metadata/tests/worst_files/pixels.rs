@@ -52,7 +52,7 @@ pub fn pixels() -> Vec<(&'static str, Vec<u8>)> {
         file
     };
     vec![
-        ("png pixels", png(2_650, SIZE - 200_000)),
+        ("png pixels", png(2_400, 3_500_000)),
         ("png noise", png(1_110, SIZE)),
         ("webp pixels", webp(2_500, SIZE * 9 / 10)),
         ("webp noise", webp(1_100, SIZE)),

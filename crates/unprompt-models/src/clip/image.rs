@@ -1,8 +1,10 @@
 //! CLIP's image tower.
 
 mod by_blocks;
+mod tensors;
 
 pub use by_blocks::ClipImageTowerByBlocks;
+pub(super) use tensors::tensors;
 
 use super::config::{ClipLayout, ImageConfig, ImagePooling};
 use crate::{

@@ -18,7 +18,7 @@ pub use known::{KnownClip, known_clip, known_clips};
 pub use text::{ClipTextPrefix, ClipTextTower};
 
 use crate::{
-    ClipTokenizer, Compute, LoadOptions, ModelError, Result,
+    ClipTokenizer, Compute, LoadOptions, ModelError, Result, VitTensors,
     configuration::{read_json, read_json_optional},
     weights::Weights,
 };
@@ -130,6 +130,23 @@ impl ClipCheckpoint {
         self.read(|root| ClipImageTower::new(config, self.config.layout, root))
     }
 
+    /// The image tower as plain tensors with timm's names, without its projection: for somebody who trains
+    /// it.
+    ///
+    /// # Errors
+    /// As [`image_tower`](Self::image_tower), and for towers that are not trained: without a class
+    /// token's pooling or the normalisation before the blocks.
+    pub fn image_tensors(&self) -> Result<VitTensors> {
+        let Some(config) = &self.config.image else {
+            return Err(self.refuse("the folder holds a text tower only"));
+        };
+        let used = RefCell::default();
+        let root = Weights::new(&self.checkpoint, &used);
+        image::tensors(config, self.config.layout, &root, |message| {
+            self.refuse(message)
+        })
+    }
+
     /// The image tower with its blocks left in the file, for a use that needs it seldom and has a
     /// better use for the memory.
     ///
@@ -160,7 +177,8 @@ impl ClipCheckpoint {
     }
 
     /// The tokenizer that the text tower was trained with: open_clip's own, for which `vocabulary`
-    /// is the file `bpe_simple_vocab_16e6.txt.gz`, or the one in a folder of transformers.
+    /// is the file `bpe_simple_vocab_16e6.txt.gz` unless the folder
+    /// [brings it](Self::brings_vocabulary), or the one in a folder of transformers.
     ///
     /// # Errors
     /// When there is no text tower, open_clip's needs its vocabulary and none is given, the
@@ -175,12 +193,23 @@ impl ClipCheckpoint {
         if let Some(setting) = &text.other_tokenizer {
             return Err(self.refuse(&format!("text_cfg: {setting} is not built")));
         }
+        if self.brings_vocabulary() {
+            return ClipTokenizer::open_clip_of_folder(&self.folder, text.context_length);
+        }
         let vocabulary = vocabulary.ok_or_else(|| {
             self.refuse(
-                "its tokenizer needs CLIP's vocabulary, the file bpe_simple_vocab_16e6.txt.gz",
+                "its tokenizer needs CLIP's vocabulary, the file bpe_simple_vocab_16e6.txt.gz, or \
+                 vocab.json and merges.txt beside it",
             )
         })?;
         ClipTokenizer::open_clip(vocabulary, text.context_length)
+    }
+
+    /// Whether the tokenizer needs no file from elsewhere: in a folder of transformers, and in one of
+    /// open_clip that has `vocab.json` and `merges.txt`.
+    pub fn brings_vocabulary(&self) -> bool {
+        let has = |name: &str| self.folder.join(name).is_file();
+        !self.is_open_clip() || (has("vocab.json") && has("merges.txt"))
     }
 
     /// The factor that cosines are multiplied with before a soft-max over texts: the exponential

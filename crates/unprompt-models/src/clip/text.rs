@@ -65,7 +65,12 @@ impl ClipTextTower {
                 )
             }
             ClipLayout::Transformers => {
-                let tower = root.at("text_model");
+                // transformers 5 leaves the prefix out where the tower is all there is.
+                let is_bare = root.contains("embeddings.token_embedding.weight");
+                let tower = match is_bare {
+                    true => root.clone(),
+                    false => root.at("text_model"),
+                };
                 let embeddings = tower.at("embeddings");
                 (
                     embeddings.tensor("token_embedding.weight", &[vocabulary, width])?,
@@ -153,6 +158,33 @@ impl ClipTextTower {
         Ok(outputs)
     }
 
+    /// The vector of every token of a text, (ids, [`hidden_width`](Self::hidden_width)), as diffusion
+    /// models are conditioned on them: after all blocks but the last `skipped`, through the final
+    /// normalisation if `normalised`. Padding counts as tokens.
+    ///
+    /// # Errors
+    /// When the text is empty or longer than [`context_length`](Self::context_length), an id is
+    /// outside the vocabulary, or there are no `skipped` blocks.
+    pub fn token_vectors(&self, ids: &[u32], skipped: usize, normalised: bool) -> Result<Tensor> {
+        if ids.is_empty() || ids.len() > self.context_length {
+            return Err(self.too_long(ids.len()));
+        }
+        let positions: Vec<u32> = (0..ids.len() as u32).collect();
+        let hidden = self.embedded(ids, &positions)?;
+        let hidden = self
+            .transformer
+            .forward_without(hidden, &[ids.len()], skipped)?;
+        if normalised {
+            return Ok(self.norm.forward(&hidden)?);
+        }
+        Ok(hidden)
+    }
+
+    /// Numbers per token.
+    pub fn hidden_width(&self) -> usize {
+        self.transformer.width()
+    }
+
     /// The ids up to the one that stands for the text.
     fn real_tokens<'t>(&self, ids: &'t [u32]) -> Result<&'t [u32]> {
         if ids.is_empty() || ids.len() > self.context_length {
@@ -179,8 +211,7 @@ impl ClipTextTower {
             .iter()
             .flat_map(|length| 0..*length as u32)
             .collect();
-        let tokens = self.token_embedding.forward(ids)?;
-        let hidden = (tokens + self.position_embedding.forward(&positions)?)?;
+        let hidden = self.embedded(ids, &positions)?;
         let last: Vec<usize> = lengths.iter().map(|length| length - 1).collect();
         self.finished(&self.transformer.forward_at(hidden, lengths, &last)?)
     }

@@ -28,6 +28,7 @@ struct TransformersTower {
     image_size: Option<Value>,
     patch_size: Option<Value>,
     // text
+    architectures: Option<Vec<String>>,
     vocab_size: Option<usize>,
     max_position_embeddings: Option<usize>,
     eos_token_id: Option<u32>,
@@ -134,7 +135,11 @@ fn transformers_text(config: &Value, embedding_width: Option<usize>) -> Parsed<T
             2 => TextPooling::LargestId,
             id => TextPooling::FirstOf(id),
         },
-        projection: Projection::Linear,
+        // `CLIPTextModel`, the text encoder of a diffusion model, has none.
+        projection: match &tower.architectures {
+            Some(names) if names.iter().any(|name| name == "CLIPTextModel") => Projection::None,
+            _ => Projection::Linear,
+        },
         other_tokenizer: None,
     })
 }

@@ -1,14 +1,17 @@
 //! CLIP's byte-pair encoding: bytes of a word are joined pair by pair, the most frequent first.
 
-use crate::{ModelError, Result};
+use crate::{
+    ModelError, Result,
+    configuration::{read_json, read_optional},
+};
 use flate2::read::GzDecoder;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    fs::File,
     io::Read,
     path::Path,
 };
+use unprompt_files::open_regular;
 
 /// Merges that open_clip reads; the file holds more.
 const MERGES: usize = 49152 - 256 - 2;
@@ -19,11 +22,13 @@ const LARGEST_FILE: u64 = 16 << 20;
 /// The id of a word's last byte is this much larger than that of the same byte before it.
 const LAST_BYTE: u32 = 256;
 
+/// The id of the first merge, after all bytes in both places.
+const FIRST_MERGED: u32 = 2 * LAST_BYTE;
+
 /// The merges, by the ids of the two parts.
 #[derive(Debug)]
 pub(super) struct BytePairs {
     merges: HashMap<(u32, u32), u32>,
-    first_merged: u32,
     // Of each of the 256 bytes, anywhere but at a word's end
     byte_ids: Vec<u32>,
 }
@@ -32,7 +37,7 @@ impl BytePairs {
     /// Reads `bpe_simple_vocab_16e6.txt.gz`.
     pub(super) fn load(path: &Path) -> Result<Self> {
         let failed = |message: String| ModelError::configuration(path, message);
-        let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+        let file = open_regular(path).map_err(|error| failed(error.to_string()))?;
         let mut text = String::new();
         GzDecoder::new(file)
             .take(LARGEST_FILE + 1)
@@ -42,16 +47,60 @@ impl BytePairs {
             return Err(failed(format!("unpacks to more than {LARGEST_FILE} bytes")));
         }
         // The first line is a title.
-        Self::parse(text.split('\n').skip(1).take(MERGES)).map_err(failed)
+        let (pairs, _) = Self::parse(text.split('\n').skip(1).take(MERGES)).map_err(&failed)?;
+        match pairs.merges.len() {
+            MERGES => Ok(pairs),
+            found => Err(failed(format!("{found} merges where {MERGES} are needed"))),
+        }
     }
 
-    fn parse<'t>(lines: impl Iterator<Item = &'t str>) -> std::result::Result<Self, String> {
+    /// Reads `merges.txt` of a folder, which is the same list, if `vocab.json` gives everything the
+    /// id that open_clip counts out for it.
+    pub(super) fn of_folder(folder: &Path) -> Result<Self> {
+        let merges = folder.join("merges.txt");
+        let failed = |message: &str| ModelError::configuration(&merges, message);
+        let bytes = read_optional(&merges)?.ok_or_else(|| failed("no such file"))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| failed("is not UTF-8"))?;
+        let lines = text.lines().skip(1).filter(|line| !line.is_empty());
+        let (pairs, mut ids) =
+            Self::parse(lines.take(MERGES)).map_err(|message| failed(&message))?;
+        for (token, id) in ["<|startoftext|>", "<|endoftext|>"]
+            .iter()
+            .zip(pairs.start_id()..)
+        {
+            ids.insert((*token).to_owned(), id);
+        }
+        let path = folder.join("vocab.json");
+        let vocabulary: HashMap<String, u32> = read_json(&path)?;
+        // Of many that differ always the same is named.
+        let wrong = ids
+            .iter()
+            .filter(|(token, id)| vocabulary.get(*token) != Some(*id));
+        match wrong.min_by_key(|(_, id)| **id) {
+            None => Ok(pairs),
+            Some((token, id)) => {
+                let found = vocabulary.get(token);
+                let found = found.map_or_else(|| "nothing".to_owned(), u32::to_string);
+                Err(ModelError::configuration(
+                    &path,
+                    format!(
+                        "`{token}` is {found} where open_clip's tokenizer has {id} with the merges of \
+                         merges.txt; without the two files the model `clip-bpe-vocabulary` is taken"
+                    ),
+                ))
+            }
+        }
+    }
+
+    /// The merges, and the id of everything that they make or begin with.
+    fn parse<'t>(
+        lines: impl Iterator<Item = &'t str>,
+    ) -> std::result::Result<(Self, HashMap<String, u32>), String> {
         let mut ids: HashMap<String, u32> = HashMap::new();
         for (id, c) in byte_order().into_iter().map(byte_character).enumerate() {
             ids.insert(c.to_string(), id as u32);
             ids.insert(format!("{c}</w>"), id as u32 + LAST_BYTE);
         }
-        let first_merged = 2 * LAST_BYTE;
         let mut merges = HashMap::new();
         for (index, line) in lines.enumerate() {
             let wrong = |reason: &str| format!("line {}: {reason}: `{line}`", index + 2);
@@ -60,25 +109,19 @@ impl BytePairs {
                 .ok_or_else(|| wrong("two parts are needed"))?;
             let pair = ids.get(left).copied().zip(ids.get(right).copied());
             let pair = pair.ok_or_else(|| wrong("a part that no line before made"))?;
-            let id = first_merged + index as u32;
+            let id = FIRST_MERGED + index as u32;
             let is_new = ids.insert(format!("{left}{right}"), id).is_none();
             if !is_new || merges.insert(pair, id).is_some() {
                 return Err(wrong("made before"));
             }
         }
-        if merges.len() != MERGES {
-            return Err(format!("{} merges where {MERGES} are needed", merges.len()));
-        }
-        Ok(Self {
-            merges,
-            first_merged,
-            byte_ids: byte_ids(),
-        })
+        let byte_ids = byte_ids();
+        Ok((Self { merges, byte_ids }, ids))
     }
 
     /// The id of the start token; the end token's follows.
     pub(super) fn start_id(&self) -> u32 {
-        self.first_merged + MERGES as u32
+        FIRST_MERGED + self.merges.len() as u32
     }
 
     /// The ids of a word. Always the earliest merge in the file, at all its places from left to
@@ -193,7 +236,6 @@ mod tests {
             (vec!["a"], "line 2: two parts"),
             (vec!["a b", "x yz"], "line 3: a part"),
             (vec!["a b", "a b"], "line 3: made before"),
-            (vec!["a b"], "1 merges where"),
         ] {
             let message = BytePairs::parse(lines.into_iter()).unwrap_err();
             assert!(message.contains(expected), "{message}");

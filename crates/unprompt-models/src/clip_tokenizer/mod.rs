@@ -13,6 +13,7 @@ use crate::{
     ModelError, Result,
     configuration::{read_json_optional, read_optional},
     folder_tokenizer::FolderTokenizer,
+    tokenizers_within::{beginning, parse},
 };
 use byte_pairs::BytePairs;
 use regex::Regex;
@@ -73,12 +74,22 @@ impl ClipTokenizer {
     /// # Errors
     /// When the file is missing or not that vocabulary.
     pub fn open_clip(vocabulary: &Path, context_length: usize) -> Result<Self> {
+        Self::of_byte_pairs(BytePairs::load(vocabulary)?, context_length)
+    }
+
+    /// The same with the byte pairs of a folder, `vocab.json` and `merges.txt`: open_clip's own rules
+    /// for texts, whatever else the folder says of its tokenizer.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, or one gives other ids than the other.
+    pub fn open_clip_of_folder(folder: &Path, context_length: usize) -> Result<Self> {
+        Self::of_byte_pairs(BytePairs::of_folder(folder)?, context_length)
+    }
+
+    fn of_byte_pairs(byte_pairs: BytePairs, context_length: usize) -> Result<Self> {
         let words = Regex::new(WORDS).map_err(|error| ModelError::Tokenizer(error.to_string()))?;
         Ok(Self {
-            kind: Kind::OpenClip {
-                words,
-                byte_pairs: BytePairs::load(vocabulary)?,
-            },
+            kind: Kind::OpenClip { words, byte_pairs },
             context_length,
             padding_id: 0,
         })
@@ -93,7 +104,13 @@ impl ClipTokenizer {
     pub fn from_folder(folder: &Path, context_length: usize) -> Result<Self> {
         let config_path = folder.join("tokenizer_config.json");
         let config: Option<Map<String, Value>> = read_json_optional(&config_path)?;
-        let config = config.unwrap_or_default();
+        let mut config = config.unwrap_or_default();
+        // In folders from before there was `added_tokens_decoder` this file has the last word.
+        if !config.contains_key("added_tokens_decoder") {
+            let path = folder.join("special_tokens_map.json");
+            let special: Option<Map<String, Value>> = read_json_optional(&path)?;
+            config.extend(special.unwrap_or_default());
+        }
         // 1e30 where nobody set it.
         let limit = config
             .get("model_max_length")
@@ -101,8 +118,7 @@ impl ClipTokenizer {
             .map_or(context_length, |limit| context_length.min(limit as usize));
         let path = folder.join("tokenizer.json");
         let tokenizer = match read_optional(&path)? {
-            Some(bytes) => Tokenizer::from_bytes(&bytes)
-                .map_err(|error| ModelError::configuration(&path, error.to_string()))?,
+            Some(bytes) => parse(&path, &bytes)?,
             None => from_vocabulary_and_merges(folder)?,
         };
         let tokenizer = FolderTokenizer::new(tokenizer, limit)
@@ -123,16 +139,22 @@ impl ClipTokenizer {
     }
 
     /// The ids of a text from the start token to the end token, without padding. A longer text is
-    /// cut so that the last id is the end token.
+    /// cut so that the last id is the end token; no more than its first megabyte is looked at, of a
+    /// folder's tokenizer than its first 64 KiB.
     ///
     /// # Errors
-    /// When the text is longer than a megabyte, or the folder's tokenizer cannot take it.
+    /// When the folder's tokenizer cannot take the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.ids(text, true)
     }
 
     fn ids(&self, text: &str, cut: bool) -> Result<Vec<u32>> {
-        check_length(text)?;
+        let text = if cut {
+            beginning(text, LONGEST_TEXT)
+        } else {
+            check_length(text)?;
+            text
+        };
         match &self.kind {
             Kind::OpenClip { words, byte_pairs } => {
                 let start = byte_pairs.start_id();
@@ -169,7 +191,7 @@ impl ClipTokenizer {
     /// How many ids a text has, start and end included, if it is not cut.
     ///
     /// # Errors
-    /// As `encode`.
+    /// As `encode`, and when the text is longer than a megabyte.
     pub fn count(&self, text: &str) -> Result<usize> {
         Ok(self.ids(text, false)?.len())
     }

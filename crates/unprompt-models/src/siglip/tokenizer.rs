@@ -8,11 +8,12 @@ use crate::{
     clip_tokenizer::{check_length, collapse_blanks, repaired},
     configuration::{read_json_optional, read_optional},
     folder_tokenizer::FolderTokenizer,
+    tokenizers_within::{LONGEST_CUT, beginning, parse},
 };
 use serde_json::{Map, Value};
 use std::path::Path;
 use tokenizers::{
-    NormalizerWrapper, Tokenizer,
+    NormalizerWrapper,
     normalizers::{Lowercase, Prepend, Replace, Sequence, Strip, replace::ReplacePattern},
 };
 
@@ -66,7 +67,7 @@ impl SiglipTokenizer {
             ModelError::configuration(&path, message)
         })?;
         let broken = |error: tokenizers::Error| ModelError::configuration(&path, error.to_string());
-        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(broken)?;
+        let mut tokenizer = parse(&path, &bytes)?;
         let class = config.get("tokenizer_class").and_then(Value::as_str);
         let class = class.unwrap_or_default().trim_end_matches("Fast");
         let is_open_clip = cleaning != Cleaning::Folder;
@@ -111,10 +112,11 @@ impl SiglipTokenizer {
         self.context_length
     }
 
-    /// The ids of a text, cut and padded to [`context_length`](Self::context_length).
+    /// The ids of a text, cut and padded to [`context_length`](Self::context_length). No more than its
+    /// first 64 KiB are looked at.
     ///
     /// # Errors
-    /// When the text is longer than a megabyte, or the folder's tokenizer cannot take it.
+    /// When the folder's tokenizer cannot take the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let ids = self.ids(text, true)?;
         let missing = self.context_length.saturating_sub(ids.len());
@@ -128,13 +130,18 @@ impl SiglipTokenizer {
     /// How many ids a text has, special tokens included, if it is neither cut nor padded.
     ///
     /// # Errors
-    /// As `encode`.
+    /// As `encode`, and when the text is longer than a megabyte.
     pub fn count(&self, text: &str) -> Result<usize> {
         Ok(self.ids(text, false)?.len())
     }
 
     fn ids(&self, text: &str, cut: bool) -> Result<Vec<u32>> {
-        check_length(text)?;
+        let text = if cut {
+            beginning(text, LONGEST_CUT)
+        } else {
+            check_length(text)?;
+            text
+        };
         let cleaned = match self.cleaning {
             Cleaning::Folder => text.to_owned(),
             Cleaning::FolderLower => text.to_lowercase(),

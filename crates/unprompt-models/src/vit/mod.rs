@@ -8,11 +8,13 @@
 
 mod network;
 mod siglip;
+mod tensors;
 mod timm;
 mod transformers;
 
 pub use network::Vit;
 pub(crate) use siglip::SiglipVisionConfig;
+pub use tensors::VitTensors;
 pub(crate) use timm::{TimmConfig, build as build_timm};
 
 use crate::{LoadOptions, ModelError, Result, configuration::read_json_optional, weights::Weights};
@@ -25,14 +27,31 @@ impl Vit {
     ///
     /// A folder with a `config.json` is a model of timm or of transformers. Without one, and for a
     /// file, patch size, width, depth, image size (square) and number of outputs are those of the
-    /// tensors; the number of heads is what timm gives this width. The paper's regressor is such a
-    /// file, with 384 outputs.
+    /// tensors; the number of heads is what timm gives this width
+    /// ([`guessed_heads`](Self::guessed_heads)), unless [`load_with_heads`](Self::load_with_heads)
+    /// is told. The paper's regressor is such a file, with 384 outputs.
     ///
     /// # Errors
     /// Names the file and the setting that is not built, or the tensor with the expected and the
     /// found shape.
     pub fn load(path: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
-        let options = options.into();
+        Self::read(path, None, options.into())
+    }
+
+    /// As [`load`](Self::load), for tensors alone whose number of heads is known: no shape shows it.
+    ///
+    /// # Errors
+    /// As `load`; when there is a configuration, which has its own number, and when the width does
+    /// not divide into so many heads.
+    pub fn load_with_heads(
+        path: &Path,
+        heads: usize,
+        options: impl Into<LoadOptions>,
+    ) -> Result<Self> {
+        Self::read(path, Some(heads), options.into())
+    }
+
+    fn read(path: &Path, heads: Option<usize>, options: LoadOptions) -> Result<Self> {
         let config_path = path.join("config.json");
         let config: Option<Map<String, Value>> = if path.is_dir() {
             read_json_optional(&config_path)?
@@ -41,7 +60,14 @@ impl Vit {
         };
         let refuse = |message: String| ModelError::configuration(&config_path, message);
         let plan = match &config {
-            None => Plan::Timm(timm::TimmConfig::bare()),
+            None => Plan::Timm(timm::TimmConfig::bare(heads)),
+            Some(_) if heads.is_some() => {
+                return Err(refuse(
+                    "says how many heads there are; a number (`--heads`) is told for tensors \
+                     without a config.json"
+                        .into(),
+                ));
+            }
             Some(config) if config.contains_key("architecture") => {
                 Plan::Timm(timm::TimmConfig::parse(config).map_err(refuse)?)
             }

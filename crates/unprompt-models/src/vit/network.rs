@@ -27,6 +27,8 @@ pub(super) enum ImagePooling {
 #[derive(Debug)]
 pub struct Vit {
     pub(super) embedding: PatchEmbedding,
+    /// Of the tokens before the first block, as CLIPs have it.
+    pub(super) norm_before: Option<LayerNorm>,
     pub(super) transformer: Transformer,
     pub(super) pooling: ImagePooling,
     // Before or after the pooling; for the class token the two are the same.
@@ -35,6 +37,7 @@ pub struct Vit {
     pub(super) head: Option<Linear>,
     pub(super) outputs: usize,
     pub(super) labels: Option<Vec<String>>,
+    pub(super) guessed_heads: Option<usize>,
 }
 
 impl Vit {
@@ -56,6 +59,13 @@ impl Vit {
     /// The names of the outputs in order, where the checkpoint's configuration has them.
     pub fn labels(&self) -> Option<&[String]> {
         self.labels.as_deref()
+    }
+
+    /// The number of heads, where neither the files nor the caller said it and it was taken to be
+    /// what timm's networks of this width have. With another number the outputs mean nothing, and no
+    /// tensor shows it.
+    pub fn guessed_heads(&self) -> Option<usize> {
+        self.guessed_heads
     }
 
     /// The raw outputs of each picture: logits, a regression, or without a head the pooled,
@@ -86,6 +96,10 @@ impl Vit {
     fn pooled<P: AsRef<[f32]>>(&self, pictures: &[P]) -> Result<Tensor> {
         let (count, tokens) = (pictures.len(), self.embedding.token_count());
         let (hidden, lengths) = (self.embedding.forward(pictures)?, vec![tokens; count]);
+        let hidden = match &self.norm_before {
+            Some(norm) => norm.forward(&hidden)?,
+            None => hidden,
+        };
         let patches = |hidden: Tensor| -> Result<Tensor> {
             let hidden = self.transformer.forward(hidden, &lengths)?;
             let hidden = hidden.reshape((count, tokens, ()))?;

@@ -113,6 +113,7 @@ impl SiglipVisionConfig {
         let pool = AttentionPool::of_transformers(&tower.at("head"), &shape)?;
         Ok(Vit {
             embedding,
+            norm_before: None,
             transformer: Transformer::new(&blocks, layers, &shape, &TRANSFORMERS_CLIP)?,
             pooling: ImagePooling::Attention(Box::new(pool)),
             norm: tower
@@ -122,6 +123,7 @@ impl SiglipVisionConfig {
             head: None,
             outputs: width,
             labels: None,
+            guessed_heads: None,
         })
     }
 }

@@ -15,10 +15,12 @@ use unprompt_nn::{Activation, Mask};
 
 /// timm's own, for every plain `vit_*`.
 const EPSILON: f64 = 1e-6;
+/// For the image towers of CLIPs.
+const CLIP_EPSILON: f64 = 1e-5;
 
 /// `global_pool` of timm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum GlobalPool {
+pub(super) enum GlobalPool {
     Token,
     Average,
     Max,
@@ -54,9 +56,12 @@ pub(crate) struct TimmConfig {
 }
 
 impl TimmConfig {
-    /// A state dict by itself.
-    pub(super) fn bare() -> Self {
-        Self::default()
+    /// A state dict by itself, with as many heads as one is told.
+    pub(super) fn bare(heads: Option<usize>) -> Self {
+        Self {
+            heads,
+            ..Self::default()
+        }
     }
 
     /// The image tower of an open_clip model that is one of timm's networks: by its name and
@@ -74,6 +79,29 @@ impl TimmConfig {
             image_size: Some(image_size),
             ..Self::default()
         })
+    }
+
+    /// `global_pool`, where it is said.
+    pub(super) fn pooling(&self) -> Option<GlobalPool> {
+        self.pooling
+    }
+
+    /// Height and width, where they are said.
+    pub(super) fn image_size(&self) -> Option<(usize, usize)> {
+        self.image_size
+    }
+
+    /// Whether it is the image tower of a CLIP, normalised before its blocks too.
+    pub(super) fn is_clip(&self) -> bool {
+        self.architecture
+            .as_deref()
+            .is_some_and(|name| name.contains("_clip_"))
+    }
+
+    /// The activation of the blocks: what is said, or what timm gives the architecture.
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
+            .unwrap_or_else(|| activation_of(self.architecture.as_deref().unwrap_or_default()))
     }
 
     pub(super) fn parse(config: &Map<String, Value>) -> std::result::Result<Self, String> {
@@ -122,13 +150,21 @@ impl TimmConfig {
                     "num_classes" => parsed.classes = Some(number(value, name)?),
                     "num_heads" => parsed.heads = Some(number(value, name)?),
                     "global_pool" => parsed.pooling = Some(GlobalPool::parse(value)?),
-                    "act_layer" => parsed.activation = Some(activation_of_timm(value)?),
+                    "act_layer" if !value.is_null() => {
+                        parsed.activation = Some(activation_of_timm(value)?);
+                    }
+                    // `save_for_hf` writes what the model was made with, defaults too.
+                    "in_chans" if value.as_u64() == Some(3) => {}
+                    "in_chans" => {
+                        return Err(format!("`in_chans` is {value} where 3 is built"));
+                    }
+                    _ if is_default(name, value) => {}
                     // These show in the tensors, or change nothing at inference.
                     "patch_size" | "embed_dim" | "depth" | "mlp_ratio" | "qkv_bias"
                     | "class_token" | "reg_tokens" | "no_embed_class" | "init_values"
                     | "fc_norm" | "dynamic_img_size" | "drop_rate" | "drop_path_rate"
                     | "proj_drop_rate" | "attn_drop_rate" | "patch_drop_rate" | "pos_drop_rate"
-                    | "weight_init" => {}
+                    | "weight_init" | "fix_init" => {}
                     other => return Err(format!("the model argument `{other}` is not built")),
                 }
             }
@@ -144,6 +180,22 @@ impl TimmConfig {
     }
 }
 
+/// Whether this argument of timm's has the value that changes nothing: others are not built.
+fn is_default(name: &str, value: &Value) -> bool {
+    match name {
+        "qk_norm"
+        | "scale_attn_norm"
+        | "scale_mlp_norm"
+        | "pre_norm"
+        | "pool_include_prefix"
+        | "dynamic_img_pad" => value == &Value::Bool(false),
+        "proj_bias" | "final_norm" => value == &Value::Bool(true),
+        "pos_embed" => value == "learn",
+        "norm_layer" | "embed_norm_layer" | "act_layer" => value.is_null(),
+        _ => false,
+    }
+}
+
 /// Refuses the families whose tensors look like a plain ViT's but mean something else.
 fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
     if !architecture.starts_with("vit_") || !architecture.contains("_patch") {
@@ -152,10 +204,6 @@ fn check_architecture(architecture: &str) -> std::result::Result<(), String> {
         ));
     }
     for (part, reason) in [
-        (
-            "clip",
-            "a CLIP image tower; give the open_clip or transformers folder of that CLIP",
-        ),
         ("_rpn_", "normalised after its blocks"),
         ("_xp_", "made of parallel blocks"),
         ("_pwee_", "made of parallel blocks"),
@@ -183,9 +231,12 @@ fn activation_of(architecture: &str) -> Activation {
         "vit_large_patch16_siglip_512",
         "vit_large_patch16_siglip_gap_512",
     ];
-    match by_tanh.iter().any(|name| architecture.starts_with(name)) {
-        true => Activation::GeluTanh,
-        false => Activation::Gelu,
+    if by_tanh.iter().any(|name| architecture.starts_with(name)) {
+        Activation::GeluTanh
+    } else if architecture.contains("_clip_quickgelu") {
+        Activation::QuickGelu
+    } else {
+        Activation::Gelu
     }
 }
 
@@ -203,13 +254,16 @@ pub(crate) fn build(
     root: &Weights,
     refuse: impl Fn(String) -> ModelError,
 ) -> Result<Vit> {
-    if root.contains("norm_pre.weight") {
+    let clip = config.is_clip();
+    if !clip && root.contains("norm_pre.weight") {
         return Err(refuse(
-            "the tensor `norm_pre.weight` is a CLIP image tower's; give the open_clip or \
+            "the tensor `norm_pre.weight` is a CLIP image tower's, and nothing says which GELU that has; \
+             add a config.json of timm with its `architecture` (`vit_*_clip_*`), or give the open_clip or \
              transformers folder of that CLIP"
                 .into(),
         ));
     }
+    let epsilon = if clip { CLIP_EPSILON } else { EPSILON };
     let by_attention = root.contains("attn_pool.latent");
     if by_attention && config.architecture.is_none() {
         return Err(refuse(
@@ -295,10 +349,8 @@ pub(crate) fn build(
         width,
         heads,
         inner,
-        activation: config
-            .activation
-            .unwrap_or_else(|| activation_of(config.architecture.as_deref().unwrap_or_default())),
-        epsilon: EPSILON,
+        activation: config.activation(),
+        epsilon,
         mask: Mask::None,
     };
     let transformer = Transformer::new(&root.at("blocks"), depth, &shape, &TIMM)?;
@@ -309,7 +361,10 @@ pub(crate) fn build(
     } else {
         "norm"
     };
-    let norm = root.at(norm).layer_norm(width, EPSILON)?;
+    let norm = root.at(norm).layer_norm(width, epsilon)?;
+    let norm_before = clip
+        .then(|| root.at("norm_pre").layer_norm(width, epsilon))
+        .transpose()?;
     let pooling = config.pooling.unwrap_or(match class_tokens {
         _ if by_attention => GlobalPool::Map,
         _ if norm_after_pooling => GlobalPool::Average,
@@ -346,6 +401,7 @@ pub(crate) fn build(
     }
     Ok(Vit {
         embedding,
+        norm_before,
         transformer,
         pooling,
         norm,
@@ -353,10 +409,12 @@ pub(crate) fn build(
         head,
         outputs,
         labels: config.labels.clone(),
+        // An architecture's name says how many, as `num_heads` does; a width by itself does not.
+        guessed_heads: (config.architecture.is_none() && config.heads.is_none()).then_some(heads),
     })
 }
 
-fn heads(
+pub(super) fn heads(
     config: &TimmConfig,
     width: usize,
     prefix_count: usize,
@@ -371,8 +429,8 @@ fn heads(
         }
         None if architecture.is_empty() && width == 768 && prefix_count == 0 => {
             return Err(
-                "a width of 768 without class token has 12 heads or 16; add a config.json of timm \
-                 with its `architecture`"
+                "a width of 768 without class token has 12 heads or 16; say which (`--heads N`), or \
+                 add a config.json of timm with its `architecture`"
                     .into(),
             );
         }
@@ -384,14 +442,14 @@ fn heads(
             "a width of {width} does not divide into {heads} heads"
         )),
         None => Err(format!(
-            "no number of heads is known for a width of {width}; give `num_heads` in `model_args` \
-             of a config.json"
+            "no number of heads is known for a width of {width}; say it (`--heads N`), or give \
+             `num_heads` in `model_args` of a config.json"
         )),
     }
 }
 
 /// Blocks that have a first normalisation.
-fn depth(root: &Weights) -> usize {
+pub(super) fn depth(root: &Weights) -> usize {
     let blocks = root.at("blocks");
     (0..)
         .take_while(|index| blocks.contains(&format!("{index}.norm1.weight")))
@@ -399,7 +457,11 @@ fn depth(root: &Weights) -> usize {
 }
 
 /// The side of the picture that a position table is for, with or without rows for the prefix.
-fn square(positions: usize, prefix_count: usize, patch: usize) -> Option<(usize, usize)> {
+pub(super) fn square(
+    positions: usize,
+    prefix_count: usize,
+    patch: usize,
+) -> Option<(usize, usize)> {
     let side = |count: usize| {
         let side = count.isqrt();
         (side > 0 && side * side == count).then_some(side)
@@ -433,6 +495,33 @@ mod tests {
         }
         assert_eq!(heads_of(100), None);
         assert_eq!(heads_of(0), None);
+    }
+
+    #[test]
+    fn arguments_that_change_nothing_are_read_over() {
+        let config = |arguments: &str| {
+            let text = format!(
+                r#"{{"architecture": "vit_tiny_patch4_12", "model_args": {{{arguments}}}}}"#
+            );
+            TimmConfig::parse(&serde_json::from_str(&text).unwrap())
+        };
+        // As timm's `save_for_hf` has them.
+        let saved = r#""img_size": 12, "patch_size": 4, "in_chans": 3, "embed_dim": 128, "depth": 1,
+            "num_heads": 2, "qk_norm": false, "proj_bias": true, "pos_embed": "learn",
+            "pre_norm": false, "final_norm": true, "norm_layer": null, "act_layer": null,
+            "fix_init": false"#;
+        let parsed = config(saved).unwrap();
+        assert_eq!((parsed.heads, parsed.image_size), (Some(2), Some((12, 12))));
+        assert_eq!(parsed.activation, None);
+        for (argument, expected) in [
+            (r#""in_chans": 1"#, "`in_chans` is 1"),
+            (r#""qk_norm": true"#, "`qk_norm`"),
+            (r#""norm_layer": "rmsnorm""#, "`norm_layer`"),
+            (r#""pos_embed": "none""#, "`pos_embed`"),
+        ] {
+            let message = config(argument).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

@@ -176,12 +176,14 @@ pub(super) fn build(config: &TransformersConfig, root: &Weights) -> Result<Vit> 
     let (head, outputs) = read_head(&classifier, labels.map(Vec::len), width)?;
     Ok(Vit {
         embedding,
+        norm_before: None,
         transformer,
         pooling: ImagePooling::ClassToken,
         norm,
         norm_after_pooling: false,
         outputs,
         labels: labels.cloned(),
+        guessed_heads: None,
         head,
     })
 }

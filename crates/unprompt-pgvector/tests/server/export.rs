@@ -2,13 +2,13 @@
 
 use crate::{
     places::{CLIP_WIDTH, Place, SENTENCE_WIDTH, parse},
-    postgres::{PROMPTS, Server},
+    postgres::{PROMPTS, Server, Test},
 };
 use std::fs;
 use unprompt_index::{IndexError, PromptIndex};
 use unprompt_pgvector::{ApproximateIndex, export, remove};
 
-pub const TESTS: &[(&str, fn(&mut Server))] = &[
+pub const TESTS: &[Test] = &[
     ("a_table_holds_every_row_for_everybody", whole),
     ("what_fails_on_the_way_leaves_nothing", nothing),
     ("only_a_table_of_ours_is_dropped", dropped),

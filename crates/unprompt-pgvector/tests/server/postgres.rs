@@ -266,17 +266,18 @@ fn succeed(command: &mut Command) {
     assert!(run.status.success(), "{command:?}: {run:?}");
 }
 
+/// A test and its name.
+pub type Test = (&'static str, fn(&mut Server));
+
 /// Runs tests one after the other on one server; where none can be had, they are reported as ignored,
 /// and one line says why. With `UNPROMPT_REQUIRE_WEIGHTS=1` that is a failure instead.
-pub fn run_tests(tests: &[(&'static str, fn(&mut Server))]) {
+pub fn run_tests(tests: &[Test]) {
     use libtest_mimic::{Arguments, Failed, Trial};
     use std::sync::{Arc, Mutex, PoisonError};
 
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let is_wanted = |(name, _): &(&'static str, fn(&mut Server))| {
-        !arguments.is_filtered_out(&Trial::test(*name, || Ok(())))
-    };
+    let is_wanted = |(name, _): &Test| !arguments.is_filtered_out(&Trial::test(*name, || Ok(())));
     let server = if arguments.list || !tests.iter().any(is_wanted) {
         Err("no test was asked for".to_owned())
     } else {
@@ -290,7 +291,7 @@ pub fn run_tests(tests: &[(&'static str, fn(&mut Server))]) {
         server.map(|server| Arc::new(Mutex::new(server)))
     };
     let required = env::var_os("UNPROMPT_REQUIRE_WEIGHTS").is_some_and(|value| value == "1");
-    let trial = |&(name, test): &(&'static str, fn(&mut Server))| match &server {
+    let trial = |&(name, test): &Test| match &server {
         Ok(server) => {
             let server = Arc::clone(server);
             Trial::test(name, move || {

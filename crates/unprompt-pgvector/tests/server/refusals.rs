@@ -2,12 +2,12 @@
 
 use crate::{
     places::{Place, parse},
-    postgres::{BARE, CODED_PASSWORD, OWNER, PASSWORD, PROMPTS, Server},
+    postgres::{BARE, CODED_PASSWORD, OWNER, PASSWORD, PROMPTS, Server, Test},
 };
 use unprompt_index::IndexError;
 use unprompt_pgvector::{ApproximateIndex, PromptTable, export};
 
-pub const TESTS: &[(&str, fn(&mut Server))] = &[
+pub const TESTS: &[Test] = &[
     ("a_server_that_refuses_is_told_in_one_line", server_refuses),
     ("a_table_that_is_not_an_export_is_refused", tables),
 ];

@@ -2,13 +2,13 @@
 
 use crate::{
     places::{CLIP_WIDTH, Place, SENTENCE_WIDTH, parse, queries},
-    postgres::{PROMPTS, Server},
+    postgres::{PROMPTS, Server, Test},
 };
 use std::{collections::HashSet, thread::sleep, time::Duration};
 use unprompt_index::{IndexError, Match, NearestPrompts, PromptStore, Space};
 use unprompt_pgvector::{ApproximateIndex, PromptTable, export};
 
-pub const TESTS: &[(&str, fn(&mut Server))] = &[
+pub const TESTS: &[Test] = &[
     ("a_table_finds_what_the_folder_finds", exact),
     (
         "an_approximate_index_finds_most_and_as_many_as_are_asked_for",

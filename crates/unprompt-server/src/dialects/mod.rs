@@ -9,6 +9,7 @@ mod openai;
 mod own;
 mod pictures;
 mod status;
+mod steps;
 mod tei;
 mod texts;
 

@@ -2,6 +2,7 @@
 
 use super::{
     pictures::something_else,
+    steps,
     texts::{OneOrMany, body, embedded},
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     input::{Fields, PictureRequest},
     route::{Call, Route, json_answer},
     service::Service,
-    task::{Answer, Input, ModeName, Task},
+    task::{Answer, Input, InputFailure, ModeName, Task},
 };
 use axum::{http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -43,14 +44,17 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/v1/predict", "The prompt of each picture, and its embedding.", predict)
             .body(pictures(json!({ "metadata": { "type": "boolean", "default": true } })))
             .files()
+            .streams()
             .answers(records("Prediction")),
         Route::post("/v1/metadata", "The prompt stored inside each file, if any.", metadata)
             .body(pictures(json!({})))
             .files()
+            .streams()
             .answers(records("Metadata")),
         Route::post("/v1/classify", "The labels that the classifier gives.", classify)
             .body(pictures(json!({ "top": { "type": "integer", "minimum": 0, "maximum": MOST_LABELS, "default": 5 } })))
             .files()
+            .streams()
             .answers(records("Labels")),
         Route::post("/v1/caption", "What each picture shows, in words.", caption)
             .body(pictures(json!({
@@ -62,6 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "max_new_tokens": { "type": "integer", "minimum": 0, "maximum": MOST_TOKENS },
             })))
             .files()
+            .streams()
             .answers(records("Caption")),
         Route::post("/v1/interrogate", "A prompt of labels, or an analysis: CLIP Interrogator.", interrogate)
             .body(pictures(json!({
@@ -69,6 +74,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "caption": { "type": "string" },
             })))
             .files()
+            .streams()
             .answers(records("Interrogation")),
         Route::post("/v1/embed/image", "The vector of each picture.", embed_image)
             .body(pictures(json!({
@@ -76,6 +82,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "tta": { "enum": ["none", "flip"], "default": "none" },
             })))
             .files()
+            .streams()
             .answers(records("ImageEmbedding")),
         Route::post("/v1/embed/text", "The vector of each text.", embed_text)
             .body(json!({
@@ -104,18 +111,7 @@ pub(super) fn routes() -> Vec<Route> {
                 } } },
                 "additionalProperties": false,
             }))
-            .answers(json!({
-                "type": "object",
-                "required": ["mean_cosine", "n", "per_image"],
-                "properties": {
-                    "mean_cosine": { "type": "number" },
-                    "n": { "type": "integer" },
-                    "per_image": { "type": "array", "items": {
-                        "type": "object",
-                        "properties": { "id": { "type": "string" }, "cosine": { "type": "number" } },
-                    } },
-                },
-            })),
+            .answers(json!({ "$ref": "#/components/schemas/Score" })),
     ]
 }
 
@@ -280,20 +276,32 @@ async fn work(
     let task = task(&mut fields)?;
     fields.finish()?;
     let paths: Vec<String> = pictures.iter().map(path).collect();
+    if steps::are_asked_for(call) {
+        return steps::answer(service, call, task, pictures, paths, outcome);
+    }
     let answers = service
         .submit(task.clone(), pictures, call.deadline)
         .await?;
     let records = paths.into_iter().zip(answers);
     let records: Vec<Outcome> = records
-        .map(|(path, answer)| match answer {
-            Ok(answer) => record(path, &task, answer),
-            Err(failure) => Ok(Outcome::Failure(FailureRecord {
-                path,
-                error: failure.0,
-            })),
-        })
+        .map(|(path, answer)| outcome(path, &task, answer))
         .collect::<Result<_, ServeError>>()?;
     Ok(answer_with(&records))
+}
+
+/// A picture's record, or why there is none.
+fn outcome(
+    path: String,
+    task: &Task,
+    answer: Result<Answer, InputFailure>,
+) -> Result<Outcome, ServeError> {
+    match answer {
+        Ok(answer) => record(path, task, answer),
+        Err(failure) => Ok(Outcome::Failure(FailureRecord {
+            path,
+            error: failure.0,
+        })),
+    }
 }
 
 fn path(input: &Input) -> String {

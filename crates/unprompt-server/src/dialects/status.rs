@@ -51,7 +51,7 @@ async fn ready(service: Arc<Service>, _: Call) -> Result<Response, ServeError> {
 }
 
 async fn metrics(service: Arc<Service>, _: Call) -> Result<Response, ServeError> {
-    let text = service.metrics().text(service.load());
+    let text = service.metrics().text(service.load(), service.is_loaded());
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     Ok(respond(StatusCode::OK, content_type, text))
 }

@@ -45,8 +45,8 @@ impl Metrics {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All of it, with the queue's present load.
-    pub(crate) fn text(&self, (requests, pixels): (usize, u64)) -> String {
+    /// All of it, with the queue's present load, and whether the models are in memory.
+    pub(crate) fn text(&self, (requests, pixels): (usize, u64), is_loaded: bool) -> String {
         let mut text = String::new();
         let head = |text: &mut String, name: &str, kind: &str, help: &str| {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -71,6 +71,11 @@ impl Metrics {
                 "unprompt_queue_pixels",
                 pixels,
                 "Pixels of pictures that wait or are worked on.",
+            ),
+            (
+                "unprompt_models_loaded",
+                u64::from(is_loaded),
+                "Whether the models are in memory.",
             ),
         ] {
             head(&mut text, name, "gauge", help);
@@ -152,7 +157,7 @@ mod tests {
         metrics.request("/v1/predict", 429, Duration::ZERO);
         metrics.batch(3, Duration::from_millis(1));
         metrics.panic();
-        let text = metrics.text((2, 99));
+        let text = metrics.text((2, 99), true);
         for line in [
             "unprompt_requests_total{route=\"/v1/predict\",status=\"200\"} 2",
             "unprompt_requests_total{route=\"/v1/predict\",status=\"429\"} 1",

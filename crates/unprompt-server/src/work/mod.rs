@@ -3,9 +3,11 @@
 mod health;
 mod metrics;
 mod queue;
+mod reply;
 mod worker;
 
 pub(crate) use health::Health;
 pub(crate) use metrics::Metrics;
 pub(crate) use queue::{Job, Queue, busy};
+pub(crate) use reply::{Reply, Step};
 pub(crate) use worker::Worker;

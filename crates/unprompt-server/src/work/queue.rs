@@ -3,14 +3,14 @@
 use crate::{
     error::{ErrorKind, ServeError},
     options::Limits,
-    task::{Answers, Input, Task},
+    task::{Input, Task},
+    work::reply::Reply,
 };
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-use tokio::sync::oneshot;
 
 /// One request's work.
 pub(crate) struct Job {
@@ -20,7 +20,7 @@ pub(crate) struct Job {
     pub(crate) pixels: u64,
     /// Nobody waits for it any longer after this.
     pub(crate) deadline: Instant,
-    pub(crate) reply: oneshot::Sender<Result<Answers, ServeError>>,
+    pub(crate) reply: Reply,
 }
 
 impl Job {
@@ -147,7 +147,12 @@ impl Queue {
         while let Some(next) = state.waiting.front() {
             let joins = match jobs.first() {
                 None => true,
-                Some(first) => first.task == next.task && inputs + next.inputs.len() <= batch,
+                Some(first) => {
+                    first.task == next.task
+                        && first.reply.joins_others()
+                        && next.reply.joins_others()
+                        && inputs + next.inputs.len() <= batch
+                }
             };
             if !joins {
                 break;
@@ -187,7 +192,9 @@ pub(crate) fn busy() -> ServeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Answers;
     use std::time::Duration;
+    use tokio::sync::oneshot;
 
     type Receiver = oneshot::Receiver<Result<Answers, ServeError>>;
 
@@ -198,7 +205,7 @@ mod tests {
             inputs: vec![Input::Text(String::new()); inputs],
             pixels,
             deadline: Instant::now() + Duration::from_secs(60),
-            reply,
+            reply: Reply::Whole(reply),
         };
         (job, receiver)
     }

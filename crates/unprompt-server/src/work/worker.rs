@@ -4,6 +4,7 @@ use super::{
     health::Health,
     metrics::Metrics,
     queue::{Job, Queue},
+    reply::{Reply, Step},
 };
 use crate::{
     error::ServeError,
@@ -15,6 +16,9 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+
+/// Quick inputs that are worked on together where each is told of.
+const AT_ONCE: usize = 4;
 
 pub(crate) struct Worker {
     pub(crate) models: Arc<dyn Models>,
@@ -28,19 +32,56 @@ pub(crate) struct Worker {
 impl Worker {
     /// Works until the queue is closed and empty.
     pub(crate) fn work(self) {
-        while let Some((jobs, taken)) = self.queue.take(self.batch) {
+        while let Some((mut jobs, taken)) = self.queue.take(self.batch) {
+            if let Some(job) = jobs.pop_if(|job| !job.reply.joins_others()) {
+                self.step_through(job);
+                continue;
+            }
             let (task, inputs, replies) = joined(jobs);
             let answers = self.run(&task, &inputs);
             // Before the answers go out, so that whoever has one finds its place free.
             drop(taken);
             let mut answers = answers.map(Vec::into_iter);
             for (count, reply) in replies {
+                let Reply::Whole(reply) = reply else { continue };
                 let own = match &mut answers {
                     Ok(answers) => Ok(answers.take(count).collect()),
                     Err(error) => Err(error.clone()),
                 };
                 // Whose client left meanwhile is told nothing.
                 let _ = reply.send(own);
+            }
+        }
+    }
+
+    /// One job, whose client is told of each input. It is left when nobody waits for it any longer.
+    fn step_through(&self, job: Job) {
+        let tell = |step: Step| match &job.reply {
+            Reply::Steps(steps) => steps.send(step).is_ok(),
+            Reply::Whole(_) => false,
+        };
+        if !tell(Step::Begun) {
+            return;
+        }
+        // What takes long is told of one by one; equal bits come out of any division.
+        let at_once = match job.task {
+            Task::Interrogate { .. } | Task::Caption(_) => 1,
+            _ => self.batch.min(AT_ONCE),
+        };
+        for inputs in job.inputs.chunks(at_once) {
+            if job.is_forgotten() {
+                return;
+            }
+            match self.run(&job.task, inputs) {
+                Ok(answers) => {
+                    for answer in answers {
+                        tell(Step::Done(answer));
+                    }
+                }
+                Err(error) => {
+                    tell(Step::Failed(error));
+                    return;
+                }
             }
         }
     }
@@ -69,8 +110,6 @@ impl Worker {
         Ok(answers)
     }
 }
-
-type Reply = tokio::sync::oneshot::Sender<Result<Answers, ServeError>>;
 
 /// What jobs of one task have to be done, and who gets how many of the answers.
 fn joined(jobs: Vec<Job>) -> (Task, Vec<Input>, Vec<(usize, Reply)>) {

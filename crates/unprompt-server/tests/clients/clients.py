@@ -1,9 +1,10 @@
-"""Asks a real server by the clients that people have: curl, requests, openai, ollama, webuiapi and
-huggingface_hub. Starts the program that is given, on the small models of the fixtures; the preset is the default.
+"""Asks a real server by the clients that people have: curl, requests, openai, ollama, webuiapi,
+huggingface_hub, and the Model Context Protocol's own; and by schemathesis, as its description says. Starts the program that is given, on the small models of the fixtures; the preset is the default.
 
     python clients.py target/debug/unprompt
 """
 
+import asyncio
 import base64
 import io
 import json
@@ -18,11 +19,13 @@ import time
 from pathlib import Path
 
 import huggingface_hub
+import mcp
 import numpy
 import ollama
 import openai
 import requests
 import webuiapi
+from mcp.client.stdio import stdio_client
 from PIL import Image, PngImagePlugin
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -224,6 +227,21 @@ def test_stored_prompts_are_marked(server):
     assert record["source"] == "predicted"
 
 
+def test_schemathesis(server):
+    """Requests made from /openapi.json, right and wrong ones: no 500, and every answer as it is described."""
+    command = [
+        *(Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json"),
+        *("--header", f"Authorization: Bearer {KEY}"),
+        # A picture that cannot be decoded is a 500 in these dialects' own words, see test_requests.
+        *("--exclude-path-regex", "^/(sdapi|interrogator)/"),
+        *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--generation-deterministic"),
+        *("--max-failures", "5", "--request-timeout", "20", "--no-color"),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=server.home.name)
+    assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
+
+
 def test_load(server):
     """Ten times more than there is room for: answers, refusals, and nothing else; the door stays open."""
     statuses, slowest, stop = [], [], threading.Event()
@@ -255,6 +273,55 @@ def test_load(server):
         f"/health took {max(slowest) * 1e3:.0f} ms at most",
         flush=True,
     )
+
+
+async def ask_tools(program, home):
+    """What an agent does: lists the tools, and calls each. The client checks every result by its schema."""
+    roots = Path(home) / "pictures"
+    roots.mkdir()
+    (roots / "stored.png").write_bytes(with_prompt())
+    (roots / "cat.png").write_bytes(CAT)
+    preset = Path(home) / "tiny.toml"
+    preset.write_text(
+        f"name = 'tiny'\nencoder = '{FIXTURES / 'tiny-sbert'}'\n"
+        f"[[member]]\nname = 'words'\nkind = 'captioner'\nmodel = '{FIXTURES / 'tiny-blip'}'\nweight = 1.0\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": home, "UNPROMPT_CACHE": home}
+    results = {}
+    for name, more in (("lite", []), ("tiny", ["--preset", preset, "--captioner", FIXTURES / "tiny-blip"])):
+        arguments = ["mcp", "--quiet", "--root", roots, *more]
+        parameters = mcp.StdioServerParameters(command=program, args=[str(one) for one in arguments], env=environment)
+        async with stdio_client(parameters) as (reader, writer), mcp.ClientSession(reader, writer) as session:
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            assert len(tools) == 5 and all(tool.annotations.read_only_hint for tool in tools)
+            for call, tool, arguments in (
+                ("predicted", "picture_prompt", {"path": "cat.png"}),
+                ("stored", "picture_prompt", {"path": "stored.png"}),
+                ("metadata", "picture_metadata", {"path": "stored.png"}),
+                ("caption", "picture_caption", {"path": "cat.png"}),
+                ("similar", "similar_prompts", {"path": "cat.png", "top": 4}),
+                ("score", "score_prompt", {"path": "stored.png", "prompt": STORED}),
+                ("outside", "picture_metadata", {"path": "/etc/passwd"}),
+            ):
+                result = await session.call_tool(tool, arguments)
+                said = result.content[0].text
+                results[name, call] = said if result.is_error else result.structured_content
+    return results
+
+
+def tools(program):
+    with tempfile.TemporaryDirectory() as home:
+        found = asyncio.run(ask_tools(program, home))
+    assert "cat" in found["lite", "predicted"]["prompt"]
+    assert (found["lite", "stored"]["prompt"], found["lite", "stored"]["source"]) == (STORED, "metadata")
+    assert found["lite", "metadata"]["negative_prompt"] == "people"
+    assert "--captioner" in found["lite", "caption"]
+    assert len(found["lite", "similar"]["prompts"]) == 4
+    assert found["tiny", "caption"]["caption"] == found["tiny", "predicted"]["prompt"]
+    assert abs(found["tiny", "score"]["similarity"] - 1) < 1e-5
+    for name in ("lite", "tiny"):
+        assert "there is no such file" in found[name, "outside"]
 
 
 def drain(program):
@@ -314,17 +381,18 @@ def main():
             failed += 1
             verdict = f"FAILED: {type(error).__name__}: {error}"
         print(f"{test.__name__}: {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
-    try:
-        drain(program)
-        print("drain: ok", flush=True)
-    except Exception as error:
-        failed += 1
-        print(f"drain: FAILED: {type(error).__name__}: {error}", flush=True)
+    for test in (tools, drain):
+        try:
+            test(program)
+            print(f"{test.__name__}: ok", flush=True)
+        except Exception as error:
+            failed += 1
+            print(f"{test.__name__}: FAILED: {type(error).__name__}: {error}", flush=True)
     code = server.stop()
     if code != 0 or KEY in "".join(server.log):
         failed += 1
         print(f"the server ended with {code}, or its log has the key")
-    print(f"clients: {len(tests) + 2 - failed} passed, {failed} failed")
+    print(f"clients: {len(tests) + 3 - failed} passed, {failed} failed")
     sys.exit(failed > 0)
 
 

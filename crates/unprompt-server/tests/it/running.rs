@@ -40,6 +40,7 @@ pub fn catalog(has_models: bool) -> Catalog {
             dtype: "f32",
             models: Vec::new(),
         },
+        encoder: "sentences".into(),
         text_encoder: named("sentences").ok_or_else(|| "there is no encoder".into()),
         classifier: "classes".into(),
         image_encoder: named("towers"),

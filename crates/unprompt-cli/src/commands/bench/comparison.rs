@@ -9,7 +9,8 @@ pub(super) fn largest_difference(ours: &Value, theirs: &Value) -> Option<f32> {
     }
     let pairs = ours.iter().zip(theirs);
     pairs
-        .map(|(a, b)| Some((a.as_f64()? - b.as_f64()?).abs() as f32))
+        // Both computed in f32, of which one prints more digits than the other.
+        .map(|(a, b)| Some((a.as_f64()? as f32 - b.as_f64()? as f32).abs()))
         .try_fold(0.0, |largest: f32, difference| {
             Some(largest.max(difference?))
         })

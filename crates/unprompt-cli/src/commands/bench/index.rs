@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     arguments::{Bench, Common},
+    commands::peak_memory::{peak_mb, reset_peak},
     output::{complain, describe},
     progress::Bar,
     setup::hub,
@@ -290,19 +291,4 @@ fn compare(found: &[Vec<Neighbour>], answer: &Value) -> Option<(f64, f32)> {
         }
     }
     Some((f64::from(same as u32) / f64::from(all), largest))
-}
-
-/// Forgets the largest memory so far, where the system can.
-fn reset_peak() {
-    let _ = fs::write("/proc/self/clear_refs", "5");
-}
-
-/// The largest resident memory since then.
-fn peak_mb() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024.0 / 1e6)
 }

@@ -3,16 +3,21 @@
 
 mod caption;
 mod comparison;
+mod draw;
 mod first_prediction;
 mod index;
 mod interrogate;
 mod job;
+mod load;
 mod minilm;
 mod peer;
 mod predict;
+mod python;
 mod row;
+mod serve;
 mod subject;
 mod towers;
+mod train;
 
 use crate::{
     Finished,
@@ -26,6 +31,7 @@ use anyhow::{Context, Result};
 use std::io::Write;
 use subject::ENCODER;
 use unprompt::ModelRef;
+use unprompt_files::temporary_folder_in;
 
 pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let output = Output::open(common.out.as_deref())?;
@@ -35,13 +41,20 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     // Everything is fetched before anything is timed. None of these needs any of it.
     if !matches!(
         arguments.what,
-        Some(BenchKind::Caption | BenchKind::Index | BenchKind::Job)
+        Some(
+            BenchKind::Caption
+                | BenchKind::Draw
+                | BenchKind::Index
+                | BenchKind::Job
+                | BenchKind::Train
+        )
     ) {
         for name in [ENCODER, "efficientnet-lite0"] {
             hub.resolve(&name.parse::<ModelRef>()?, &progress)?;
         }
     }
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder =
+        temporary_folder_in(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let rows = match arguments.what {
         None => {
             let folder = folder.path();
@@ -50,19 +63,26 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             rows
         }
         Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
+        Some(BenchKind::Draw) => draw::draw(common, arguments, folder.path())?,
         Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
         Some(BenchKind::Interrogate) => {
             interrogate::interrogate(common, arguments, &hub, folder.path())?
         }
         Some(BenchKind::Job) => job::job(common, arguments, folder.path())?,
         Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Python) => python::python(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Serve) => serve::serve(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Train) => train::train(common, arguments, folder.path())?,
     };
     let threads = rayon::current_num_threads();
     if records.format() == Format::Text {
         let runs = match arguments.what {
             // The package takes minutes.
-            Some(BenchKind::Interrogate) => "one run each".to_owned(),
+            Some(BenchKind::Interrogate | BenchKind::Serve) => "one run each".to_owned(),
+            Some(BenchKind::Draw) => {
+                format!("medians of {} runs", arguments.runs.min(draw::MOST_RUNS))
+            }
             _ => format!("medians of {} runs", arguments.runs),
         };
         writeln!(records.raw(), "{threads} threads, {runs}")?;

@@ -6,7 +6,7 @@
 mod histogram;
 mod thumbnail;
 
-use super::evaluation::{BaselineScore, Evaluation, ImageResult};
+use super::evaluation::{BaselineScore, Evaluation, ImageResult, Mean, Stratum};
 use crate::records::one_line;
 use anyhow::{Context, Result};
 use askama::Template;
@@ -15,7 +15,7 @@ use histogram::Histogram;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use unprompt::{MemberSpec, ModelReceipt, Preset, image::Limits};
+use unprompt::{MemberSpec, ModelReceipt, Preset, eval::Interval, image::Limits};
 
 /// The page's only style.
 const STYLE: &str = include_str!("../../../templates/report.css");
@@ -43,6 +43,7 @@ struct Page<'a> {
     beats: bool,
     found: &'a Evaluation,
     rows: Vec<Row>,
+    strata: Vec<StratumRow>,
     histogram: Histogram,
     sections: Vec<Section>,
     settings: Vec<(&'static str, String)>,
@@ -56,9 +57,23 @@ struct Row {
     what: String,
     weight: String,
     score: String,
+    interval: String,
+    /// How far the preset is above a baseline.
+    above: String,
     /// Length of its bar, of 100.
     bar: String,
     class: &'static str,
+}
+
+/// Pictures that have something in common.
+struct StratumRow {
+    name: String,
+    n: usize,
+    prompts: usize,
+    score: String,
+    interval: String,
+    text: String,
+    text_interval: String,
 }
 
 struct Section {
@@ -81,11 +96,12 @@ struct Card {
 
 /// The page.
 pub(crate) fn html(found: &Evaluation, settings: &Settings<'_>, limits: &Limits) -> Result<String> {
-    let (mean, constant) = (
-        &found.baselines.mean_embedding,
-        &found.baselines.constant_prompt,
-    );
-    let best_baseline = mean.mean_cosine.max(constant.mean_cosine);
+    let mean = &found.baselines.mean_embedding;
+    let baselines = found.baselines.named();
+    let best_baseline = baselines
+        .iter()
+        .map(|(_, baseline)| baseline.mean_cosine)
+        .fold(f64::NEG_INFINITY, f64::max);
     let mut order: Vec<&ImageResult> = found.per_image.iter().collect();
     // The sort is stable: ties stay in the order of the pictures.
     order.sort_by(|left, right| right.cosine.total_cmp(&left.cosine));
@@ -118,6 +134,7 @@ pub(crate) fn html(found: &Evaluation, settings: &Settings<'_>, limits: &Limits)
         margin: format!("{:+.4}", found.mean_cosine - best_baseline).replace('-', "−"),
         beats: found.mean_cosine > best_baseline,
         rows: rows(found, settings.preset),
+        strata: strata(found),
         histogram: Histogram::new(&cosines, found.mean_cosine, mean.mean_cosine),
         sections,
         settings: facts(found, settings),
@@ -129,56 +146,79 @@ pub(crate) fn html(found: &Evaluation, settings: &Settings<'_>, limits: &Limits)
 }
 
 fn rows(found: &Evaluation, preset: &Preset) -> Vec<Row> {
-    let row = |name: &str, what: String, weight: String, score: f64, class| Row {
+    let row = |name: &str, what: String, score: f64, interval: Option<&Interval>, class| Row {
         name: shown(name),
         what,
-        weight,
+        weight: String::new(),
         score: number(score),
+        interval: limits(interval),
+        above: String::new(),
         bar: format!("{:.1}", score.clamp(0.0, 1.0) * 100.0),
         class,
     };
-    let none = String::new;
     let mut rows = vec![
         row(
             &found.preset,
             "the prediction: its embedding".into(),
-            none(),
             found.mean_cosine,
+            found.interval.as_ref(),
             "blend",
         ),
         row(
             "its text",
             "the prompt that it says, embedded".into(),
-            none(),
             found.text_mean_cosine,
+            found.text_interval.as_ref(),
             "member",
         ),
     ];
     for member in &found.members {
         let spec = preset.members.iter().find(|spec| spec.name == member.name);
         let what = spec.map_or(String::new(), made_of);
-        let weight = format!("{:.4}", member.weight);
-        rows.push(row(
-            &member.name,
-            what,
-            weight,
-            member.mean_cosine,
-            "member",
-        ));
+        let (score, interval) = (member.mean_cosine, member.interval.as_ref());
+        rows.push(Row {
+            weight: format!("{:.4}", member.weight),
+            ..row(&member.name, what, score, interval, "member")
+        });
     }
-    let baseline = |name, score: &BaselineScore| {
-        let what = match &score.prompt {
-            Some(prompt) => format!("“{}”, for every picture", shown(prompt)),
-            None => format!("of the {} prompts of {}", score.list_prompts, score.list),
+    for (name, score) in found.baselines.named() {
+        let what = match (&score.prompt, score.list_prompts) {
+            (Some(prompt), _) => format!("“{}”, for every picture", shown(prompt)),
+            (None, Some(prompts)) => format!("of the {prompts} prompts of {}", score.list),
+            (None, None) => format!("what the texts of {} have in common", score.list),
         };
-        row(name, what, none(), score.mean_cosine, "baseline")
-    };
-    rows.push(baseline("Mean embedding", &found.baselines.mean_embedding));
-    rows.push(baseline(
-        "Constant prompt",
-        &found.baselines.constant_prompt,
-    ));
+        let mut shown_name = name.to_owned();
+        shown_name[..1].make_ascii_uppercase();
+        let (mean, interval) = (score.mean_cosine, score.interval.as_ref());
+        rows.push(Row {
+            above: above(score),
+            ..row(&shown_name, what, mean, interval, "baseline")
+        });
+    }
     rows
+}
+
+/// How far the preset is above a baseline, with the interval of the difference.
+fn above(baseline: &BaselineScore) -> String {
+    let difference = &baseline.difference;
+    let mean = format!("{:+.4}", difference.mean).replace('-', "−");
+    match &difference.interval {
+        Some(interval) => format!("{mean} ({})", limits(Some(interval))),
+        None => mean,
+    }
+}
+
+fn strata(found: &Evaluation) -> Vec<StratumRow> {
+    let row = |one: &Stratum| StratumRow {
+        name: shown(&one.value),
+        n: one.n,
+        prompts: one.prompts,
+        score: number(one.mean_cosine),
+        interval: limits(one.interval.as_ref()),
+        text: number(one.text_mean_cosine),
+        text_interval: limits(one.text_interval.as_ref()),
+    };
+    found.strata.iter().map(row).collect()
 }
 
 /// What a member is made of.
@@ -228,6 +268,51 @@ fn facts(found: &Evaluation, settings: &Settings<'_>) -> Vec<(&'static str, Stri
         let text = format!("{mean} on average, off by {error} a picture");
         facts.push(("Expected score", text));
     }
+    let two = |whole: f64, text: f64| format!("{}, of the text {}", number(whole), number(text));
+    facts.push(("Median", two(found.median, found.text_median)));
+    facts.push((
+        "A tenth is below",
+        two(found.tenth_percentile, found.text_tenth_percentile),
+    ));
+    let with_limits = |mean: &Mean| match &mean.interval {
+        Some(interval) => format!("{} ({})", number(mean.mean), limits(Some(interval))),
+        None => number(mean.mean),
+    };
+    if let Some(recall) = &found.modifier_recall {
+        facts.push(("Phrases behind the first comma", with_limits(recall)));
+    }
+    if let Some(subject) = &found.subject_cosine {
+        facts.push(("Cosine of the subjects", with_limits(subject)));
+    }
+    if let Some(leakage) = &found.leakage {
+        let without = leakage.without.as_ref();
+        let without = without.map_or_else(String::new, |mean| {
+            format!("; without them {}", number(mean.mean))
+        });
+        let text = format!(
+            "{} of the prompts have a neighbour of {} in {}{without}",
+            leakage.prompts,
+            leakage.threshold,
+            shown(&leakage.lists.join(", ")),
+        );
+        facts.push(("Known beforehand", text));
+    }
+    if let Some(clip) = &found.clip_t {
+        let truth = clip.truth.as_ref();
+        let truth = truth.map_or_else(String::new, |mean| {
+            format!(", of the true prompts {}", with_limits(mean))
+        });
+        let text = format!(
+            "{}{truth}, by {}, SHA-256 {}",
+            with_limits(&clip.predicted),
+            shown(&clip.judge),
+            clip.sha256
+        );
+        facts.push(("CLIP-T", text));
+    }
+    if let Some(digest) = &found.pictures_sha256 {
+        facts.push(("Pictures, SHA-256", digest.clone()));
+    }
     facts
 }
 
@@ -268,6 +353,13 @@ fn card(rank: usize, image: &ImageResult, limits: &Limits) -> Card {
 /// A score with a sign that is as wide as a digit.
 fn number(score: f64) -> String {
     format!("{score:.4}").replace('-', "−")
+}
+
+/// The limits of an interval; nothing where there is none.
+fn limits(interval: Option<&Interval>) -> String {
+    interval.map_or_else(String::new, |Interval { low, high }| {
+        format!("{} to {}", number(*low), number(*high))
+    })
 }
 
 /// Foreign text on one line, and no longer than a page can take.

@@ -16,6 +16,7 @@ use crate::{
     records::{RecordWriter, TEXT_OR_JSON},
 };
 use anyhow::Result;
+pub(super) use run::run_items;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use unprompt::{
     Dtype, ResolvedModel,
     job::{Job, Model, status as status_of},
 };
-pub(super) use worker::{Described, prediction_columns, serve, serve_predictions};
+pub(super) use worker::{Described, prediction_columns, serve, serve_items, serve_predictions};
 
 /// An object as settings.
 pub(super) fn settings(object: Value) -> Map<String, Value> {

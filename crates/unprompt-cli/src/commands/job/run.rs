@@ -7,34 +7,60 @@ use crate::{
     output::complain,
     progress::Bar,
     records::one_line,
+    setup::memory,
+    signals,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    flag,
-};
 use std::{
     cell::RefCell,
     collections::VecDeque,
     ops::Range,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, atomic::AtomicBool},
 };
 use unprompt::job::{
-    Ended, Event, Job, JobError, Limits, NewJob, Next, OpenPart, PartFormat, Worker, status,
+    Ended, Event, Item, Job, JobError, Limits, NewJob, Next, OpenPart, PartFormat, Worker, status,
     supervise,
 };
 
-/// Goes on with a job or begins one. What the worker could not do it has said itself.
+/// Goes on with a job or begins one.
 pub(super) fn run(
     common: &Common,
     flags: &JobFlags,
     folder: &Path,
     paths: &[PathBuf],
 ) -> Result<Finished> {
-    let finished = work(common, flags, folder, paths);
+    let is_gone = |from: &Path| from.as_os_str() == "-";
+    if flags.watch && flags.from.as_deref().is_some_and(is_gone) {
+        bail!("--watch: standard input is read once; give --from a file");
+    }
+    let items = || list::items(paths, flags.from.as_deref(), &flags.exclude);
+    let watched = flags.watch.then_some(paths);
+    finish(work(
+        common,
+        flags,
+        folder,
+        inputs(flags, paths)?,
+        items,
+        watched,
+    ))
+}
+
+/// The same for items of the caller's own; `inputs` says where they come from, which must be the same
+/// when the job goes on.
+pub(in crate::commands) fn run_items(
+    common: &Common,
+    flags: &JobFlags,
+    folder: &Path,
+    inputs: Map<String, Value>,
+    items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
+) -> Result<Finished> {
+    finish(work(common, flags, folder, inputs, items, None))
+}
+
+/// What the worker could not do it has said itself.
+fn finish(finished: Result<Finished>) -> Result<Finished> {
     let told = |error: &JobError| matches!(error, JobError::Worker { was_told: true, .. });
     match finished {
         Err(error) if error.downcast_ref().is_some_and(told) => Ok(Finished::Refused),
@@ -42,7 +68,14 @@ pub(super) fn run(
     }
 }
 
-fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> Result<Finished> {
+fn work(
+    common: &Common,
+    flags: &JobFlags,
+    folder: &Path,
+    inputs: Map<String, Value>,
+    items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
+    watched: Option<&[PathBuf]>,
+) -> Result<Finished> {
     let part_format = match common.format {
         Format::Text => None,
         Format::Jsonl => Some(PartFormat::Jsonl),
@@ -59,16 +92,11 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     if flags.resume && !is_there {
         bail!("--resume: no job was begun in {}", folder.display());
     }
-    let is_gone = |from: &Path| from.as_os_str() == "-";
-    if flags.watch && flags.from.as_deref().is_some_and(is_gone) {
-        bail!("--watch: standard input is read once; give --from a file");
-    }
-    let inputs = inputs(flags, paths)?;
     let items = match is_there {
         true => None,
-        false => Some(list::items(paths, flags.from.as_deref(), &flags.exclude)?),
+        false => Some(items()?),
     };
-    let stop = stop()?;
+    let stop = signals::ask_first();
     let start = worker;
     let mut worker = Worker::start(&mut start()?)?;
     let Some(work) = worker.hello(&stop)? else {
@@ -83,9 +111,9 @@ fn work(common: &Common, flags: &JobFlags, folder: &Path, paths: &[PathBuf]) -> 
     let (job, _) = Job::open_or_begin(folder, &new, || Ok(items.into_iter().flatten()))?;
     let (lock, parts) = job.take(flags.shard)?;
     let total: u64 = parts.clone().map(|part| job.part_len(part)).sum();
-    let watch = match flags.watch {
-        true => Some(Watch::new(&job, paths, flags)?),
-        false => None,
+    let watch = match watched {
+        Some(paths) => Some(Watch::new(&job, paths, flags)?),
+        None => None,
     };
     let bar = Bar::count(
         "pictures",
@@ -176,29 +204,10 @@ fn inputs(flags: &JobFlags, paths: &[PathBuf]) -> Result<Map<String, Value>> {
     Ok(inputs)
 }
 
-/// Nine tenths of the memory that this process may use, as Linux tells: of the machine's, or of its control
-/// group's where that is less. Beyond it the system would end some process, perhaps another one.
+/// Nine tenths of the memory that this process may use. Beyond it the system would end some process,
+/// perhaps another one.
 fn usual_memory() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let total = machine
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kilobytes: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse().ok());
-    let least = (kilobytes * 1024).min(group.unwrap_or(u64::MAX));
-    Some(least / 10 * 9)
-}
-
-/// A flag that the first signal sets; the second ends the process at once.
-fn stop() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_default(signal, Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-            .context("cannot listen to signals")?;
-    }
-    Ok(stop)
+    memory("MemTotal:").map(|bytes| bytes / 10 * 9)
 }
 
 /// The same command once more.

@@ -68,6 +68,30 @@ pub(in crate::commands) fn serve<R: Serialize>(
     Ok(Finished::Whole)
 }
 
+/// The same for items that are no pictures: `work` gives one result for each of at most `batch` items.
+pub(in crate::commands) fn serve_items<R: Serialize>(
+    described: Described,
+    batch: usize,
+    work: impl Fn(&[Item]) -> Vec<Result<R, FailureRecord>>,
+) -> Result<Finished> {
+    let mut answers = Answers::begin(described)?;
+    let mut queue = Queue::new();
+    while queue.wait() {
+        loop {
+            let next = std::iter::from_fn(|| queue.next_item());
+            let items: Vec<Item> = next.take(batch).collect();
+            if items.is_empty() {
+                break;
+            }
+            for (item, result) in items.iter().zip(work(&items)) {
+                answers.give(item, result)?;
+            }
+        }
+    }
+    answers.0.finish()?;
+    Ok(Finished::Whole)
+}
+
 /// The same for predictions: the next batch is read and decoded while the networks work on this one.
 pub(in crate::commands) fn serve_predictions(
     common: &Common,
@@ -205,6 +229,14 @@ impl Queue {
         }
     }
 
+    /// The next item; `None` at an empty line, or where no line comes any more.
+    fn next_item(&mut self) -> Option<Item> {
+        match self.first.take() {
+            Some(item) => Some(item),
+            None => self.lines.recv().ok()?,
+        }
+    }
+
     /// Waits for an item after an empty line; `false` where none comes.
     fn wait(&mut self) -> bool {
         while let Ok(line) = self.lines.recv() {
@@ -221,10 +253,7 @@ impl Iterator for Queue {
     type Item = (Item, Source);
 
     fn next(&mut self) -> Option<(Item, Source)> {
-        let item = match self.first.take() {
-            Some(item) => item,
-            None => self.lines.recv().ok()??,
-        };
+        let item = self.next_item()?;
         let source = self.opener.source(&item);
         Some((item, source))
     }

@@ -1,19 +1,17 @@
 //! Which picture gets which prompt.
 
-use crate::{output::complain, records::one_line};
+use crate::{
+    commands::prompt_records::{self, PromptRecord},
+    output::complain,
+    records::one_line,
+};
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
-    fs::File,
-    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf, absolute},
 };
 use unprompt::Source;
-
-/// Columns of a table that name the picture.
-const PATHS: [&str; 4] = ["path", "file", "image", "filename"];
 
 /// One prompt for all pictures, or one for each.
 pub(super) enum Prompts {
@@ -42,13 +40,6 @@ enum Match {
     One(usize),
     /// Several records, or several pictures, have this name.
     Ambiguous,
-}
-
-/// The keys that matter here; records of failures have no prompt.
-#[derive(Deserialize)]
-struct Line {
-    path: Option<String>,
-    prompt: Option<String>,
 }
 
 impl Prompts {
@@ -181,54 +172,14 @@ fn key(path: &Path) -> PathBuf {
     absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The records of a file: JSON, one a line or in an array, or CSV with a header.
+/// The records of a file that name a picture.
 fn entries(file: &Path) -> Result<Vec<Entry>> {
-    let mut reader = BufReader::new(File::open(file)?);
-    if reader.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
-        reader.consume(3);
-    }
-    let first = loop {
-        match reader.fill_buf()?.first() {
-            Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
-            other => break other.copied(),
-        }
+    let entry = |record: PromptRecord| {
+        let prompt = record.prompt;
+        record.path.map(|path| Entry { path, prompt })
     };
-    let lines: Vec<Line> = match first {
-        Some(b'{') => serde_json::Deserializer::from_reader(reader)
-            .into_iter::<Line>()
-            .collect::<serde_json::Result<_>>()?,
-        Some(b'[') => serde_json::from_reader(reader)?,
-        _ => return table(reader),
-    };
-    let entry = |line: Line| match (line.path, line.prompt) {
-        (Some(path), Some(prompt)) => Some(Entry { path, prompt }),
-        _ => None,
-    };
-    Ok(lines.into_iter().filter_map(entry).collect())
-}
-
-fn table(reader: impl Read) -> Result<Vec<Entry>> {
-    let mut rows = csv::Reader::from_reader(reader);
-    let header = rows.headers()?.clone();
-    let column = |name: &str| {
-        header
-            .iter()
-            .position(|field| field.trim().eq_ignore_ascii_case(name))
-    };
-    let (Some(path), Some(prompt)) = (PATHS.iter().find_map(|name| column(name)), column("prompt"))
-    else {
-        bail!("a table needs a column `prompt` and one of `path`, `file`, `image` or `filename`");
-    };
-    let mut entries = Vec::new();
-    for row in rows.records() {
-        let row = row?;
-        let field = |index: usize| row.get(index).unwrap_or_default().to_owned();
-        entries.push(Entry {
-            path: field(path),
-            prompt: field(prompt),
-        });
-    }
-    Ok(entries)
+    let records = prompt_records::read(file, true)?;
+    Ok(records.into_iter().filter_map(entry).collect())
 }
 
 #[cfg(test)]

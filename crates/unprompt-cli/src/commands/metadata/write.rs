@@ -51,7 +51,7 @@ enum Record {
 
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
     let sources = inputs::pictures(common, &arguments.paths)?;
-    if sources.contains(&Source::Stdin) {
+    if sources.iter().any(|source| source == Source::Stdin) {
         bail!("-: a picture on standard input has no file that could be changed");
     }
     let change = match (&arguments.write, &arguments.from) {
@@ -60,7 +60,7 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<Finished> {
         }
         (Some(prompt), _) => Change::Write(Prompts::one(prompt), arguments.form.form()),
         (None, Some(table)) => {
-            let prompts = Prompts::read(table, &sources)?;
+            let prompts = Prompts::read(table, &sources.iter().collect::<Vec<Source>>())?;
             if !common.quiet {
                 prompts.complain(table);
             }

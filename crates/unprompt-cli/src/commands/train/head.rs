@@ -1,11 +1,14 @@
-//! `unprompt train head`: a head in closed form.
+//! `unprompt train head`: a head in closed form or by gradient.
 
-use super::rows::{Encoders, Rows, read};
+use super::{
+    rows::{Encoders, Rows, read},
+    texts::Texts,
+};
 use crate::{
     Finished,
     arguments::{Common, Solver, TrainHead},
     output::Output,
-    progress::LoadingProgress,
+    progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON},
     setup::{compute, hub},
 };
@@ -13,12 +16,13 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::{io::Write as _, time::Instant};
 use unprompt::{
-    Classifier,
+    FeatureTower,
     data::SourceSpec,
     eval::cosine,
-    load_sentence_encoder,
+    models::Features,
     train::{
-        HeadConfig, Ridge, RidgeOptions, SourceNotice, SourceRows, VectorStore, ridge, save_head,
+        GradientOptions, HeadConfig, HeadWeights, RidgeOptions, SourceNotice, SourceRows,
+        VectorStore, Vocabulary, head_by_gradient, ridge, save_head,
     },
 };
 
@@ -29,8 +33,8 @@ struct Entry<'a> {
     samples: usize,
     bad: usize,
     weight: f64,
-    /// The mean cosine of what the head and the mean of all captions give with the captions
-    /// themselves, on the pictures that it was trained on.
+    /// The mean cosine of what the head gives, a ridge's with the mean of all captions, with the
+    /// captions themselves, on the pictures that it was trained on.
     mean_cosine: f64,
     seconds: f64,
 }
@@ -42,34 +46,32 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
     if folder.join("config.json").exists() {
         bail!("--out {}: a head is there already", folder.display());
     }
-    let Solver::Ridge = arguments.solver;
     let specs = arguments.data.iter().map(|spec| spec.parse());
     let specs: Vec<SourceSpec> = specs.collect::<Result<_, _>>()?;
+    if arguments.vocabulary > 0 && arguments.solver != Solver::Mlp {
+        bail!("--vocabulary: words are learnt by a hidden layer, which only --solver mlp has");
+    }
     let mut records = RecordWriter::new(Output::open(None)?, common.format, &TEXT_OR_JSON)?;
 
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);
-    let (tower_model, tower) = Classifier::load(&hub, &arguments.tower, &compute, &progress)?;
-    let Some(inputs) = tower.features_width() else {
-        bail!(
-            "--tower {}: the features of an EfficientNet-Lite are needed",
-            arguments.tower
-        );
+    let (tower_model, tower) = FeatureTower::load(&hub, &arguments.tower, &compute, &progress)?;
+    let inputs = tower.width();
+    let kind = match tower.kind() {
+        Features::Pooled => "pooled",
+        Features::Vector => "vector",
     };
-    let (encoder_model, encoder) =
-        load_sentence_encoder(&hub, &arguments.encoder, &compute, &progress)?;
+    let (_, texts) = Texts::load(common, &hub, &arguments.encoder, &compute)?;
     let store = hub.environment().own_cache.join("features");
-    let outputs = encoder.width();
+    let outputs = texts.width();
     let tower_sha256 = tower_model.sha256()?.to_owned();
     let identity = compute.identity(&tower_sha256);
     let features = VectorStore::open(&store, &format!("pictures {identity}"), inputs)?;
-    let identity = compute.identity(encoder_model.sha256()?);
-    let embeddings = VectorStore::open(&store, &format!("texts {identity}"), outputs)?;
     let mut encoders = Encoders {
         tower,
         features,
-        encoder,
-        embeddings,
+        texts,
+        vocabulary: (arguments.vocabulary > 0).then(Vocabulary::default),
     };
 
     let (mut sources, mut notices, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
@@ -85,19 +87,30 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
         });
         sources.push(rows);
     }
-    let options = RidgeOptions {
-        strength: arguments.strength,
+    let words = choose_words(&mut sources, &encoders, arguments);
+    let gradient = gradient_options(arguments, words);
+    let head: HeadWeights = match &gradient {
+        None => {
+            let strength = arguments.strength;
+            ridge(&sources, RidgeOptions { strength })?.into()
+        }
+        Some(options) => by_gradient(common, &sources, options)?,
     };
-    let head = ridge(&sources, options)?;
     let config = HeadConfig {
         model_type: "head",
         tower: arguments.tower.clone(),
         tower_sha256,
+        features: kind,
         encoder: arguments.encoder.clone(),
         inputs,
         outputs,
-        solver: "ridge".into(),
-        strength: arguments.strength,
+        solver: match arguments.solver {
+            Solver::Ridge => "ridge".into(),
+            Solver::Linear => "linear".into(),
+            Solver::Mlp => "mlp".into(),
+        },
+        strength: gradient.is_none().then_some(arguments.strength),
+        gradient,
         data: notices,
     };
     save_head(folder, &head, &config)?;
@@ -110,7 +123,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
             samples: notice.samples,
             bad: notice.bad,
             weight: notice.weight,
-            mean_cosine: mean_cosine(&head, rows),
+            mean_cosine: mean_cosine(&head, rows, config.gradient.is_none()),
             seconds,
         };
         serde_json::to_writer(&mut log, &entry)?;
@@ -138,18 +151,62 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
     })
 }
 
-fn mean_cosine(head: &Ridge, rows: &SourceRows) -> f64 {
+/// Leaves each sample the words that are among the most frequent, and says how many these are.
+fn choose_words(sources: &mut [SourceRows], encoders: &Encoders, arguments: &TrainHead) -> usize {
+    let Some(vocabulary) = &encoders.vocabulary else {
+        return 0;
+    };
+    let chosen = vocabulary.choose(arguments.vocabulary as usize);
+    for words in sources.iter_mut().flat_map(|source| &mut source.words) {
+        *words = chosen.of(words);
+    }
+    chosen.count()
+}
+
+/// How a head is trained by gradient, if it is.
+fn gradient_options(arguments: &TrainHead, words: usize) -> Option<GradientOptions> {
+    let hidden = match arguments.solver {
+        Solver::Ridge => return None,
+        Solver::Linear => None,
+        Solver::Mlp => Some(arguments.hidden as usize),
+    };
+    let gradient = &arguments.gradient;
+    Some(GradientOptions {
+        hidden,
+        words,
+        epochs: gradient.epochs,
+        batch: gradient.samples as usize,
+        rate: gradient.rate,
+        decay: gradient.decay,
+        seed: gradient.seed,
+    })
+}
+
+fn by_gradient(
+    common: &Common,
+    sources: &[SourceRows],
+    options: &GradientOptions,
+) -> Result<HeadWeights> {
+    let mut bar = Bar::count("epochs", options.epochs as usize, common.quiet);
+    let head = head_by_gradient(sources, options, |epoch| {
+        bar.advance(1);
+        bar.say(&format!("loss {:.4}", epoch.loss));
+    })?;
+    bar.finish();
+    Ok(head)
+}
+
+fn mean_cosine(head: &HeadWeights, rows: &SourceRows, beyond_mean: bool) -> f64 {
     let cosines = rows
         .features
         .iter()
         .zip(&rows.targets)
         .map(|(features, target)| {
-            let output = head.output(features);
-            let prediction: Vec<f64> = output
-                .iter()
-                .zip(&head.target_mean)
-                .map(|(output, mean)| output + mean)
-                .collect();
+            let mut prediction = head.output(features);
+            if beyond_mean {
+                let values = prediction.iter_mut().zip(&head.target_mean);
+                values.for_each(|(value, mean)| *value += mean);
+            }
             let target: Vec<f64> = target.iter().copied().map(f64::from).collect();
             cosine(&prediction, &target).unwrap_or(0.0)
         });

@@ -1,26 +1,26 @@
 //! From a source of captioned pictures to the rows that a head is trained on.
 
+use super::texts::Texts;
 use crate::{arguments::Common, output::complain, progress::Bar, records::one_line};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 use unprompt::{
-    Classifier, InputError, SentenceEncoder,
+    FeatureTower, InputError,
     data::{Limits, Sample, Source, SourceSpec},
     image::{self, decode},
-    train::{SourceRows, VectorStore},
+    train::{SourceRows, VectorStore, Vocabulary},
 };
 
-/// Texts that are embedded together.
-const TEXTS_AT_ONCE: usize = 64;
 /// Bad records of a source that are shown one by one; of all the number is.
-const SHOWN: usize = 5;
+pub(super) const SHOWN: usize = 5;
 
 /// What features and embeddings are made with, and where they are kept.
 pub(super) struct Encoders {
-    pub(super) tower: Classifier,
+    pub(super) tower: FeatureTower,
     pub(super) features: VectorStore,
-    pub(super) encoder: SentenceEncoder,
-    pub(super) embeddings: VectorStore,
+    pub(super) texts: Texts,
+    /// Counts the captions' words, if anything is to be done with them.
+    pub(super) vocabulary: Option<Vocabulary>,
 }
 
 /// The rows of a source, and how many of its records gave none.
@@ -38,6 +38,7 @@ pub(super) fn read(common: &Common, spec: &SourceSpec, encoders: &mut Encoders) 
             weight: spec.weight,
             features: Vec::new(),
             targets: Vec::new(),
+            words: Vec::new(),
         },
         bad: 0,
     };
@@ -56,12 +57,15 @@ pub(super) fn read(common: &Common, spec: &SourceSpec, encoders: &mut Encoders) 
         }
         bar.advance(samples.len() as u64);
         let features = features(&samples, encoders)?;
-        let targets = targets(&samples, encoders)?;
+        let targets = encoders.texts.targets(&samples)?;
         for ((sample, features), target) in samples.iter().zip(features).zip(targets) {
             match features {
                 Ok(features) => {
                     rows.rows.features.push(features);
                     rows.rows.targets.push(target);
+                    if let Some(vocabulary) = &mut encoders.vocabulary {
+                        rows.rows.words.push(vocabulary.take(&sample.captions));
+                    }
                 }
                 Err(error) => rows.complain(common, &bar, &format!("{}: {error}", sample.id)),
             }
@@ -115,37 +119,7 @@ fn features(
     Ok(found)
 }
 
-fn features_of(picture: &[u8], tower: &Classifier) -> Result<Vec<f32>, InputError> {
-    let options = tower
-        .preprocessor()
-        .decode_options(image::Limits::default());
+fn features_of(picture: &[u8], tower: &FeatureTower) -> Result<Vec<f32>, InputError> {
+    let options = tower.decode_options(image::Limits::default());
     tower.features(&decode(picture, &options)?)
-}
-
-/// The mean of the embeddings of each picture's captions.
-fn targets(samples: &[Sample], encoders: &mut Encoders) -> Result<Vec<Vec<f32>>> {
-    let captions = || samples.iter().flat_map(|sample| &sample.captions);
-    let store = &mut encoders.embeddings;
-    let new: Vec<&String> = captions()
-        .filter(|caption| store.get(&VectorStore::key(caption.as_bytes())).is_none())
-        .collect();
-    for texts in new.chunks(TEXTS_AT_ONCE) {
-        let embeddings = encoders.encoder.embed(texts)?;
-        let keys = texts.iter().map(|text| VectorStore::key(text.as_bytes()));
-        store.put(keys.zip(embeddings))?;
-    }
-    let target = |sample: &Sample| {
-        let mut sum = vec![0.0f32; encoders.encoder.width()];
-        let share = 1.0 / sample.captions.len().max(1) as f32;
-        for caption in &sample.captions {
-            let embedding = store
-                .get(&VectorStore::key(caption.as_bytes()))
-                .context("an embedding is missing from its store")?;
-            sum.iter_mut()
-                .zip(embedding)
-                .for_each(|(sum, value)| *sum += share * value);
-        }
-        Ok(sum)
-    };
-    samples.iter().map(target).collect()
 }

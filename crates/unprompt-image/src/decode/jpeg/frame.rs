@@ -34,7 +34,7 @@ pub(super) struct Component {
     /// Size in blocks, padded to whole units.
     pub(super) blocks_across: usize,
     blocks_down: usize,
-    /// Decoded samples, `blocks_across * 8` per row.
+    /// Decoded samples, `blocks_across * 8` per row; of a progressive file after its last scan.
     pub(super) samples: Vec<u8>,
     /// Progressive files: coefficients in natural order, 64 per block.
     pub(super) coefficients: Vec<i16>,
@@ -89,7 +89,6 @@ impl Frame {
         let mut components = Vec::new();
         for (&[id, _, table], (h, v)) in specifications.iter().zip(factors()) {
             let (blocks_across, blocks_down) = (mcus_across * h, mcus_down * v);
-            let blocks = blocks_across * blocks_down;
             components.push(Component {
                 id,
                 h,
@@ -100,8 +99,8 @@ impl Frame {
                 height: (height * v).div_ceil(max_v),
                 blocks_across,
                 blocks_down,
-                samples: zeroed(blocks * 64)?,
-                coefficients: zeroed(if progressive { blocks * 64 } else { 0 })?,
+                samples: Vec::new(),
+                coefficients: Vec::new(),
                 done: false,
             });
         }
@@ -139,6 +138,7 @@ impl Frame {
             if component.quantization.is_none() {
                 return Err(damaged("a component without any scan"));
             }
+            component.samples = zeroed(component.blocks() * 64)?;
             for (index, block) in coefficients.as_chunks::<64>().0.iter().enumerate() {
                 let (row, column) = (
                     index / component.blocks_across,
@@ -161,6 +161,22 @@ impl Component {
             Some(_) => Ok(()),
             None => Err(damaged("a quantization table is missing")),
         }
+    }
+
+    /// Makes room for what the component's scans bring, when the first one begins: a header alone costs
+    /// nothing.
+    pub(super) fn begin(&mut self, progressive: bool) -> Result<()> {
+        let length = self.blocks() * 64;
+        if progressive && self.coefficients.is_empty() {
+            self.coefficients = zeroed(length)?;
+        } else if !progressive && self.samples.is_empty() {
+            self.samples = zeroed(length)?;
+        }
+        Ok(())
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks_across * self.blocks_down
     }
 
     /// Size in blocks of a scan of this component alone: without padding to whole units.

@@ -118,6 +118,16 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
 
 /// Width and height out of the frame header, whatever kind of frame it is.
 pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
+    let (_, body) = frame_header(bytes)?;
+    let [_, high, low, wide_high, wide_low, ..] = *body else {
+        return None;
+    };
+    let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
+    Some((side(wide_high, wide_low), side(high, low)))
+}
+
+/// Whether the frame is progressive, and its header.
+fn frame_header(bytes: &[u8]) -> Option<(bool, &[u8])> {
     let mut position = 2;
     while let Some((marker, start)) = next_marker(bytes, position) {
         position = match marker {
@@ -128,17 +138,22 @@ pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
                 let is_frame =
                     matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc);
                 if is_frame {
-                    let [_, high, low, wide_high, wide_low, ..] = *body else {
-                        return None;
-                    };
-                    let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
-                    return Some((side(wide_high, wide_low), side(high, low)));
+                    return Some((marker == 0xc2, body));
                 }
                 start + 2 + body.len()
             }
         };
     }
     None
+}
+
+/// Bytes that decoding holds for a pixel, the result included: samples of all components, and the
+/// coefficients of a progressive file. `None` where there is no frame header.
+pub(super) fn bytes_a_pixel(bytes: &[u8]) -> Option<u64> {
+    let (progressive, body) = frame_header(bytes)?;
+    let components = u64::from(*body.get(5)?);
+    let each = if progressive { 3 } else { 1 };
+    Some(components * each + 3)
 }
 
 /// The next marker code at or after `position`, and where its segment starts.

@@ -38,6 +38,9 @@ pub(super) fn decode(
 ) -> Result<usize> {
     let (mut parts, band) = parse_header(frame, tables, header)?;
     let progressive = frame.progressive;
+    for part in &parts {
+        frame.components[part.component].begin(progressive)?;
+    }
     let mut bits = BitReader::new(data);
     let mut end_of_band_run = 0;
 

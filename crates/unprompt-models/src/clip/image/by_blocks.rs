@@ -54,6 +54,11 @@ impl ClipImageTowerByBlocks {
         })
     }
 
+    /// Numbers per picture.
+    pub fn width(&self) -> usize {
+        self.tower.width()
+    }
+
     /// Height and width of the pictures that [`forward`](Self::forward) takes.
     pub fn image_size(&self) -> (usize, usize) {
         self.tower.image_size()

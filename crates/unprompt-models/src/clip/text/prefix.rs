@@ -119,7 +119,7 @@ impl ClipTextTower {
     }
 
     /// (ids, width): tokens and their positions.
-    fn embedded(&self, ids: &[u32], positions: &[u32]) -> Result<Tensor> {
+    pub(super) fn embedded(&self, ids: &[u32], positions: &[u32]) -> Result<Tensor> {
         let tokens = self.token_embedding.forward(ids)?;
         Ok((tokens + self.position_embedding.forward(positions)?)?)
     }

@@ -1,5 +1,7 @@
 //! WebP, through the `image-webp` crate.
 
+mod prefix_codes;
+
 use super::{Decoded, Samples, orient, zeroed};
 use crate::{Format, ImageError, Limits, Result};
 use image_webp::WebPDecoder;
@@ -14,6 +16,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     let has_alpha = decoder.has_alpha();
     // Lossless and animated pictures pass through four channels inside the decoder.
     limits.check_pixels(width.into(), height.into(), 4)?;
+    check_streams(&bytes[12..], (width, height), limits)?;
     let length = limits.check_pixels(width.into(), height.into(), if has_alpha { 4 } else { 3 })?;
     if decoder.is_animated() {
         // libwebp's animation decoder starts from a transparent canvas, not the hinted colour.
@@ -34,6 +37,58 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
         samples,
         orientation,
     })
+}
+
+/// Looks at the streams of pixels in `chunks`: what the decoder allocates for them, it allocates by what
+/// they say of themselves, and not by the size of the picture.
+fn check_streams(chunks: &[u8], size: (u32, u32), limits: &Limits) -> Result<()> {
+    let codes = limits.max_buffer_bytes / 2;
+    let usual = |(width, height): (u32, u32)| Some((width as usize, height as usize));
+    for (kind, body) in Chunks(chunks) {
+        match kind {
+            b"VP8L" => prefix_codes::check(body, None, codes)?,
+            b"ALPH" if body.first().is_some_and(|flags| flags & 3 == 1) => {
+                prefix_codes::check(&body[1..], usual(size), codes)?;
+            }
+            b"VP8 " => {
+                // A frame's tag and start code, then 14 bits of each side and two of scaling.
+                if let Some(&[w0, w1, h0, h1]) = body.get(6..).and_then(|rest| rest.first_chunk()) {
+                    let side = |low, high| u64::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                    limits.check_pixels(side(w0, w1), side(h0, h1), 4)?;
+                }
+            }
+            // Place, size, duration and flags of a frame, then its chunks. Only the first is decoded.
+            b"ANMF" => {
+                if let Some((head, chunks)) = body.split_first_chunk::<16>() {
+                    let side = |at: usize| {
+                        1 + u32::from_le_bytes([head[at], head[at + 1], head[at + 2], 0])
+                    };
+                    limits.check_pixels(side(6).into(), side(9).into(), 4)?;
+                    check_streams(chunks, (side(6), side(9)), limits)?;
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Chunks with their kinds; the last one may be cut short.
+struct Chunks<'a>(&'a [u8]);
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = (&'a [u8; 4], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (kind, rest) = self.0.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let body = &rest[..length.min(rest.len())];
+        let next = length.saturating_add(length % 2);
+        self.0 = rest.get(next..).unwrap_or_default();
+        Some((kind, body))
+    }
 }
 
 /// Clears the flags of the extended header whose chunks are missing, which the decoder would refuse.
