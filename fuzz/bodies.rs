@@ -155,8 +155,8 @@ pub fn bundle(data: &[u8]) {
         offline: true,
         ..HubOptions::default()
     };
-    if let Ok(manifest) = Manifest::parse("") {
-        let hub = Hub::new(environment, options, manifest);
+    if let Ok(manifest) = Manifest::builtin() {
+        let hub = Hub::new(environment, options, manifest.clone());
         let _ = hub.import(&folder.join("bundle.tar"), &NoProgress);
     }
     // What it has brought must not be there for the next one.

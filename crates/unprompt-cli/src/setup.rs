@@ -73,19 +73,34 @@ pub(crate) fn compute(common: &Common) -> Result<Compute> {
 
 /// The hub as the flags ask for it.
 pub(crate) fn hub(common: &Common) -> Result<Hub> {
-    hub_that_is(common.offline, common)
+    hub_with(common, HubOptions::default())
 }
 
 /// The same, which fetches nothing.
 pub(crate) fn local_hub(common: &Common) -> Result<Hub> {
-    hub_that_is(true, common)
+    let fetch = false;
+    let options = HubOptions {
+        fetch,
+        ..HubOptions::default()
+    };
+    hub_with(common, options)
 }
 
-fn hub_that_is(offline: bool, common: &Common) -> Result<Hub> {
-    Ok(Hub::from_env(HubOptions {
+/// The same, which opens no socket, whatever the flags say.
+pub(crate) fn offline_hub(common: &Common) -> Result<Hub> {
+    let offline = true;
+    let options = HubOptions {
         offline,
+        ..HubOptions::default()
+    };
+    hub_with(common, options)
+}
+
+fn hub_with(common: &Common, options: HubOptions) -> Result<Hub> {
+    Ok(Hub::from_env(HubOptions {
+        offline: common.offline || options.offline,
         allow_pickle: common.allow_pickle,
         allow_remote: common.allow_remote,
-        ..HubOptions::default()
+        ..options
     })?)
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout)] // How near the results are is worth seeing.
 
+use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{
@@ -413,4 +414,43 @@ fn every_part_that_does_not_fit_is_named_with_its_file() {
             .to_string()
             .contains("nowhere/model_index.json")
     );
+}
+
+/// The first published VAEs call the parts of their attention otherwise, and some have more numbers than
+/// a decoder needs.
+#[test]
+fn a_vae_with_the_names_of_the_first_files_decodes_to_the_same_bits() {
+    let copy = tempfile::tempdir().unwrap();
+    let folder = copy.path().join("model");
+    link(&fixture("sd1"), &folder);
+    let path = folder.join("vae/diffusion_pytorch_model.fp16.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let renamed = tensors.tensors().into_iter().map(|(name, tensor)| {
+        let names = [
+            ("to_q", "query"),
+            ("to_k", "key"),
+            ("to_v", "value"),
+            ("to_out.0", "proj_attn"),
+        ];
+        let old = names.iter().fold(name, |name, (new, old)| {
+            name.replace(
+                &format!("attentions.0.{new}."),
+                &format!("attentions.0.{old}."),
+            )
+        });
+        (old, tensor)
+    });
+    let file = safetensors::serialize(renamed.collect::<Vec<_>>(), None).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, file).unwrap();
+    let draw = |pipeline: &Pipeline| {
+        let settings = Settings {
+            steps: 1,
+            ..Settings::of(pipeline)
+        };
+        let drawn = pipeline.draw(&[Drawing::new("a", 0)], &settings, &mut |_, _| {});
+        drawn.unwrap().swap_remove(0).image
+    };
+    assert_eq!(draw(&open(&folder)), draw(&open(&fixture("sd1"))));
 }

@@ -78,8 +78,7 @@ impl KnownPrompts {
         }
         for name in names {
             // A part of the carried list, such as `eye/parti`, is looked up in the whole of it.
-            let is_carried = name.split('/').next() == Some(unprompt_eye::NAME)
-                && preset.encoder == unprompt_eye::ENCODER;
+            let is_carried = preset.encoder == unprompt_eye::ENCODER && is_carried(name)?;
             let name = if is_carried { unprompt_eye::NAME } else { name };
             if lists.iter().any(|(known, _)| known == name) {
                 continue;
@@ -186,6 +185,19 @@ impl Prompts {
             }
         }
     }
+}
+
+/// Whether a preset means the carried list by this name, or a part of it, and not a file of one's own.
+fn is_carried(name: &str) -> Result<bool> {
+    let Some(part) = name.strip_prefix(unprompt_eye::NAME) else {
+        return Ok(false);
+    };
+    Ok(match part.strip_prefix('/') {
+        None => part.is_empty(),
+        // What the head was trained on: of its texts only the mean is carried.
+        Some("captions") => true,
+        Some(part) => carried_list(name)?.segment(part).is_some(),
+    })
 }
 
 fn carried_list(preset: &str) -> Result<&'static TextList> {

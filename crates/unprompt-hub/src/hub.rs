@@ -16,6 +16,9 @@ use unprompt_files::{Leftover, Lock};
 pub struct HubOptions {
     /// Open no socket and start no other program, as `HF_HUB_OFFLINE` does.
     pub offline: bool,
+    /// Fetch models that are not on this machine. Without it other servers may still be asked, unlike
+    /// offline.
+    pub fetch: bool,
     /// Accept models whose only weights are pickles (`.bin`, `.pth`, `.pt`, `.ckpt`).
     pub allow_pickle: bool,
     /// Let presets ask captioners on other servers, to which pictures are sent.
@@ -29,6 +32,7 @@ impl Default for HubOptions {
     fn default() -> Self {
         Self {
             offline: false,
+            fetch: true,
             allow_pickle: false,
             allow_remote: false,
             use_locks: true,
@@ -70,7 +74,12 @@ impl Hub {
 
     /// Whether nothing may be fetched, by option or by environment.
     pub fn is_offline(&self) -> bool {
-        self.options.offline || self.environment.offline
+        !self.options.fetch || !self.may_ask_others()
+    }
+
+    /// Whether sockets may be opened at all, such as to captioners on other servers.
+    pub fn may_ask_others(&self) -> bool {
+        !(self.options.offline || self.environment.offline)
     }
 
     /// Whether models whose only weights are pickles are accepted.

@@ -35,6 +35,9 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// A JSON file of a model folder, or `None` where there is no such file.
+///
+/// # Errors
+/// Names the file, where it cannot be read, is larger than any configuration, or is no such JSON.
 pub fn read_json_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let parse = |bytes: Vec<u8>| {
         serde_json::from_slice(&bytes)
@@ -44,6 +47,9 @@ pub fn read_json_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>>
 }
 
 /// A JSON file that a model folder must have.
+///
+/// # Errors
+/// As [`read_json_optional`], and where there is no such file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     read_json_optional(path)?
         .ok_or_else(|| ModelError::configuration(path, "no such file in the model's folder"))

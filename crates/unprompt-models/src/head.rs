@@ -22,8 +22,20 @@ pub struct HeadConfig {
     /// What it takes of the tower.
     #[serde(default)]
     pub features: Features,
+    /// Further towers, whose features follow those of the first.
+    #[serde(default)]
+    pub more_towers: Vec<FurtherTower>,
     /// The sentence encoder whose space it leads to.
     pub encoder: String,
+}
+
+/// A tower besides the first.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FurtherTower {
+    /// As it was named.
+    pub tower: String,
+    /// What the head takes of it.
+    pub features: Features,
 }
 
 /// What a head takes of its tower.

@@ -47,7 +47,7 @@ pub use compute::{Compute, DeviceChoice, Dtype, LoadOptions};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use embedding::{mean_of_views, normalize_regression, to_unit_length};
 pub use error::{ModelError, Result};
-pub use head::{Features, Head, HeadConfig};
+pub use head::{Features, FurtherTower, Head, HeadConfig};
 pub use imagenet::imagenet_labels;
 pub use ofa::Ofa;
 pub use sentence_encoder::{Pooling, SentenceEncoder};

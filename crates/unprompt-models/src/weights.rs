@@ -75,6 +75,9 @@ impl<'c> Weights<'c> {
     }
 
     /// A tensor of exactly this shape, where and in the numbers that the network computes.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it has another shape; names the nearest, or both shapes.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let tensor = Tensor::from_vec(self.values(name, shape)?, shape, &Device::Cpu)?;
         let tensor = tensor.to_device(self.compute.device())?;
@@ -82,12 +85,18 @@ impl<'c> Weights<'c> {
     }
 
     /// As [`tensor`](Self::tensor), or `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// When it has another shape.
     pub fn optional_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
         let there = self.contains(name);
         there.then(|| self.tensor(name, shape)).transpose()
     }
 
     /// A linear layer from `weight` (outputs, inputs) and `bias` (outputs).
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
     pub fn linear(&self, shape: (usize, usize), activation: Activation) -> Result<Linear> {
         let (weight, bias) = self.weight_and_bias(shape)?;
         Ok(Linear::new(&weight, Some(&bias), activation)?)
@@ -126,6 +135,9 @@ impl<'c> Weights<'c> {
     }
 
     /// A layer normalisation from `weight` and `bias`, both (width).
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
     pub fn layer_norm(&self, width: usize, epsilon: f64) -> Result<LayerNorm> {
         let (weight, bias) = (
             self.tensor("weight", &[width])?,
@@ -134,7 +146,10 @@ impl<'c> Weights<'c> {
         Ok(LayerNorm::new(weight, bias, epsilon)?)
     }
 
-    /// An error that lists the tensors that were neither read nor are `expected` to be left.
+    /// Whether every tensor was read or is `expected` to be left.
+    ///
+    /// # Errors
+    /// Lists those that are neither.
     pub fn check_all_used(&self, expected: impl Fn(&str) -> bool) -> Result<()> {
         let used = self.used.borrow();
         let left = self.checkpoint.names().filter(|name| expected(name));

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use unprompt::{
     CaptionOptions, Captioner, Classifier, Compute, Dtype, EngineError, Hub, ImageEncoder,
     InputError, LabelChoice, Outcome, PictureInterrogator, PredictOptions, Predictor, Preset,
-    Progress, Source, TextEncoder, Views,
+    Progress, RemoteCaptioner, Source, TextEncoder, Views,
     image::{DecodeOptions, Limits, Preprocessor, RgbImage, decode},
     interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress},
+    is_remote,
+    models::Caption,
 };
 
 /// What the classifier that the program carries is called.
@@ -44,8 +46,58 @@ pub struct LoadedModels {
     text_encoder: Option<TextEncoder>,
     classifier: Classifier,
     image_encoder: Option<ImageEncoder>,
-    captioner: Option<Captioner>,
+    captioner: Option<CaptionWriter>,
     interrogator: Option<PictureInterrogator>,
+}
+
+/// What captions: a network here, or a model that another server runs.
+#[derive(Debug)]
+enum CaptionWriter {
+    Here(Captioner),
+    Elsewhere(RemoteCaptioner),
+}
+
+impl CaptionWriter {
+    fn load(
+        hub: &Hub,
+        name: &str,
+        compute: &Compute,
+        progress: &dyn Progress,
+    ) -> Result<Self, EngineError> {
+        Ok(match is_remote(name) {
+            true => Self::Elsewhere(RemoteCaptioner::load(hub, name)?),
+            false => Self::Here(Captioner::load(hub, name, compute, progress)?.1),
+        })
+    }
+
+    /// One caption for each picture. One from elsewhere has neither tokens nor a score, which is then no
+    /// number.
+    fn caption(
+        &self,
+        pictures: &[Source],
+        options: &CaptionOptions,
+    ) -> Vec<Result<Caption, InputError>> {
+        let captioner = match self {
+            Self::Here(captioner) => {
+                return captioner.caption_sources(pictures, &Limits::default(), options);
+            }
+            Self::Elsewhere(captioner) => captioner,
+        };
+        let question = match captioner.question(options) {
+            Ok(question) => question,
+            Err(error) => {
+                let refused = pictures.iter().map(|_| Err(error.clone().into()));
+                return refused.collect();
+            }
+        };
+        let caption = |text: String| Caption {
+            text,
+            token_ids: Vec::new(),
+            score: f32::NAN,
+        };
+        let texts = captioner.caption_sources(pictures, &Limits::default(), &question);
+        texts.into_iter().map(|text| text.map(caption)).collect()
+    }
 }
 
 impl LoadedModels {
@@ -94,7 +146,7 @@ impl LoadedModels {
             .transpose()?;
         let captioner = choice.captioner.as_ref();
         let captioner = captioner
-            .map(|name| Ok::<_, EngineError>(Captioner::load(hub, name, compute, progress)?.1))
+            .map(|name| CaptionWriter::load(hub, name, compute, progress))
             .transpose()?;
         let interrogator = choice.clip.as_ref();
         let interrogator = interrogator
@@ -139,11 +191,14 @@ impl LoadedModels {
             let (views, raw) = (Views::Plain, false);
             tasks.push((Task::EmbedImage { views, raw }, &picture));
         }
-        if self.captioner.is_some() {
+        // One elsewhere was asked whether it is there, and is not sent a picture for nothing.
+        if let Some(CaptionWriter::Here(_)) = &self.captioner {
             tasks.push((Task::Caption(Box::default()), &picture));
         }
         if self.interrogator.is_some() {
-            let (mode, caption) = (Mode::Fast, None);
+            // It would be asked for what the prompt begins with.
+            let elsewhere = matches!(self.captioner, Some(CaptionWriter::Elsewhere(_)));
+            let (mode, caption) = (Mode::Fast, elsewhere.then(|| "a picture".to_owned()));
             tasks.push((Task::Interrogate { mode, caption }, &picture));
         }
         for (task, inputs) in tasks {
@@ -168,15 +223,6 @@ impl LoadedModels {
         }
     }
 
-    fn caption(
-        &self,
-        captioner: &Captioner,
-        pictures: &[Source],
-        options: &CaptionOptions,
-    ) -> Vec<Result<unprompt::models::Caption, InputError>> {
-        captioner.caption_sources(pictures, &Limits::default(), options)
-    }
-
     fn interrogate(
         &self,
         interrogator: &PictureInterrogator,
@@ -187,9 +233,8 @@ impl LoadedModels {
         let captions: Vec<Result<Option<String>, InputError>> = match (&self.captioner, caption) {
             _ if !mode.takes_caption() => pictures.iter().map(|_| Ok(None)).collect(),
             (Some(captioner), None) => {
-                let captions = self.caption(captioner, pictures, &CaptionOptions::default());
-                let text =
-                    |caption: unprompt::models::Caption| Some(caption.text.trim().to_owned());
+                let captions = captioner.caption(pictures, &CaptionOptions::default());
+                let text = |caption: Caption| Some(caption.text.trim().to_owned());
                 captions.into_iter().map(|one| one.map(text)).collect()
             }
             (_, given) => pictures
@@ -276,9 +321,7 @@ impl Models for LoadedModels {
                 answers(pictures.par_iter().map(classify).collect(), Answer::Labels)
             }
             Task::Caption(options) => match &self.captioner {
-                Some(captioner) => {
-                    answers(self.caption(captioner, &pictures, options), Answer::Caption)
-                }
+                Some(captioner) => answers(captioner.caption(&pictures, options), Answer::Caption),
                 None => not_loaded(),
             },
             Task::Interrogate { mode, caption } => match &self.interrogator {

@@ -18,6 +18,9 @@ pub struct HeadConfig {
     /// What it takes of the tower: `pooled`, what the last layer of a classifier takes, or `vector`, the
     /// picture's vector.
     pub features: &'static str,
+    /// Further towers, whose features follow those of the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_towers: Vec<TowerNotice>,
     /// The sentence encoder whose space it leads to.
     pub encoder: String,
     /// Features that it takes.
@@ -34,6 +37,17 @@ pub struct HeadConfig {
     pub gradient: Option<GradientOptions>,
     /// What it was trained on, in order.
     pub data: Vec<SourceNotice>,
+}
+
+/// A tower of a head besides the first.
+#[derive(Clone, Debug, Serialize)]
+pub struct TowerNotice {
+    /// As it was named.
+    pub tower: String,
+    /// The SHA-256 of its weights.
+    pub tower_sha256: String,
+    /// As [`HeadConfig::features`].
+    pub features: &'static str,
 }
 
 /// One source of a head.

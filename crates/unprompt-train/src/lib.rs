@@ -45,7 +45,7 @@ mod vocabulary;
 pub use augment::Augment;
 pub use by_gradient::{GradientOptions, HeadEpoch, head_by_gradient};
 pub use error::{Result, TrainError};
-pub use head::{Affine, HeadConfig, HeadWeights, SourceNotice, save_head};
+pub use head::{Affine, HeadConfig, HeadWeights, SourceNotice, TowerNotice, save_head};
 pub use head_network::{HeadBatch, HeadNetwork, HeadShape};
 pub use loss::{Loss, cosine_loss, entropy_loss};
 pub use optimiser::{AdamW, AdamWOptions, average_weights};

@@ -100,6 +100,7 @@ fn a_head_is_written_once() {
         tower: "tower".into(),
         tower_sha256: "00".into(),
         features: "pooled",
+        more_towers: Vec::new(),
         encoder: "encoder".into(),
         inputs: 12,
         outputs: 5,

@@ -73,15 +73,17 @@ impl Arguments {
                 }
             },
             Command::Train { what } => {
-                let (data, tower, encoder) = match what {
-                    Train::Head(head) => (&head.data, &head.tower, &head.encoder),
-                    Train::Vit(vit) => (&vit.data, &vit.tower, &vit.encoder),
+                let (data, towers, encoder) = match what {
+                    Train::Head(head) => (&head.data, head.tower.as_slice(), &head.encoder),
+                    Train::Vit(vit) => (&vit.data, std::slice::from_ref(&vit.tower), &vit.encoder),
                 };
                 for spec in data.iter().flat_map(|spec| spec.parse::<SourceSpec>()) {
                     inputs.other(&spec.path);
                     inputs.others(&spec.images);
                 }
-                inputs.other(tower);
+                for tower in towers {
+                    inputs.other(tower);
+                }
                 inputs.other(encoder);
             }
             Command::Data {

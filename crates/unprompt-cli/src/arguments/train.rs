@@ -18,9 +18,10 @@ pub(crate) struct TrainHead {
     /// words=N
     #[arg(long, required = true, value_name = "SPEC")]
     pub(crate) data: Vec<String>,
-    /// Tower: an EfficientNet-Lite, a CLIP, a SigLIP or a Vision Transformer; a name, a hub id or a path
+    /// Tower: an EfficientNet-Lite, a CLIP, a SigLIP or a Vision Transformer; a name, a hub id or a path;
+    /// may be given several times, the head then takes the features of all
     #[arg(long, value_name = "M", default_value = "efficientnet-lite0")]
-    pub(crate) tower: String,
+    pub(crate) tower: Vec<String>,
     /// Sentence encoder: a name, a hub id or a path
     #[arg(long, value_name = "M", default_value = "all-MiniLM-L6-v2")]
     pub(crate) encoder: String,
@@ -134,7 +135,7 @@ pub(crate) struct TrainVit {
     /// From which every order and change follows
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Keep the state of the run every so many steps
+    /// Keep the state of the run every so many steps, and every ten minutes
     #[arg(long, value_name = "N", default_value_t = 200,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) every: u64,

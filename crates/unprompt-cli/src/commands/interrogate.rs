@@ -14,15 +14,19 @@ use crate::{
     setup::{compute, hub},
 };
 use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
 use unprompt::{
-    Captioned, Captioner, FailureRecord, Hub, LabelChoice, Opening, PictureInterrogator, Source,
-    image::Limits,
+    CaptionOptions, Captioner, FailureRecord, Hub, InputError, LabelChoice, PictureInterrogator,
+    Question, RemoteCaptioner, Source,
+    image::{Limits, RgbImage, decode},
     interrogate::{
-        Behaviour, Contribution, InterrogateOptions, LabelPolicy, Mode, RankedLabel, TokenBudget,
+        Behaviour, Contribution, InterrogateOptions, Interrogation, LabelPolicy, Mode, RankedLabel,
+        TokenBudget,
     },
+    is_remote,
     job::{ColumnKind, Model},
     token_counter,
 };
@@ -105,12 +109,18 @@ fn load(common: &Common, arguments: &Interrogate) -> Result<(Models, Vec<Model>)
     missing::interrogator(
         &hub,
         &arguments.clip,
-        captioner_of(arguments),
+        captioner_of(arguments).filter(|name| !is_remote(name)),
         arguments.labels.as_deref(),
         say,
     )?;
     let mut used = Vec::new();
+    let mut elsewhere = None;
     let captioner = match captioner_of(arguments) {
+        Some(name) if is_remote(name) => {
+            elsewhere = Some(RemoteCaptioner::load(&hub, name)?);
+            used.push(job::remote_model(name));
+            None
+        }
         Some(name) => {
             let (model, captioner) = Captioner::load(&hub, name, &compute, &progress)?;
             used.push(job::model(name, &model, compute.dtype())?);
@@ -131,6 +141,7 @@ fn load(common: &Common, arguments: &Interrogate) -> Result<(Models, Vec<Model>)
     let models = Models {
         interrogator,
         captioner,
+        elsewhere,
     };
     Ok((models, used))
 }
@@ -265,28 +276,114 @@ fn options(
 struct Models {
     interrogator: PictureInterrogator,
     captioner: Option<Captioner>,
+    /// In its place.
+    elsewhere: Option<RemoteCaptioner>,
 }
 
+/// A picture, with what its prompt begins with.
+struct Captioned {
+    image: RgbImage,
+    caption: Option<String>,
+}
+
+/// Interrogates the pictures that can be read together. When that fails as a whole, each is done
+/// alone, so that only the one at fault fails.
 fn interrogate(
     models: &Models,
     batch: &[Source],
     arguments: &Interrogate,
 ) -> Vec<Result<Record, FailureRecord>> {
-    let opening = match (&models.captioner, &arguments.caption) {
-        (Some(captioner), _) => Opening::Captioner(captioner),
-        (None, Some(text)) => Opening::Text(text),
-        (None, None) => Opening::None,
-    };
+    let pictures = captioned(models, batch, arguments);
+    let (mut good, mut captions) = (Vec::new(), Vec::new());
+    for picture in pictures.iter().flatten() {
+        good.push(picture.image.clone());
+        captions.push(picture.caption.as_deref());
+    }
     let interrogator = &models.interrogator;
-    let found = interrogator.interrogate_sources(batch, &Limits::default(), opening);
-    inputs::records(batch, found, |path, found| record(path, found, arguments))
+    let together = interrogator.interrogate(&good, &captions);
+    let mut together = together.ok().map(Vec::into_iter);
+    let one = |(source, picture): (&Source, &Result<Captioned, InputError>)| {
+        let found = match picture {
+            Err(error) => return Err(inputs::failure(source, error)),
+            Ok(Captioned { image, caption }) => match together.as_mut().and_then(Iterator::next) {
+                Some(found) => found,
+                None => interrogator
+                    .interrogate(std::slice::from_ref(image), &[caption.as_deref()])
+                    .and_then(|mut found| found.swap_remove(0)),
+            }
+            .map(|found| (found, caption)),
+        };
+        match found {
+            Ok((found, caption)) => Ok(record(source, found, caption.clone(), arguments)),
+            Err(error) => Err(inputs::failure(source, &error)),
+        }
+    };
+    batch.iter().zip(&pictures).map(one).collect()
 }
 
-fn record(path: String, found: Captioned, arguments: &Interrogate) -> Record {
-    let Captioned { found, caption } = found;
+/// Reads the pictures and captions them, together where that succeeds.
+fn captioned(
+    models: &Models,
+    batch: &[Source],
+    arguments: &Interrogate,
+) -> Vec<Result<Captioned, InputError>> {
+    let limits = Limits::default();
+    let preprocessor = models.interrogator.pictures().preprocessor();
+    let pixels = preprocessor.decode_options(limits);
+    if let Some(elsewhere) = &models.elsewhere {
+        let captions = elsewhere.caption_sources(batch, &limits, &Question::default());
+        let both = |(source, caption): (&Source, Result<String, InputError>)| {
+            let caption = Some(caption?);
+            let image = decode(&source.read(&limits)?, &pixels)?;
+            Ok(Captioned { image, caption })
+        };
+        return batch.iter().zip(captions).map(both).collect();
+    }
+    let Some(captioner) = &models.captioner else {
+        let read = |source: &Source| {
+            let image = decode(&source.read(&limits)?, &pixels)?;
+            let caption = arguments.caption.clone();
+            Ok(Captioned { image, caption })
+        };
+        return batch.par_iter().map(read).collect();
+    };
+    let options = CaptionOptions::default();
+    // Each model says for itself what becomes of transparency.
+    let pixels_for_captioner = captioner.preprocessor().decode_options(limits);
+    let read = |source: &Source| {
+        let bytes = source.read(&limits)?;
+        Ok((
+            decode(&bytes, &pixels)?,
+            decode(&bytes, &pixels_for_captioner)?,
+        ))
+    };
+    let read: Vec<Result<(RgbImage, RgbImage), InputError>> = batch.par_iter().map(read).collect();
+    let good: Vec<RgbImage> = read.iter().flatten().map(|both| both.1.clone()).collect();
+    let together = captioner.caption(&good, &options);
+    let mut together = together.ok().map(Vec::into_iter);
+    let one = |both: Result<(RgbImage, RgbImage), InputError>| {
+        let (image, for_captioner) = both?;
+        let caption = match together.as_mut().and_then(Iterator::next) {
+            Some(caption) => caption,
+            None => captioner
+                .caption(&[for_captioner], &options)?
+                .swap_remove(0),
+        };
+        let caption = Some(caption.text.trim().to_owned());
+        Ok(Captioned { image, caption })
+    };
+    read.into_iter().map(one).collect()
+}
+
+fn record(
+    source: &Source,
+    found: Interrogation,
+    caption: Option<String>,
+    arguments: &Interrogate,
+) -> Record {
     let captioned = arguments.mode.mode().takes_caption();
     Record {
-        path,
+        path: source.path().to_string_lossy().into_owned(),
         mode: arguments.mode.name(),
         prompt: found.prompt,
         caption: caption.filter(|caption| captioned && !caption.is_empty()),

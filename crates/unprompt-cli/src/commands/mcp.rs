@@ -5,7 +5,7 @@ use crate::{
     arguments::{Common, Mcp as Arguments},
     output::complain,
     progress::LoadingProgress,
-    setup::{compute, local_hub},
+    setup::{compute, offline_hub},
 };
 use anyhow::{Context, Result};
 use std::{num::NonZeroUsize, sync::Arc};
@@ -43,7 +43,7 @@ fn load(common: &Common, arguments: &Arguments) -> Result<LoadedModels> {
         labels: LabelChoice::default(),
     };
     let progress = LoadingProgress::new(common.quiet);
-    let (local, compute) = (local_hub(common)?, compute(common)?);
+    let (local, compute) = (offline_hub(common)?, compute(common)?);
     // On a thread of the pool, as every other command.
     let load = |_: &rayon::Scope<'_>| {
         LoadedModels::load(&local, &local, &choice, &compute, &progress, &progress)

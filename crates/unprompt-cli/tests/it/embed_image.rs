@@ -176,7 +176,7 @@ fn heads_of_tensors_alone_are_told_or_a_note_says_what_was_taken() {
     let run = |more: &[&str]| place.run(&[&arguments[..], more].concat());
     let guessed = run(&[]);
     assert_eq!(guessed.code, 0, "{guessed:?}");
-    assert!(guessed.stderr.contains("1 are taken") && guessed.stderr.contains("--heads"));
+    assert!(guessed.stderr.contains("guessed: 1,") && guessed.stderr.contains("--heads"));
     assert_eq!(run(&["--heads", "1"]).output(), guessed.stdout);
     assert_ne!(run(&["--heads", "4"]).output(), guessed.stdout);
     assert!(run(&["--heads", "5"]).refusal().contains("5 heads"));

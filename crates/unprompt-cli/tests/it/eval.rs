@@ -116,6 +116,7 @@ fn scores_are_those_of_the_predictions_and_the_embedded_truth() {
             "per_image",
             "pictures_sha256",
             "preset",
+            "prompt_groups",
             "prompts",
             "receipt",
             "run",
@@ -223,6 +224,8 @@ fn pictures_of_a_kind_have_scores_of_their_own() {
     // The hostile name has no row any more.
     let found = evaluate(&place, &["--report", "r.html"]);
     assert_eq!((&found["n"], &found["prompts"]), (&3.into(), &2.into()));
+    // Tiny networks may find the two near to each other.
+    assert!([1, 2].contains(&found["prompt_groups"].as_u64().unwrap()));
     let strata = found["strata"].as_array().unwrap();
     let shown: Vec<String> = strata
         .iter()

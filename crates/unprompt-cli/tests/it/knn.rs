@@ -1,7 +1,7 @@
 //! `unprompt predict` with kNN over a prompt index, and a preset of every kind of member.
 
 use crate::{
-    harness::{Place, json_lines, keys, workspace},
+    harness::{Place, json, json_lines, keys, workspace},
     presets::{lines, model, numbers, regressor},
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -444,4 +444,42 @@ fn several_first_uses_at_once_make_the_index_of_a_list_together() {
     for other in &found[1..] {
         assert_eq!(other, &found[0]);
     }
+}
+
+#[test]
+fn prompts_of_an_index_are_known_beforehand() {
+    let place = place();
+    place.write(
+        "own.toml",
+        preset(&[member("knn", "knn", 1.0, "index = 'ix'")]),
+    );
+    place.write(
+        "truth.csv",
+        "imgId,prompt\ncat,\"a red fox, number 0, oil on canvas\"\nrocket,seven tulips\n",
+    );
+    let eval = ["eval", "in", "--truth", "truth.csv", "--preset", "own.toml"];
+    let more = ["--offline", "--quiet", "--format", "json"];
+    let found = json(place.run(&[&eval[..], &more].concat()).output());
+    assert_eq!(found["leakage"]["lists"], serde_json::json!(["ix"]));
+    let images = found["per_image"].as_array().unwrap();
+    let near = |image: usize| images[image]["nearest_known"].as_f64().unwrap();
+    // Half precision on the disk.
+    assert!((near(0) - 1.0).abs() < 2e-3, "{}", near(0));
+    assert!(near(1) < 0.999);
+}
+
+#[test]
+fn the_heads_of_a_regressors_tensors_are_told_in_the_preset() {
+    let place = place();
+    let run = |fields: &str| {
+        let fields = format!("model = 'vit/model.safetensors'\n{fields}");
+        let members = [captioner(0.0), member("vit", "regressor", 1.0, &fields)];
+        place.write("own.toml", preset(&members));
+        let predict = ["predict", "in/cat.png", "--no-metadata", "--preset"];
+        let more = ["own.toml", "--offline", "--format", "json"];
+        place.run(&[&predict[..], &more].concat())
+    };
+    let told = |heads: usize| numbers(&json(run(&format!("heads = {heads}")).output())[0]);
+    assert_ne!(told(2), told(4));
+    assert!(run("").refusal().contains("--heads"));
 }

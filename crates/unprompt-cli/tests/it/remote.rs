@@ -133,6 +133,39 @@ fn a_captioner_elsewhere_writes_records_that_say_so() {
 }
 
 #[test]
+fn a_prompt_of_labels_begins_with_the_words_of_a_captioner_elsewhere() {
+    let (address, _requests) = server("200 OK", CAPTION);
+    let place = place();
+    let model = name(address);
+    for table in ["flavors", "mediums", "artists", "movements"] {
+        place.write(&format!("labels/{table}.txt"), "red\nblue\n");
+    }
+    let clip = workspace("fixtures/models/tiny-clip");
+    let arguments = [
+        "interrogate",
+        "in/a.png",
+        "--clip",
+        clip.to_str().unwrap(),
+        "--labels",
+        "labels",
+        "--mode",
+        "fast",
+        "--format",
+        "json",
+    ];
+    let run = place.run(&[&arguments[..], &["--captioner", &model, "--quiet"]].concat());
+    let record = &json(run.output())[0];
+    assert_eq!(record["caption"], "a quiet place");
+    assert!(
+        record["prompt"]
+            .as_str()
+            .unwrap()
+            .starts_with("a quiet place"),
+        "{record}"
+    );
+}
+
+#[test]
 fn offline_and_wrong_names_are_refused_before_anybody_is_asked() {
     let (address, requests) = server("200 OK", CAPTION);
     let place = place();

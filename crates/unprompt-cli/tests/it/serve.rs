@@ -26,8 +26,17 @@ impl Serving {
     /// Starts it and waits until it listens.
     #[track_caller]
     fn start(place: &Place, more: &[&str], environment: &[(&str, &str)]) -> Self {
-        let arguments = [&["serve", "--port", "0", "--offline"], more].concat();
-        let log = place.path("server.log");
+        Self::start_online(place, &[&["--offline"], more].concat(), environment)
+    }
+
+    /// The same, which may ask other servers.
+    #[track_caller]
+    fn start_online(place: &Place, more: &[&str], environment: &[(&str, &str)]) -> Self {
+        let arguments = [&["serve", "--port", "0"], more].concat();
+        let log = place.path(match place.path("server.log").exists() {
+            true => "second.log",
+            false => "server.log",
+        });
         let mut command: Command = place.command(&arguments);
         command
             .env_remove("UNPROMPT_PRESET")
@@ -382,7 +391,7 @@ fn models_that_are_forgotten_come_back_with_the_same_bits() {
 
 #[test]
 fn a_server_of_ours_is_a_captioner_elsewhere() {
-    let (place, _) = place();
+    let (place, pictures) = place();
     let blip = workspace("fixtures/models/tiny-blip");
     let blip = blip.to_str().unwrap();
     let serving = Serving::start(&place, &["--captioner", blip], &[]);
@@ -390,6 +399,31 @@ fn a_server_of_ours_is_a_captioner_elsewhere() {
     let elsewhere = place.run(&["caption", "in/cat.png", "--model", &model]);
     let here = place.run(&["caption", "in/cat.png", "--model", blip]);
     assert_eq!(elsewhere.output(), here.output());
+
+    // And of another server of ours, which forgets its models.
+    let second = ["--captioner", &model, "--idle-unload", "1s"];
+    let second = Serving::start_online(&place, &second, &[]);
+    let caption = |fields: &[(&str, &str)]| {
+        post_files(
+            second.address,
+            "/v1/caption",
+            &files(&pictures[1..2]),
+            fields,
+        )
+    };
+    for pause in [0, 2] {
+        std::thread::sleep(Duration::from_secs(pause));
+        let record = caption(&[]).of(200)["records"][0].clone();
+        assert_eq!(record["caption"], here.output().trim_end());
+        assert!(record.get("score").is_none(), "{record}");
+    }
+    let refused = caption(&[("beams", "2")]).of(400);
+    assert!(
+        refused["error"].as_str().unwrap().contains("nothing else"),
+        "{refused}"
+    );
+    let offline = place.run(&["serve", "--offline", "--port", "0", "--captioner", &model]);
+    assert!(offline.refusal().contains("--offline"), "{offline:?}");
 }
 
 #[test]

@@ -267,10 +267,12 @@ fn a_vit_is_trained_goes_on_where_it_stopped_and_predicts() {
         "parts/log.jsonl",
         place.read("parts/log.jsonl") + "{\"step\": 4, \"torn",
     );
+    place.write("parts/training/.unprompt-killed", "half a state");
     assert_eq!(
         train_vit(&place, &["--out", "parts", "--resume", "--steps", "1"]).code,
         0
     );
+    assert!(!place.path("parts/training/.unprompt-killed").exists());
     assert_eq!(train_vit(&place, &["--out", "parts", "--resume"]).code, 0);
     let file = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert_eq!(
@@ -457,4 +459,63 @@ fn towers_of_every_kind_carry_heads() {
         let records = json_lines(place.run(&predict).output());
         assert_ne!(records[0]["members"][0], records[1]["members"][0]);
     }
+}
+
+#[test]
+fn a_head_takes_the_features_of_several_towers() {
+    let place = place();
+    let encoder = model("tiny-sbert");
+    let (first, second) = (model("tiny-efficientnet-lite"), model("tiny-vit-timm"));
+    let run = place.run(&[
+        "train",
+        "head",
+        "--tower",
+        &first,
+        "--tower",
+        &second,
+        "--encoder",
+        &encoder,
+        "--data",
+        "in",
+        "--out",
+        "both",
+    ]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let config = json(&place.read("both/config.json"));
+    assert_eq!(
+        (&config["tower"], &config["features"]),
+        (&first.as_str().into(), &"pooled".into())
+    );
+    assert_eq!(config["more_towers"][0]["tower"], second.as_str());
+    assert_eq!(config["more_towers"][0]["features"], "vector");
+    let preset = |more: &str| {
+        format!(
+            "name = 'own'\nencoder = '{encoder}'\n\
+             [[member]]\nname = 'head'\nkind = 'head'\nhead = 'both'\n{more}weight = 1\n\
+             [[member]]\nname = 'near'\nkind = 'retrieval'\nquery = 'head'\nprompts = 'list.txt'\n\
+             temperature = 0.1\nweight = 0.5\n"
+        )
+    };
+    place.write("list.txt", "a cat\na rocket\na cup\n");
+    place.write("own.toml", preset(""));
+    let predict = ["predict", "in", "--preset", "own.toml", "--format", "jsonl"];
+    let records = json_lines(place.run(&predict).output());
+    assert_ne!(records[0]["members"][0], records[1]["members"][0]);
+    place.write("own.toml", preset(&format!("tower = '{first}'\n")));
+    assert!(place.run(&predict).refusal().contains("several towers"));
+    let run = place.run(&[
+        "train",
+        "head",
+        "--tower",
+        &first,
+        "--tower",
+        &first,
+        "--encoder",
+        &encoder,
+        "--data",
+        "in",
+        "--out",
+        "twice",
+    ]);
+    assert!(run.refusal().contains("it is there already"), "{run:?}");
 }

@@ -152,8 +152,8 @@ impl Located {
         })?;
         if let Some(heads) = vit.guessed_heads() {
             progress.note(&format!(
-                "{}: nothing says how many attention heads it has; {heads} are taken, as timm's networks of \
-                 this width have (say another number with `--heads N`, or `heads = N` in a preset)",
+                "{}: the number of attention heads is guessed: {heads}, as in timm's networks of this width \
+                 (say another one with `--heads N`, or `heads = N` in a preset)",
                 self.name
             ));
         }

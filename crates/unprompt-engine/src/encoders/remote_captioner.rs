@@ -1,8 +1,8 @@
 //! Captions by a model that another server runs.
 
 use crate::{
-    encoders::of_sources::of_sources,
-    error::{InputError, Result},
+    encoders::{captioner::CaptionOptions, of_sources::of_sources},
+    error::{EngineError, InputError},
     source::Source,
 };
 use rayon::prelude::*;
@@ -29,9 +29,9 @@ impl RemoteCaptioner {
     ///
     /// # Errors
     /// When the name cannot be read, `hub` is offline, nobody answers, or the key is refused.
-    pub fn load(hub: &Hub, name: &str) -> Result<Self> {
+    pub fn load(hub: &Hub, name: &str) -> Result<Self, EngineError> {
         let address = Address::parse(name)?;
-        if hub.is_offline() {
+        if !hub.may_ask_others() {
             return Err(RemoteError::NotAllowed {
                 name: address.name,
                 reason: "a captioner on another server cannot be asked offline (--offline or HF_HUB_OFFLINE)",
@@ -49,28 +49,49 @@ impl RemoteCaptioner {
         self.remote.name()
     }
 
+    /// What it is asked, of what captioners here are asked.
+    ///
+    /// # Errors
+    /// When something else is asked for than what to say and how much.
+    pub fn question(&self, options: &CaptionOptions) -> Result<Question, RemoteError> {
+        let usual = Question::default();
+        let question = Question {
+            text: options.prompt.clone().unwrap_or(usual.text),
+            max_tokens: options.max_new_tokens.unwrap_or(usual.max_tokens),
+        };
+        let taken = CaptionOptions {
+            prompt: options.prompt.clone(),
+            max_new_tokens: options.max_new_tokens,
+            ..CaptionOptions::default()
+        };
+        if *options == taken {
+            return Ok(question);
+        }
+        Err(RemoteError::NotAllowed {
+            name: self.name().to_owned(),
+            reason: "a captioner on another server takes a prompt and a number of new tokens, and nothing else",
+        })
+    }
+
     /// One caption for each picture, by where they are.
     pub fn caption_sources(
         &self,
         sources: &[Source],
         limits: &Limits,
         question: &Question,
-    ) -> Vec<std::result::Result<String, InputError>> {
+    ) -> Vec<Result<String, InputError>> {
         // Each alone: what is wrong with one costs no other its answer, and none is asked for twice.
         let described = of_sources(sources, limits, Self::read, |pictures| {
             Ok(self.forward(pictures, question))
         });
-        described
-            .into_iter()
-            .map(std::result::Result::flatten)
-            .collect()
+        described.into_iter().map(Result::flatten).collect()
     }
 
     /// An encoded picture as it leaves.
     ///
     /// # Errors
     /// When it is no picture, or one beyond the limits.
-    pub(crate) fn read(bytes: &[u8], limits: Limits) -> std::result::Result<Vec<u8>, InputError> {
+    pub(crate) fn read(bytes: &[u8], limits: Limits) -> Result<Vec<u8>, InputError> {
         let options = DecodeOptions {
             limits,
             alpha: Alpha::OverWhite,
@@ -85,14 +106,14 @@ impl RemoteCaptioner {
         &self,
         pictures: &[Vec<u8>],
         question: &Question,
-    ) -> Vec<std::result::Result<String, InputError>> {
+    ) -> Vec<Result<String, InputError>> {
         let ask = |png: &Vec<u8>| Ok(self.remote.describe(png, question)?);
         pictures.par_iter().map(ask).collect()
     }
 }
 
 /// A picture whose longer side is not longer than what leaves.
-fn shrunk(image: RgbImage) -> std::result::Result<RgbImage, InputError> {
+fn shrunk(image: RgbImage) -> Result<RgbImage, InputError> {
     let (width, height) = (image.width, image.height);
     let longer = width.max(height);
     if longer <= LONGER_SIDE {

@@ -45,34 +45,49 @@ impl MemberKind for HeadMember {
             name: self.head.clone(),
             reason,
         };
-        let (head, tower, kind) = if self.head == unprompt_eye::NAME {
+        let (head, mut towers) = if self.head == unprompt_eye::NAME {
             let head = Head::carried(unprompt_eye::head()).map_err(named)?;
             loader
                 .receipts
                 .push(ModelReceipt::carried("head/head.safetensors"));
-            (head, unprompt_eye::NAME.to_owned(), Features::Pooled)
+            let tower = (unprompt_eye::NAME.to_owned(), Features::Pooled);
+            (head, vec![tower])
         } else {
             let folder = Path::new(&self.head);
             let config = HeadConfig::load(folder).map_err(named)?;
             loader.require_encoder(&config.encoder)?;
             let head = Head::load(folder).map_err(named)?;
-            (head, config.tower, config.features)
+            let more = config.more_towers.into_iter();
+            let more = more.map(|further| (further.tower, further.features));
+            let first = (config.tower, config.features);
+            (head, [first].into_iter().chain(more).collect())
         };
-        let tower = self.tower.as_ref().unwrap_or(&tower);
-        let (features, width) = match kind {
-            Features::Pooled => {
-                let (features, width) = loader.features(tower)?;
-                (Source::Pooled(features), width)
+        match (&self.tower, towers.as_mut_slice()) {
+            (None, _) => {}
+            (Some(other), [(tower, _)]) => tower.clone_from(other),
+            (Some(_), _) => {
+                return Err(loader.failed("a head of several towers takes its own".into()));
             }
-            Features::Vector => {
-                let (vector, encoder) = loader.vector(tower, Views::Plain)?;
-                (Source::Vector(vector), encoder.width())
-            }
-        };
+        }
+        let (mut features, mut width) = (Vec::with_capacity(towers.len()), 0);
+        for (tower, kind) in &towers {
+            let (source, numbers) = match kind {
+                Features::Pooled => {
+                    let (features, numbers) = loader.features(tower)?;
+                    (Source::Pooled(features), numbers)
+                }
+                Features::Vector => {
+                    let (vector, encoder) = loader.vector(tower, Views::Plain)?;
+                    (Source::Vector(vector), encoder.width())
+                }
+            };
+            features.push(source);
+            width += numbers;
+        }
         if width != head.inputs() {
             let inputs = head.inputs();
             return Err(loader.failed(format!(
-                "the head takes {inputs} features, `{tower}` has {width}"
+                "the head takes {inputs} features, its towers have {width}"
             )));
         }
         Ok(Box::new(Loaded { features, head }))
@@ -81,7 +96,8 @@ impl MemberKind for HeadMember {
 
 #[derive(Debug)]
 struct Loaded {
-    features: Source,
+    /// One a tower.
+    features: Vec<Source>,
     head: Head,
 }
 
@@ -95,11 +111,13 @@ enum Source {
 impl Member for Loaded {
     fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
         let result = |seen: &Seen<'_>| {
-            let features = match self.features {
+            let features = self.features.iter().flat_map(|source| match *source {
                 Source::Pooled(features) => seen.encoded.features(features),
                 Source::Vector(vector) => seen.encoded.vector(vector),
-            };
-            let output = self.head.forward(features)?;
+            });
+            let output = self
+                .head
+                .forward(&features.copied().collect::<Vec<f32>>())?;
             Ok(MemberResult::of_embedding(widened(&output)))
         };
         pictures.iter().map(result).collect()

@@ -146,7 +146,9 @@ enum Outcome {
         path: String,
         caption: String,
         token_ids: Vec<u32>,
-        score: f32,
+        /// Not of a captioner on another server, which tells none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        score: Option<f32>,
     },
     Interrogation(Box<InterrogationRecord>),
     Embedding {
@@ -324,7 +326,7 @@ fn record(path: String, task: &Task, answer: Answer) -> Result<Outcome, ServeErr
             path,
             caption: caption.text,
             token_ids: caption.token_ids,
-            score: caption.score,
+            score: caption.score.is_finite().then_some(caption.score),
         },
         (Answer::Interrogation(found, caption), Task::Interrogate { mode, .. }) => {
             let mode = ModeName::of(*mode);

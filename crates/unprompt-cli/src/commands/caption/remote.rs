@@ -1,9 +1,9 @@
 //! Captions by a captioner on another server.
 
-use super::Record;
+use super::{Record, options};
 use crate::{
     arguments::{Caption as Arguments, Common},
-    commands::inputs,
+    commands::{inputs, job},
     setup::hub,
 };
 use anyhow::{Result, bail};
@@ -39,21 +39,11 @@ impl Elsewhere {
                 );
             }
         }
-        let usual = Question::default();
-        let question = Question {
-            text: arguments.prompt.clone().unwrap_or(usual.text),
-            max_tokens: arguments.max_new_tokens.unwrap_or(usual.max_tokens),
-        };
         let captioner = RemoteCaptioner::load(&hub(common)?, &arguments.model)?;
-        let model = Model {
-            name: arguments.model.clone(),
-            // Its files are seen by nobody here.
-            sha256: String::new(),
-            dtype: "remote".into(),
-        };
+        let question = captioner.question(&options(arguments))?;
         let gone = OnceLock::new();
         Ok((
-            model,
+            job::remote_model(&arguments.model),
             Self {
                 captioner,
                 question,

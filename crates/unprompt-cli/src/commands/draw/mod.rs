@@ -7,7 +7,7 @@ mod noise;
 
 use crate::{
     Finished,
-    arguments::{Common, Draw, DrawHow},
+    arguments::{Common, Device, Draw, DrawHow},
     commands::prompt_records,
     output::{Output, complain},
     progress::{Bar, LoadingProgress},
@@ -25,7 +25,7 @@ use std::{
     time::Instant,
 };
 use unprompt::{
-    ModelRef, ResolvedModel,
+    Compute, Dtype, ModelRef, ResolvedModel,
     diffusion::{Drawing, Drawn, Noise, Pipeline, SchedulerKind, Settings},
     models::{LoadOptions, Pickle},
 };
@@ -209,7 +209,11 @@ pub(crate) fn load(common: &Common, how: &DrawHow) -> Result<(ResolvedModel, Pip
             true => Pickle::Allow,
             false => Pickle::Deny,
         },
-        compute: compute(common)?,
+        // Pictures are drawn on the processor whatever else is here.
+        compute: match (common.device, compute(common)?) {
+            (Device::Auto, compute) if compute.dtype() == Dtype::F32 => Compute::default(),
+            (_, compute) => compute,
+        },
     };
     let progress = LoadingProgress::new(common.quiet);
     let named = || format!("model `{}`", how.model);

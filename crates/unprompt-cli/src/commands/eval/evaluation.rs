@@ -19,6 +19,9 @@ pub(crate) struct Evaluation {
     pub(crate) n: usize,
     /// Different prompts among them: the same but for white space and case.
     pub(crate) prompts: usize,
+    /// Groups of prompts that are near to each other, by their embeddings: what a split has to keep
+    /// together.
+    pub(crate) prompt_groups: usize,
     /// Pictures whose prompt was read from the file.
     pub(crate) from_metadata: usize,
     /// Mean cosine of the predictions' texts with the truth.

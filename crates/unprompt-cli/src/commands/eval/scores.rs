@@ -2,7 +2,7 @@
 
 use super::{
     evaluation::ImageResult,
-    truth::{TEXTS_AT_ONCE, Truth, widened},
+    truth::{TEXTS_AT_ONCE, Truth, unit, widened},
 };
 use anyhow::{Result, bail};
 use unprompt::{
@@ -27,6 +27,8 @@ pub(super) struct Scored {
     pub(super) images: Vec<ImageResult>,
     /// What makes pictures belong together.
     pub(super) truths: Vec<Answer>,
+    /// Their embeddings, of unit length.
+    pub(super) truth_rows: Vec<Vec<f32>>,
     /// Of each member, in the preset's order; none where it did not look at the picture.
     pub(super) members: Vec<Vec<Option<f64>>>,
     /// The mean embedding, the constant prompt and each prior.
@@ -124,6 +126,7 @@ impl<'a> Scores<'a> {
             source: record.source,
         });
         self.scored.truths.push(truth.answer);
+        self.scored.truth_rows.push(unit(&truth.embedding));
         Ok(())
     }
 

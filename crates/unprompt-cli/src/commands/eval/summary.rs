@@ -11,6 +11,7 @@ use super::{
 use std::collections::BTreeSet;
 use unprompt::{
     Baselines, Predictor, PromptSource,
+    data::NearDuplicates,
     eval::{Bootstrap, LENGTH_BANDS, PromptGroups, length_band, quantile},
 };
 
@@ -93,6 +94,7 @@ impl<'a> Summary<'a> {
             tenth_percentile,
             n: images.len(),
             prompts: self.groups.count,
+            prompt_groups: self.near_groups(),
             from_metadata: images.iter().filter(from_metadata).count(),
             text_mean_cosine: text.mean,
             text_interval: text.interval,
@@ -114,6 +116,22 @@ impl<'a> Summary<'a> {
             run: RunCost::default(),
             receipt: predictor.receipt().clone(),
         }
+    }
+
+    /// Groups of prompts that are near to each other.
+    fn near_groups(&self) -> usize {
+        let rows = &self.scored.truth_rows;
+        let mut near = NearDuplicates::new(rows.first().map_or(0, Vec::len));
+        let mut next = 0;
+        for (row, group) in rows.iter().zip(&self.groups.of_image) {
+            // Groups are numbered as they first appear: each prompt is taken once.
+            if *group == next {
+                near.push(std::slice::from_ref(row));
+                next += 1;
+            }
+        }
+        let groups = near.groups().into_iter().map(|text| text.group + 1);
+        groups.max().unwrap_or(0)
     }
 
     fn expected_score(&self) -> Option<ExpectedScore> {

@@ -7,7 +7,11 @@ use unprompt::eval::Interval;
 
 pub(super) fn write(out: &mut dyn Write, found: &Evaluation) -> Result<()> {
     scores(out, found)?;
-    writeln!(out, "\n{} pictures of {} prompts", found.n, found.prompts)?;
+    writeln!(
+        out,
+        "\n{} pictures of {} prompts, in {} groups of near ones",
+        found.n, found.prompts, found.prompt_groups
+    )?;
     writeln!(
         out,
         "median {:.4}, a tenth is below {:.4}; of the text {:.4} and {:.4}",

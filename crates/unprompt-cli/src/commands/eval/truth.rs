@@ -104,7 +104,7 @@ impl Truth {
 }
 
 /// A vector of numbers that are not all 0, at unit length.
-fn unit(row: &[f64]) -> Vec<f32> {
+pub(super) fn unit(row: &[f64]) -> Vec<f32> {
     let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
     row.iter().map(|value| (value / length) as f32).collect()
 }

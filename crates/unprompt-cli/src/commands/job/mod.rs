@@ -49,6 +49,15 @@ pub(super) fn model(name: &str, model: &ResolvedModel, dtype: Dtype) -> Result<M
     })
 }
 
+/// A model on another server, whose files nobody here sees.
+pub(super) fn remote_model(name: &str) -> Model {
+    Model {
+        name: name.to_owned(),
+        sha256: String::new(),
+        dtype: "remote".to_owned(),
+    }
+}
+
 /// Set for the worker.
 const WORKER: &str = "UNPROMPT_JOB_WORKER";
 

@@ -1,7 +1,7 @@
 //! `unprompt train head`: a head in closed form or by gradient.
 
 use super::{
-    rows::{Encoders, Rows, read},
+    rows::{Encoders, Rows, Tower, read},
     texts::Texts,
 };
 use crate::{
@@ -22,7 +22,7 @@ use unprompt::{
     models::Features,
     train::{
         GradientOptions, HeadConfig, HeadWeights, RidgeOptions, SourceNotice, SourceRows,
-        VectorStore, Vocabulary, head_by_gradient, ridge, save_head,
+        TowerNotice, VectorStore, Vocabulary, head_by_gradient, ridge, save_head,
     },
 };
 
@@ -55,21 +55,37 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
 
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);
-    let (tower_model, tower) = FeatureTower::load(&hub, &arguments.tower, &compute, &progress)?;
-    let inputs = tower.width();
-    let kind = match tower.kind() {
-        Features::Pooled => "pooled",
-        Features::Vector => "vector",
-    };
     let (_, texts) = Texts::load(common, &hub, &arguments.encoder, &compute)?;
     let store = hub.environment().own_cache.join("features");
     let outputs = texts.width();
-    let tower_sha256 = tower_model.sha256()?.to_owned();
-    let identity = compute.identity(&tower_sha256);
-    let features = VectorStore::open(&store, &format!("pictures {identity}"), inputs)?;
+    let (mut towers, mut named) = (Vec::new(), Vec::<TowerNotice>::new());
+    for name in &arguments.tower {
+        let (model, network) = FeatureTower::load(&hub, name, &compute, &progress)?;
+        let tower_sha256 = model.sha256()?.to_owned();
+        if named
+            .iter()
+            .any(|notice| notice.tower_sha256 == tower_sha256)
+        {
+            bail!("--tower {name}: it is there already");
+        }
+        let identity = format!("pictures {}", compute.identity(&tower_sha256));
+        let features = VectorStore::open(&store, &identity, network.width())?;
+        named.push(TowerNotice {
+            tower: name.clone(),
+            tower_sha256,
+            features: match network.kind() {
+                Features::Pooled => "pooled",
+                Features::Vector => "vector",
+            },
+        });
+        towers.push(Tower { network, features });
+    }
+    let inputs = towers
+        .iter()
+        .map(|tower| tower.network.width())
+        .sum::<usize>();
     let mut encoders = Encoders {
-        tower,
-        features,
+        towers,
         texts,
         vocabulary: (arguments.vocabulary > 0).then(Vocabulary::default),
     };
@@ -96,11 +112,13 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
         }
         Some(options) => by_gradient(common, &sources, options)?,
     };
+    let first = named.remove(0);
     let config = HeadConfig {
         model_type: "head",
-        tower: arguments.tower.clone(),
-        tower_sha256,
-        features: kind,
+        tower: first.tower,
+        tower_sha256: first.tower_sha256,
+        features: first.features,
+        more_towers: named,
         encoder: arguments.encoder.clone(),
         inputs,
         outputs,

@@ -16,11 +16,16 @@ pub(super) const SHOWN: usize = 5;
 
 /// What features and embeddings are made with, and where they are kept.
 pub(super) struct Encoders {
-    pub(super) tower: FeatureTower,
-    pub(super) features: VectorStore,
+    pub(super) towers: Vec<Tower>,
     pub(super) texts: Texts,
     /// Counts the captions' words, if anything is to be done with them.
     pub(super) vocabulary: Option<Vocabulary>,
+}
+
+/// A tower and the features that it gave before.
+pub(super) struct Tower {
+    pub(super) network: FeatureTower,
+    pub(super) features: VectorStore,
 }
 
 /// The rows of a source, and how many of its records gave none.
@@ -91,32 +96,50 @@ impl Rows {
     }
 }
 
-/// The features of each picture, from the store or computed now.
+/// The features of each picture, those of all towers one after the other.
 fn features(
     samples: &[Sample],
     encoders: &mut Encoders,
 ) -> Result<Vec<Result<Vec<f32>, InputError>>> {
-    let Encoders {
-        tower,
-        features: store,
-        ..
-    } = encoders;
-    let known = &*store;
     let keys: Vec<[u8; 32]> = samples
         .par_iter()
         .map(|sample| VectorStore::key(&sample.picture))
         .collect();
-    let found: Vec<Result<Vec<f32>, InputError>> = samples
-        .par_iter()
-        .zip(&keys)
-        .map(|(sample, key)| match known.get(key) {
-            Some(features) => Ok(features.to_vec()),
-            None => features_of(&sample.picture, tower),
-        })
-        .collect();
-    let new = keys.into_iter().zip(&found);
-    store.put(new.filter_map(|(key, features)| Some((key, features.as_ref().ok()?.clone()))))?;
-    Ok(found)
+    let mut rows: Vec<Result<Vec<f32>, InputError>> =
+        samples.iter().map(|_| Ok(Vec::new())).collect();
+    for tower in &mut encoders.towers {
+        for (row, found) in rows.iter_mut().zip(tower.of(samples, &keys)?) {
+            match (row.as_mut(), found) {
+                (Ok(row), Ok(features)) => row.extend(features),
+                (Ok(_), Err(error)) => *row = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+    }
+    Ok(rows)
+}
+
+impl Tower {
+    /// The features of each picture, from the store or computed now.
+    fn of(
+        &mut self,
+        samples: &[Sample],
+        keys: &[[u8; 32]],
+    ) -> Result<Vec<Result<Vec<f32>, InputError>>> {
+        let (network, known) = (&self.network, &self.features);
+        let found: Vec<Result<Vec<f32>, InputError>> = samples
+            .par_iter()
+            .zip(keys)
+            .map(|(sample, key)| match known.get(key) {
+                Some(features) => Ok(features.to_vec()),
+                None => features_of(&sample.picture, network),
+            })
+            .collect();
+        let new = keys.iter().copied().zip(&found);
+        self.features
+            .put(new.filter_map(|(key, features)| Some((key, features.as_ref().ok()?.clone()))))?;
+        Ok(found)
+    }
 }
 
 fn features_of(picture: &[u8], tower: &FeatureTower) -> Result<Vec<f32>, InputError> {

@@ -21,7 +21,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use unprompt::{
     data::SourceSpec,
@@ -33,6 +33,10 @@ use unprompt::{
         VitOptions, VitShape, VitTraining,
     },
 };
+use unprompt_files::{Lock, TEMPORARY_PREFIX};
+
+/// The longest time whose work may be lost.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One line of the log.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -79,6 +83,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainVit) -> Result<Finished> {
     let (tower, tensors, preprocessor) = load_vit_tensors(&hub, &arguments.tower, &progress)?;
     let (encoder, mut texts) = Texts::load(common, &hub, &arguments.encoder, &compute(common)?)?;
     let decoding = preprocessor.decode_options(Limits::default());
+    let _lock = folder.take(common.quiet)?;
     if !Samples::are_in(&folder.training) {
         Samples::prepare(common, &folder.training, &specs, &mut texts, &decoding)?;
     }
@@ -109,6 +114,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainVit) -> Result<Finished> {
 
     let mut bar = Bar::count("steps", steps as usize, common.quiet);
     bar.skip(start);
+    let mut kept = Instant::now();
     while let Some(position) = training.position().filter(|_| training.step() < end) {
         let begin = Instant::now();
         let seen = training.draws(&position).len();
@@ -122,10 +128,12 @@ pub(crate) fn run(common: &Common, arguments: &TrainVit) -> Result<Finished> {
             "{} epoch {} loss {:.4}, {:.1} pictures a second",
             line.stage, line.epoch, line.loss, line.pictures_per_second
         ));
-        if training.step().is_multiple_of(arguments.every) || training.step() == end {
+        let due = training.step().is_multiple_of(arguments.every) || kept.elapsed() >= PATIENCE;
+        if due || training.step() == end {
             log.flush()?;
             training.save(&folder.state, &plan)?;
             folder.write_report(&log.lines, steps)?;
+            kept = Instant::now();
         }
     }
     bar.finish();
@@ -186,13 +194,42 @@ impl Folder {
         })
     }
 
+    /// Takes the folder for this process, and clears what a killed one left half written.
+    fn take(&self, quiet: bool) -> Result<Lock> {
+        let Some(lock) = Lock::try_acquire(&self.training.join("lock")) else {
+            bail!("--out {}: another run works there", self.path.display());
+        };
+        for entry in fs::read_dir(&self.training).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if !name
+                .as_encoded_bytes()
+                .starts_with(TEMPORARY_PREFIX.as_bytes())
+            {
+                continue;
+            }
+            if fs::remove_file(entry.path()).is_ok() && !quiet {
+                let path = entry.path();
+                complain(&format!(
+                    "removed {}, left by a run that was killed",
+                    path.display()
+                ));
+            }
+        }
+        Ok(lock)
+    }
+
     fn write_report(&self, lines: &[Line], steps: u64) -> Result<()> {
         self.write("report.html", page(lines, steps).as_bytes())
     }
 
     /// Writes the network, its configuration last, and clears what only the run needed.
     fn finish(&self, vit: &Vit, config: &Value) -> Result<()> {
-        vit.save(&self.path.join("model.safetensors"))?;
+        // Half a file of a killed process is to be where the next one looks for it.
+        let [written, model] =
+            [&self.training, &self.path].map(|folder| folder.join("model.safetensors"));
+        vit.save(&written)?;
+        unprompt_files::rename(&written, &model)
+            .with_context(|| format!("cannot write {}", model.display()))?;
         let text = serde_json::to_string_pretty(config)? + "\n";
         self.write("config.json", text.as_bytes())?;
         if let Err(error) = fs::remove_dir_all(&self.training) {
