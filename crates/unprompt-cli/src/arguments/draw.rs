@@ -71,6 +71,7 @@ impl DrawJob {
             from: None,
             exclude: Vec::new(),
             shard: self.shard,
+            watch: false,
             resume: self.resume,
             part_size: self.part_size,
             time_limit: self.time_limit,

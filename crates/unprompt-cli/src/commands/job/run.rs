@@ -24,7 +24,7 @@ use unprompt::job::{
     supervise,
 };
 
-/// Goes on with a job or begins one. What the worker could not do it has said itself.
+/// Goes on with a job or begins one.
 pub(super) fn run(
     common: &Common,
     flags: &JobFlags,
@@ -36,8 +36,15 @@ pub(super) fn run(
         bail!("--watch: standard input is read once; give --from a file");
     }
     let items = || list::items(paths, flags.from.as_deref(), &flags.exclude);
-    let finished = work(common, flags, folder, paths, inputs(flags, paths)?, items);
-    told(finished)
+    let watched = flags.watch.then_some(paths);
+    finish(work(
+        common,
+        flags,
+        folder,
+        inputs(flags, paths)?,
+        items,
+        watched,
+    ))
 }
 
 /// The same for items of the caller's own; `inputs` says where they come from, which must be the same
@@ -49,10 +56,11 @@ pub(in crate::commands) fn run_items(
     inputs: Map<String, Value>,
     items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
 ) -> Result<Finished> {
-    told(work(common, flags, folder, &[], inputs, items))
+    finish(work(common, flags, folder, inputs, items, None))
 }
 
-fn told(finished: Result<Finished>) -> Result<Finished> {
+/// What the worker could not do it has said itself.
+fn finish(finished: Result<Finished>) -> Result<Finished> {
     let told = |error: &JobError| matches!(error, JobError::Worker { was_told: true, .. });
     match finished {
         Err(error) if error.downcast_ref().is_some_and(told) => Ok(Finished::Refused),
@@ -60,14 +68,13 @@ fn told(finished: Result<Finished>) -> Result<Finished> {
     }
 }
 
-/// `watched` are the paths that `--watch` looks at again.
 fn work(
     common: &Common,
     flags: &JobFlags,
     folder: &Path,
-    watched: &[PathBuf],
     inputs: Map<String, Value>,
     items: impl FnOnce() -> Result<Box<dyn Iterator<Item = Item>>>,
+    watched: Option<&[PathBuf]>,
 ) -> Result<Finished> {
     let part_format = match common.format {
         Format::Text => None,
@@ -104,9 +111,9 @@ fn work(
     let (job, _) = Job::open_or_begin(folder, &new, || Ok(items.into_iter().flatten()))?;
     let (lock, parts) = job.take(flags.shard)?;
     let total: u64 = parts.clone().map(|part| job.part_len(part)).sum();
-    let watch = match flags.watch {
-        true => Some(Watch::new(&job, watched, flags)?),
-        false => None,
+    let watch = match watched {
+        Some(paths) => Some(Watch::new(&job, paths, flags)?),
+        None => None,
     };
     let bar = Bar::count(
         "pictures",
