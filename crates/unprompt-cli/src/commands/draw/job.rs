@@ -9,7 +9,7 @@
 //! same bytes however often it is drawn, so that one that was drawn and not noted before a process died
 //! is drawn again and takes its own place.
 
-use super::{load, model_name, plan, write_whole};
+use super::{announce, load, model_name, plan, write_whole};
 use crate::{
     Finished,
     arguments::{Common, Draw},
@@ -158,6 +158,10 @@ fn distinct(common: &Common, prompts: &[String], limit: f64) -> Result<Vec<bool>
 fn work(common: &Common, arguments: &Draw, folder: &Path) -> Result<Finished> {
     let pictures = folder.join(PICTURES);
     let (resolved, pipeline, settings) = load(common, &arguments.how)?;
+    if !common.quiet {
+        // Of one picture: how many are left is for the process that keeps the folder.
+        announce(&pipeline, &settings, 1)?;
+    }
     let described = Described {
         command: "draw",
         settings: job::settings(json!({
