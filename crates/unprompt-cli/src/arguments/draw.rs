@@ -76,7 +76,6 @@ impl DrawJob {
             part_size: self.part_size,
             time_limit: self.time_limit,
             memory_limit: None,
-            watch: false,
         }
     }
 }
