@@ -77,7 +77,7 @@ impl MemberKind for HeadMember {
                     (Source::Pooled(features), numbers)
                 }
                 Features::Vector => {
-                    let (vector, encoder) = loader.vector(tower, Views::Plain)?;
+                    let (vector, encoder) = loader.vector(tower, None, Views::Plain)?;
                     (Source::Vector(vector), encoder.width())
                 }
             };
