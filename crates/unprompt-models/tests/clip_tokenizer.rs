@@ -187,7 +187,8 @@ fn ids_are_padded_with_zeros_and_cut_before_an_end_token() -> TestResult {
     let tokenizer = ClipTokenizer::open_clip(file.path(), 5)?;
     let ids = tokenizer.encode("a a a a a a a")?;
     assert_eq!((ids.len(), ids[4]), (5, 49407));
-    assert!(tokenizer.encode(&"a ".repeat(1 << 20)).is_err());
+    // What is cut anyway is looked at only as far as it may count.
+    assert_eq!(tokenizer.encode(&"a ".repeat(1 << 20))?, ids);
     Ok(())
 }
 
