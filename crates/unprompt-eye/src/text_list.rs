@@ -6,6 +6,7 @@
 
 use crate::{Damaged, quantised::Row};
 use flate2::read::DeflateDecoder;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 use std::{io::Read, ops::Range};
@@ -169,10 +170,13 @@ impl TextList {
         products
             .par_chunks_mut(PART)
             .enumerate()
-            .for_each(|(part, products)| {
-                for (index, found) in products.iter_mut().enumerate() {
-                    *found = self.row(part * PART + index).product(query);
-                }
+            .for_each(|(part, found)| {
+                Arch::new().dispatch(Products {
+                    list: self,
+                    first: part * PART,
+                    query,
+                    found,
+                });
             });
         products
     }
@@ -183,13 +187,11 @@ impl TextList {
             .par_chunks(PART)
             .enumerate()
             .map(|(part, weights)| {
-                let mut sum = vec![0.0; self.width];
-                for (index, weight) in weights.iter().enumerate() {
-                    if *weight != 0.0 {
-                        self.row(part * PART + index).add_to(&mut sum, *weight);
-                    }
-                }
-                sum
+                Arch::new().dispatch(WeightedSum {
+                    list: self,
+                    first: part * PART,
+                    weights,
+                })
             })
             .collect();
         let mut sum = vec![0.0; self.width];
@@ -247,12 +249,54 @@ impl TextList {
         Ok(texts)
     }
 
+    #[inline(always)]
     pub(crate) fn row(&self, index: usize) -> Row<'_> {
         let start = index * self.width;
         Row {
             scale: self.scales[index],
             values: &self.values[start..start + self.width],
         }
+    }
+}
+
+/// The products of a part of a list with a query.
+struct Products<'a> {
+    list: &'a TextList,
+    first: usize,
+    query: &'a [f32],
+    found: &'a mut [f32],
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (index, found) in self.found.iter_mut().enumerate() {
+            *found = self.list.row(self.first + index).product(self.query);
+        }
+    }
+}
+
+/// The weighted sum of a part of a list.
+struct WeightedSum<'a> {
+    list: &'a TextList,
+    first: usize,
+    weights: &'a [f64],
+}
+
+impl WithSimd for WeightedSum<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f64> {
+        let mut sum = vec![0.0; self.list.width];
+        for (index, weight) in self.weights.iter().enumerate() {
+            if *weight != 0.0 {
+                self.list.row(self.first + index).add_to(&mut sum, *weight);
+            }
+        }
+        sum
     }
 }
 
