@@ -13,7 +13,10 @@ pub(crate) mod stored;
 pub(crate) mod tokens;
 
 use crate::{DataError, Layout, RecordError, Sample, limits::read_at_most};
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 use unprompt_files::open_regular;
 
 /// Records before the clean-up.
@@ -73,6 +76,20 @@ pub(crate) fn list_text(path: &Path, most: u64) -> Result<String, DataError> {
         Some(rest) => rest.to_owned(),
         None => text,
     })
+}
+
+/// A file, or the files of a folder with this ending, in order of their names.
+fn files_of(path: &Path, ending: &str) -> Result<Vec<PathBuf>, DataError> {
+    let failed = |error| DataError::io(path, error);
+    if !fs::metadata(path).map_err(failed)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(failed)?;
+    let entries: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = entries.map_err(failed)?;
+    paths.retain(|path| path.extension().is_some_and(|found| found == ending));
+    paths.sort();
+    Ok(paths)
 }
 
 /// The folder of a file, also of a name by itself.

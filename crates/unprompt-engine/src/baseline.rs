@@ -2,7 +2,6 @@
 
 use crate::{
     error::{EngineError, Result},
-    lists::{phrase_table::PhraseTable, prompt_list::prompt_list},
     pipeline::Predictor,
     vectors::{unit, widened},
 };
@@ -53,19 +52,7 @@ impl Baselines {
         compute: &Compute,
         tables: &dyn TableProgress,
     ) -> Result<Self> {
-        let preset = predictor.preset();
-        let prompts = prompt_list(LIST).map_err(|message| EngineError::Preset {
-            preset: preset.name.clone(),
-            message,
-        })?;
-        let identity = compute.identity(predictor.encoder_sha256()?);
-        let cache = &hub.environment().own_cache;
-        let encoder = (predictor.encoder()?, identity.as_str());
-        let table = PhraseTable::new(LIST, prompts, encoder, cache, tables);
-        let table = table.map_err(|reason| EngineError::Model {
-            name: preset.encoder.clone(),
-            reason,
-        })?;
+        let table = predictor.table_of(LIST, hub, compute, tables)?;
         // The mean cosine of a unit row with all of them is its product with their mean.
         let closeness = |row: &[f32]| -> f64 {
             let products = row.iter().zip(&table.mean);
@@ -85,7 +72,7 @@ impl Baselines {
             mean_embedding: table.mean,
             constant_prompt: constant.text,
             constant_embedding: constant.embedding,
-            priors: match preset.encoder == unprompt_eye::ENCODER {
+            priors: match predictor.preset().encoder == unprompt_eye::ENCODER {
                 true => carried_priors()?,
                 false => Vec::new(),
             },

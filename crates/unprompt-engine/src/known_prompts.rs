@@ -4,7 +4,6 @@ use crate::{
     error::{EngineError, Result},
     lists::{
         phrase_table::PhraseTable,
-        prompt_list::prompt_list,
         store::{open_store, shown},
     },
     pipeline::Predictor,
@@ -86,18 +85,7 @@ impl KnownPrompts {
             let prompts = if is_carried {
                 Prompts::Carried(carried_list(&preset.name)?)
             } else {
-                let texts = prompt_list(name).map_err(|message| EngineError::Preset {
-                    preset: preset.name.clone(),
-                    message,
-                })?;
-                let identity = compute.identity(predictor.encoder_sha256()?);
-                let cache = &hub.environment().own_cache;
-                let encoder = (predictor.encoder()?, identity.as_str());
-                let table = PhraseTable::new(name, texts, encoder, cache, tables);
-                Prompts::Table(table.map_err(|reason| EngineError::Model {
-                    name: preset.encoder.clone(),
-                    reason,
-                })?)
+                Prompts::Table(predictor.table_of(name, hub, compute, tables)?)
             };
             lists.push((name.to_owned(), prompts));
         }

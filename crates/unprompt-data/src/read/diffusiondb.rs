@@ -1,7 +1,7 @@
 //! DiffusionDB's parts: `part-000001.zip` with pictures and `part-000001.json`, which has each
 //! picture's prompt under `p`.
 
-use super::Records;
+use super::{Records, files_of};
 use crate::{
     DataError, Limits, RecordError, RecordProblem, Sample, SourceSpec, limits::read_at_most,
 };
@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use std::{
     collections::VecDeque,
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader},
     path::{Component, Path, PathBuf},
 };
@@ -26,15 +26,7 @@ pub(super) type Part = ZipArchive<BufReader<File>>;
 
 /// One part, or the parts of a folder in order of their names.
 pub(crate) fn open(spec: &SourceSpec, limits: Limits) -> Result<Records, DataError> {
-    let failed = |error| DataError::io(&spec.path, error);
-    let mut paths = vec![spec.path.clone()];
-    if fs::metadata(&spec.path).map_err(failed)?.is_dir() {
-        let entries = fs::read_dir(&spec.path).map_err(failed)?;
-        let entries: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
-        paths = entries.map_err(failed)?;
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == "zip"));
-        paths.sort();
-    }
+    let paths = files_of(&spec.path, "zip")?;
     Ok(Box::new(
         paths
             .into_iter()

@@ -2,14 +2,13 @@
 //! have them, or named by one; and DiffusionDB's `metadata.parquet`, whose pictures are in its parts.
 
 use super::{
-    Records, diffusiondb, folder_of,
+    Records, diffusiondb, files_of, folder_of,
     pictures::{Pictures, read_file, stays_inside},
     stored::PictureTable,
 };
 use crate::{DataError, Limits, RecordError, RecordProblem, Sample, SourceSpec};
 use std::{
-    fs::{self, File},
-    io,
+    fs::File,
     path::{Path, PathBuf},
 };
 use unprompt_table::{ByteArray, ByteArrayType, Column, Int32Type, Lists, Table, TableError};
@@ -24,15 +23,7 @@ const BATCH: usize = 1024;
 
 /// One file, or the parquet files of a folder in order of their names.
 pub(crate) fn open(spec: &SourceSpec, limits: Limits) -> Result<Records, DataError> {
-    let failed = |error| DataError::io(&spec.path, error);
-    let mut paths = vec![spec.path.clone()];
-    if fs::metadata(&spec.path).map_err(failed)?.is_dir() {
-        let entries = fs::read_dir(&spec.path).map_err(failed)?;
-        let entries: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
-        paths = entries.map_err(failed)?;
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == "parquet"));
-        paths.sort();
-    }
+    let paths = files_of(&spec.path, "parquet")?;
     // The first is opened now, so that a file of another kind is an error of the whole source.
     let first = match paths.first() {
         Some(path) => rows(spec, path, limits)?,

@@ -16,7 +16,7 @@ use crate::{
         networks::{Encoded, Inputs, Networks},
     },
     error::{EngineError, InputError, Result},
-    lists::store::open_store,
+    lists::{phrase_table::PhraseTable, prompt_list::prompt_list, store::open_store},
     members::{
         kind::{Member, MemberResult, Seen},
         loader::Loader,
@@ -212,6 +212,32 @@ impl Predictor {
             Some(_) => Ok(unprompt_eye::prompts().map_or(0, TextList::width)),
             None => Ok(self.encoder()?.width()),
         }
+    }
+
+    /// A list of prompts with their embeddings by the encoder. `compute` is what the predictor was loaded
+    /// with; `tables` hears of a list that is embedded for the first time.
+    ///
+    /// # Errors
+    /// When there is no such list, or it cannot be embedded.
+    pub(crate) fn table_of(
+        &self,
+        list: &str,
+        hub: &Hub,
+        compute: &Compute,
+        tables: &dyn TableProgress,
+    ) -> Result<PhraseTable> {
+        let prompts = prompt_list(list).map_err(|message| EngineError::Preset {
+            preset: self.preset.name.clone(),
+            message,
+        })?;
+        let identity = compute.identity(self.encoder_sha256()?);
+        let encoder = (self.encoder()?, identity.as_str());
+        let cache = &hub.environment().own_cache;
+        let table = PhraseTable::new(list, prompts, encoder, cache, tables);
+        table.map_err(|reason| EngineError::Model {
+            name: self.preset.encoder.clone(),
+            reason,
+        })
     }
 
     /// The SHA-256 of the encoder's files.
