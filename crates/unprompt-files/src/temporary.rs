@@ -102,6 +102,16 @@ impl TemporaryFolder {
     }
 }
 
+/// What gives temporary files and folders their names.
+fn named() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix(TEMPORARY_PREFIX)
+        .suffix(SUFFIX)
+        .rand_bytes(RANDOM);
+    builder
+}
+
 /// A new file in `folder`. Others may read it as any file of the user: the umask applies.
 ///
 /// What killed processes have left there is removed first, once a folder.
@@ -111,11 +121,7 @@ impl TemporaryFolder {
 pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
     sweep(folder);
     Failpoint::Create.pass()?;
-    let mut builder = tempfile::Builder::new();
-    builder
-        .prefix(TEMPORARY_PREFIX)
-        .suffix(SUFFIX)
-        .rand_bytes(RANDOM);
+    let mut builder = named();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -143,11 +149,7 @@ pub fn temporary_in(folder: &Path) -> io::Result<TemporaryFile> {
 pub fn temporary_folder_in(folder: &Path) -> io::Result<TemporaryFolder> {
     sweep(folder);
     Failpoint::Create.pass()?;
-    let mut builder = tempfile::Builder::new();
-    builder
-        .prefix(TEMPORARY_PREFIX)
-        .suffix(SUFFIX)
-        .rand_bytes(RANDOM);
+    let builder = named();
     let (made, undo) = Undo::after(|| {
         let made = builder.tempdir_in(folder);
         let path = made.as_ref().ok().map(|made| made.path().to_owned());
