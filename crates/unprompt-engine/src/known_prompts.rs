@@ -137,10 +137,11 @@ impl Prompts {
     /// The nearest prompt to each embedding, and its cosine.
     fn nearest(&self, embeddings: &[Vec<f32>]) -> Result<Vec<(String, f32)>> {
         match self {
-            Self::Carried(list) => embeddings
+            Self::Carried(list) => list
+                .products_of_all(embeddings)
                 .iter()
-                .map(|embedding| {
-                    let (row, similarity) = largest(&list.products(embedding));
+                .map(|products| {
+                    let (row, similarity) = largest(products);
                     let text = list.text(row).map_err(|error| EngineError::Preset {
                         preset: unprompt_eye::NAME.to_owned(),
                         message: error.to_string(),

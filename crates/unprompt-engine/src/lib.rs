@@ -52,7 +52,7 @@ pub use lists::{
 pub use members::MemberSpec;
 pub use missing_model::{MissingModel, NextStep};
 pub use pipeline::{
-    PredictOptions, Predictor,
+    PredictOptions, Predictor, PreparedPicture,
     text_search::{FoundText, TextQuery, search_texts},
 };
 pub use preset::{

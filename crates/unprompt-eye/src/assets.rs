@@ -19,6 +19,19 @@ pub fn sha256(file: &str) -> &'static str {
     digests.next().map_or("", |(digest, _)| digest)
 }
 
+const PROMPTS: &[u8] = include_bytes!("../assets/prompts.safetensors");
+const LABELS: &[u8] = include_bytes!("../assets/labels.safetensors");
+
+/// The safetensors files that the program carries, with their names.
+pub fn files() -> [(&'static str, &'static [u8]); 4] {
+    [
+        ("prompts.safetensors", PROMPTS),
+        ("labels.safetensors", LABELS),
+        ("tower.safetensors", tower()),
+        ("head.safetensors", head()),
+    ]
+}
+
 /// The prompts: the PartiPrompts in the segment `parti`, the lists of `assets/NOTICE.md` in the
 /// segment `licensed`.
 ///
@@ -26,7 +39,7 @@ pub fn sha256(file: &str) -> &'static str {
 /// When the program was built from a damaged file.
 pub fn prompts() -> Result<&'static TextList, Damaged> {
     static LIST: OnceLock<TextList> = OnceLock::new();
-    open(&LIST, include_bytes!("../assets/prompts.safetensors"))
+    open(&LIST, PROMPTS)
 }
 
 /// The tower's labels as phrases, "a goldfish", by class.
@@ -35,7 +48,7 @@ pub fn prompts() -> Result<&'static TextList, Damaged> {
 /// When the program was built from a damaged file.
 pub fn labels() -> Result<&'static TextList, Damaged> {
     static LIST: OnceLock<TextList> = OnceLock::new();
-    open(&LIST, include_bytes!("../assets/labels.safetensors"))
+    open(&LIST, LABELS)
 }
 
 /// The weights of EfficientNet-Lite0, a safetensors file with the published tensors' names.

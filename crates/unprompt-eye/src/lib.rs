@@ -14,13 +14,13 @@ mod printable;
 mod quantised;
 mod text_list;
 
-pub use assets::{ENCODER, NAME, head, head_config, labels, prompts, sha256, tower};
+pub use assets::{ENCODER, NAME, files, head, head_config, labels, prompts, sha256, tower};
 pub use make::{NewSegment, make_list, remake_list};
 pub use printable::is_printable;
 pub use text_list::{Segment, TextList};
 
 /// Bytes that are not what they should be.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("a list of texts is damaged: {0}")]
 pub struct Damaged(String);
 

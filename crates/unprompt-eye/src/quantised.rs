@@ -18,32 +18,33 @@ impl Row<'_> {
             .collect()
     }
 
-    /// The inner product with a query of the same width, in sixteen fixed chains; compiled into the
-    /// instruction set of the caller.
+    /// The bytes as numbers; compiled into the instruction set of the caller.
     #[inline(always)]
-    pub(crate) fn product(&self, query: &[f32]) -> f32 {
-        let mut sums = [0.0f32; CHAINS];
-        let (values, rest) = self.values.as_chunks::<CHAINS>();
-        let (query, query_rest) = query.as_chunks::<CHAINS>();
-        for (values, query) in values.iter().zip(query) {
-            for ((sum, value), query) in sums.iter_mut().zip(values).zip(query) {
-                *sum += f32::from(*value) * query;
-            }
-        }
-        let rest = rest.iter().zip(query_rest);
-        let rest: f32 = rest.map(|(value, query)| f32::from(*value) * query).sum();
-        (sums.iter().sum::<f32>() + rest) * self.scale
-    }
-
-    /// Adds the row times a weight; compiled into the instruction set of the caller.
-    #[inline(always)]
-    pub(crate) fn add_to(&self, sum: &mut [f64], weight: f64) {
-        let weight = weight * f64::from(self.scale);
+    pub(crate) fn widen_to(&self, wide: &mut [f32]) {
         // A loop, not `for_each`: a closure may stay a function without the caller's instructions.
-        for (sum, value) in sum.iter_mut().zip(self.values) {
-            *sum += weight * f64::from(*value);
+        for (wide, value) in wide.iter_mut().zip(self.values) {
+            *wide = f32::from(*value);
         }
     }
+}
+
+/// The inner product of two vectors of the same width, in sixteen fixed chains; compiled into the instruction
+/// set of the caller.
+#[inline(always)]
+pub(crate) fn product(left: &[f32], right: &[f32]) -> f32 {
+    let mut sums = [0.0f32; CHAINS];
+    let (left, left_rest) = left.as_chunks::<CHAINS>();
+    let (right, right_rest) = right.as_chunks::<CHAINS>();
+    for (left, right) in left.iter().zip(right) {
+        for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
+            *sum += left * right;
+        }
+    }
+    let mut rest = 0.0;
+    for (left, right) in left_rest.iter().zip(right_rest) {
+        rest += left * right;
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 /// The bytes and the scale nearest to a row: the largest value becomes 127.
@@ -79,10 +80,10 @@ mod tests {
             .zip(&row)
             .map(|(left, right)| left * right)
             .sum();
-        assert!((bytes.product(&row) - exact).abs() < 1e-6);
-        let mut sum = vec![1.0; 35];
-        bytes.add_to(&mut sum, 2.0);
-        assert!((sum[3] - 1.0 - 2.0 * f64::from(bytes.values()[3])).abs() < 1e-7);
+        let mut wide = [0.0; 35];
+        bytes.widen_to(&mut wide);
+        assert_eq!(wide[3] * scale, bytes.values()[3]);
+        assert!((product(&wide, &row) * scale - exact).abs() < 1e-6);
         assert_eq!(quantise(&[0.0, -0.0]).1, [0, 0]);
     }
 }

@@ -4,7 +4,10 @@
 //! of bytes that queries are multiplied with, texts lie in compressed blocks and only the block of a
 //! text that is asked for is read.
 
-use crate::{Damaged, quantised::Row};
+use crate::{
+    Damaged,
+    quantised::{Row, product},
+};
 use flate2::read::DeflateDecoder;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -18,6 +21,10 @@ const LARGEST_BLOCK: u64 = 1 << 20;
 /// Rows that one thread takes at a time. Sums are made of such parts, so that they have the same
 /// bits with any number of threads.
 const PART: usize = 2048;
+/// Rows that a sum takes at a time: registers hold as many.
+const FOUR: usize = 4;
+/// Rows that are added in single precision before their sum is added in double; a divisor of a part.
+const FEW: usize = 64;
 
 /// A list of texts with their embeddings.
 #[derive(Debug)]
@@ -164,43 +171,62 @@ impl TextList {
         self.row(index).values()
     }
 
-    /// The inner product of each embedding with a query.
+    /// The inner product of each embedding with a query of this width.
     pub fn products(&self, query: &[f32]) -> Vec<f32> {
-        let mut products = vec![0.0; self.len()];
-        products
-            .par_chunks_mut(PART)
-            .enumerate()
-            .for_each(|(part, found)| {
-                Arch::new().dispatch(Products {
-                    list: self,
-                    first: part * PART,
-                    query,
-                    found,
-                });
+        self.products_of_all(&[query]).swap_remove(0)
+    }
+
+    /// The same of many queries, for each what it alone would get: the rows are read once for all.
+    pub fn products_of_all(&self, queries: &[impl AsRef<[f32]> + Sync]) -> Vec<Vec<f32>> {
+        let queries: Vec<&[f32]> = queries.iter().map(AsRef::as_ref).collect();
+        let mut products = vec![vec![0.0; self.len()]; queries.len()];
+        let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
+        parts.resize_with(self.len().div_ceil(PART), Vec::new);
+        for products in &mut products {
+            for (part, found) in parts.iter_mut().zip(products.chunks_mut(PART)) {
+                part.push(found);
+            }
+        }
+        let parts = parts.into_par_iter().enumerate();
+        parts.for_each(|(part, mut found)| {
+            Arch::new().dispatch(Products {
+                list: self,
+                first: part * PART,
+                queries: &queries,
+                found: &mut found,
             });
+        });
         products
     }
 
-    /// The sum of embeddings, each times its weight.
-    pub fn weighted_sum(&self, weights: &[f64]) -> Vec<f64> {
-        let parts: Vec<Vec<f64>> = weights
-            .par_chunks(PART)
-            .enumerate()
-            .map(|(part, weights)| {
-                Arch::new().dispatch(WeightedSum {
+    /// Sums of all embeddings, each times its weight: one sum for each of `weights`, which are as many as
+    /// there are embeddings. Each is what it would be alone.
+    pub fn weighted_sums(&self, weights: &[impl AsRef<[f64]> + Sync]) -> Vec<Vec<f64>> {
+        let weights: Vec<&[f64]> = weights.iter().map(AsRef::as_ref).collect();
+        let parts = (0..self.len().div_ceil(PART)).into_par_iter();
+        let parts: Vec<Vec<Vec<f64>>> = parts
+            .map(|part| {
+                let rows = part * PART..self.len().min((part + 1) * PART);
+                let of_rows: Vec<&[f64]> = weights
+                    .iter()
+                    .map(|weights| &weights[rows.clone()])
+                    .collect();
+                Arch::new().dispatch(WeightedSums {
                     list: self,
-                    first: part * PART,
-                    weights,
+                    first: rows.start,
+                    weights: &of_rows,
                 })
             })
             .collect();
-        let mut sum = vec![0.0; self.width];
+        let mut sums = vec![vec![0.0; self.width]; weights.len()];
         for part in parts {
-            sum.iter_mut()
-                .zip(part)
-                .for_each(|(sum, part)| *sum += part);
+            for (sum, part) in sums.iter_mut().zip(part) {
+                sum.iter_mut()
+                    .zip(part)
+                    .for_each(|(sum, part)| *sum += part);
+            }
         }
-        sum
+        sums
     }
 
     /// A text.
@@ -259,44 +285,86 @@ impl TextList {
     }
 }
 
-/// The products of a part of a list with a query.
-struct Products<'a> {
+/// The products of a part of a list with queries.
+struct Products<'a, 'b> {
     list: &'a TextList,
     first: usize,
-    query: &'a [f32],
-    found: &'a mut [f32],
+    queries: &'a [&'a [f32]],
+    /// Of each query.
+    found: &'a mut [&'b mut [f32]],
 }
 
-impl WithSimd for Products<'_> {
+impl WithSimd for Products<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (index, found) in self.found.iter_mut().enumerate() {
-            *found = self.list.row(self.first + index).product(self.query);
+        let rows = self.found.first().map_or(0, |found| found.len());
+        let mut wide = vec![0.0f32; self.list.width];
+        for index in 0..rows {
+            let row = self.list.row(self.first + index);
+            row.widen_to(&mut wide);
+            for (query, found) in self.queries.iter().zip(&mut *self.found) {
+                found[index] = product(&wide, query) * row.scale;
+            }
         }
     }
 }
 
-/// The weighted sum of a part of a list.
-struct WeightedSum<'a> {
+/// The weighted sums of a part of a list.
+struct WeightedSums<'a> {
     list: &'a TextList,
     first: usize,
-    weights: &'a [f64],
+    /// Of each sum.
+    weights: &'a [&'a [f64]],
 }
 
-impl WithSimd for WeightedSum<'_> {
-    type Output = Vec<f64>;
+impl WithSimd for WeightedSums<'_> {
+    type Output = Vec<Vec<f64>>;
 
+    /// A few rows are added in single precision, their sums in double.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Vec<f64> {
-        let mut sum = vec![0.0; self.list.width];
-        for (index, weight) in self.weights.iter().enumerate() {
-            if *weight != 0.0 {
-                self.list.row(self.first + index).add_to(&mut sum, *weight);
+    fn with_simd<S: Simd>(self, _: S) -> Vec<Vec<f64>> {
+        let width = self.list.width;
+        let rows = self.weights.first().map_or(0, |weights| weights.len());
+        let mut sums = vec![vec![0.0f64; width]; self.weights.len()];
+        let mut wide = vec![0.0f32; FOUR * width];
+        let mut few = vec![vec![0.0f32; width]; self.weights.len()];
+        for start in (0..rows).step_by(FOUR) {
+            // Rows behind the last keep what was there, and weigh nothing.
+            let count = FOUR.min(rows - start);
+            let mut scales = [0.0f32; FOUR];
+            for place in 0..count {
+                let row = self.list.row(self.first + start + place);
+                row.widen_to(&mut wide[place * width..(place + 1) * width]);
+                scales[place] = row.scale;
+            }
+            let (first, others) = wide.split_at(width);
+            let (second, others) = others.split_at(width);
+            let (third, fourth) = others.split_at(width);
+            for (few, weights) in few.iter_mut().zip(self.weights) {
+                let mut weigh = [0.0f32; FOUR];
+                for place in 0..count {
+                    weigh[place] = (weights[start + place] * f64::from(scales[place])) as f32;
+                }
+                let rows = first.iter().zip(second).zip(third).zip(fourth);
+                for (few, (((first, second), third), fourth)) in few.iter_mut().zip(rows) {
+                    *few += weigh[0] * first;
+                    *few += weigh[1] * second;
+                    *few += weigh[2] * third;
+                    *few += weigh[3] * fourth;
+                }
+            }
+            if (start + FOUR).is_multiple_of(FEW) || start + FOUR >= rows {
+                for (sum, few) in sums.iter_mut().zip(&mut few) {
+                    for (sum, few) in sum.iter_mut().zip(few) {
+                        *sum += f64::from(*few);
+                        *few = 0.0;
+                    }
+                }
             }
         }
-        sum
+        sums
     }
 }
 

@@ -87,7 +87,7 @@ fn sums_and_products_are_those_of_the_rows() {
             *sum += weights[index] * f64::from(value);
         }
     }
-    for (found, sum) in list.weighted_sum(&weights).iter().zip(sum) {
+    for (found, sum) in list.weighted_sums(&[weights])[0].iter().zip(sum) {
         assert!((found - sum).abs() < 1e-3, "{found} {sum}");
     }
     // The mean and the length without it.
@@ -102,20 +102,31 @@ fn sums_and_products_are_those_of_the_rows() {
 }
 
 #[test]
-fn the_bits_are_the_same_with_any_number_of_threads() {
+fn the_bits_are_the_same_with_any_number_of_threads_and_of_others() {
     let list = TextList::open(leaked(make_list(&segments()).unwrap())).unwrap();
-    let query = [0.3; 20];
-    let weights: Vec<f64> = (0..list.len())
-        .map(|index| 1.0 / (index + 1) as f64)
+    let queries: Vec<[f32; 20]> = (0..6).map(|index| [0.3 - 0.1 * index as f32; 20]).collect();
+    let weights: Vec<Vec<f64>> = (0..6)
+        .map(|other| {
+            let weights = (0..list.len()).map(|index| 1.0 / (other * 31 + index + 1) as f64);
+            weights.collect()
+        })
         .collect();
-    let results = |threads| {
+    let results = |threads, others: std::ops::Range<usize>| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap();
-        pool.install(|| (list.products(&query), list.weighted_sum(&weights)))
+        let (queries, weights) = (&queries[others.clone()], &weights[others]);
+        pool.install(|| (list.products_of_all(queries), list.weighted_sums(weights)))
     };
-    assert_eq!(results(1), results(3));
+    let (products, sums) = results(1, 0..6);
+    assert_eq!(results(3, 0..6), (products.clone(), sums.clone()));
+    for place in 0..6 {
+        let alone = results(3, place..place + 1);
+        assert_eq!(alone.0[0], products[place]);
+        assert_eq!(alone.1[0], sums[place]);
+    }
+    assert_eq!(results(3, 0..0), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -16,8 +16,8 @@
 //!
 //! Invariant: a record has the bits that the command line gives, whatever it is batched with.
 //!
-//! Invariant: all that takes time is done by one worker, in the order of arrival. Handlers parse and
-//! wait.
+//! Invariant: the models are used by one worker, in the order of arrival. What is done with each picture
+//! alone is done on all threads while the worker is at those before. Handlers parse and wait.
 //!
 //! Invariant: what is refused is refused at once, and never half: a request's pictures are taken
 //! together or not at all.
@@ -49,7 +49,7 @@ pub use http::{
 };
 pub use loaded::{LoadedModels, ModelChoice};
 pub use mcp::{Mcp, Roots};
-pub use models::{Catalog, Models};
+pub use models::{Catalog, Models, Ready};
 pub use openapi::record_schemas;
 pub use options::{Limits, Log, ServeOptions, Timeouts};
 pub use task::{Answer, Input, InputFailure, Task};

@@ -1,15 +1,15 @@
 //! The models that a server is started with.
 
 use crate::{
-    models::{Catalog, Models},
+    models::{Catalog, Models, Ready},
     task::{Answer, Input, InputFailure, Task},
 };
 use rayon::prelude::*;
 use std::sync::Arc;
 use unprompt::{
     CaptionOptions, Captioner, Classifier, Compute, Dtype, EngineError, Hub, ImageEncoder,
-    InputError, LabelChoice, Outcome, PictureInterrogator, PredictOptions, Predictor, Preset,
-    Progress, RemoteCaptioner, Source, TextEncoder, Views,
+    InputError, LabelChoice, Outcome, PictureInterrogator, PredictOptions, Predictor,
+    PreparedPicture, Preset, Progress, RemoteCaptioner, Source, TextEncoder, Views,
     image::{DecodeOptions, Limits, Preprocessor, RgbImage, decode},
     interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress},
     is_remote,
@@ -178,8 +178,8 @@ impl LoadedModels {
     /// to whoever asks for the same.
     fn warm_up(&self) {
         let bytes: Arc<[u8]> = small_picture().into();
-        let picture = [Input::Picture(Source::Memory("warm-up".into(), bytes))];
-        let text = [Input::Text("a picture".into())];
+        let picture = Input::Picture(Source::Memory("warm-up".into(), bytes));
+        let text = Input::Text("a picture".into());
         let mut tasks = vec![
             (Task::Predict { metadata: true }, &picture),
             (Task::Classify { top: 1 }, &picture),
@@ -202,16 +202,27 @@ impl LoadedModels {
             tasks.push((Task::Interrogate { mode, caption }, &picture));
         }
         for (task, inputs) in tasks {
-            self.run(&task, inputs);
+            self.run(&task, vec![Ready::Given(inputs.clone())]);
         }
     }
 
-    fn predict(&self, pictures: &[Source], metadata: bool) -> Vec<Result<Answer, InputFailure>> {
+    fn prepared(&self, source: Source, metadata: bool) -> PreparedPicture {
         let options = PredictOptions {
             metadata,
             ..PredictOptions::default()
         };
-        match self.predictor.predict(pictures, &options) {
+        self.predictor.prepare(source, &options)
+    }
+
+    fn predict(&self, inputs: Vec<Ready>, metadata: bool) -> Vec<Result<Answer, InputFailure>> {
+        let prepare = |input| match input {
+            Ready::Prepared(picture) => Some(*picture),
+            Ready::Given(Input::Picture(source)) => Some(self.prepared(source, metadata)),
+            Ready::Given(Input::Text(_)) => None,
+        };
+        let pictures: Vec<_> = inputs.into_par_iter().filter_map(prepare).collect();
+        let count = pictures.len();
+        match self.predictor.finish(pictures) {
             Ok(outcomes) => outcomes
                 .into_iter()
                 .map(|outcome| match outcome {
@@ -219,7 +230,7 @@ impl LoadedModels {
                     Outcome::Failure(failed) => Err(InputFailure(failed.error)),
                 })
                 .collect(),
-            Err(error) => pictures.iter().map(|_| Err(failure(&error))).collect(),
+            Err(error) => (0..count).map(|_| Err(failure(&error))).collect(),
         }
     }
 
@@ -298,48 +309,81 @@ impl Models for LoadedModels {
         &self.catalog
     }
 
-    fn run(&self, task: &Task, inputs: &[Input]) -> Vec<Result<Answer, InputFailure>> {
-        let (mut pictures, mut texts) = (Vec::new(), Vec::new());
-        for input in inputs {
-            match input {
-                Input::Picture(source) => pictures.push(source.clone()),
-                Input::Text(text) => texts.push(text.clone()),
+    fn prepares(&self, task: &Task) -> bool {
+        matches!(task, Task::Predict { .. })
+    }
+
+    fn prepare(&self, task: &Task, input: Input) -> Ready {
+        match (task, input) {
+            (Task::Predict { metadata }, Input::Picture(source)) => {
+                Ready::Prepared(Box::new(self.prepared(source, *metadata)))
             }
+            (_, input) => Ready::Given(input),
         }
+    }
+
+    fn run(&self, task: &Task, inputs: Vec<Ready>) -> Vec<Result<Answer, InputFailure>> {
+        let count = inputs.len();
         let not_loaded = || {
             let failed = Err(InputFailure("no model of this kind is loaded".into()));
-            vec![failed; inputs.len()]
+            vec![failed; count]
         };
         match task {
-            Task::Predict { metadata } => self.predict(&pictures, *metadata),
-            Task::Metadata => pictures.par_iter().map(metadata).collect(),
+            Task::Predict { metadata } => self.predict(inputs, *metadata),
+            Task::Metadata => pictures(inputs).par_iter().map(metadata).collect(),
             Task::Classify { top } => {
                 let classify = |source: &Source| {
                     let image = read(source, self.classifier.preprocessor())?;
                     self.classifier.classify(&image, *top)
                 };
-                answers(pictures.par_iter().map(classify).collect(), Answer::Labels)
+                let found = pictures(inputs).par_iter().map(classify).collect();
+                answers(found, Answer::Labels)
             }
             Task::Caption(options) => match &self.captioner {
-                Some(captioner) => answers(captioner.caption(&pictures, options), Answer::Caption),
+                Some(captioner) => {
+                    let found = captioner.caption(&pictures(inputs), options);
+                    answers(found, Answer::Caption)
+                }
                 None => not_loaded(),
             },
             Task::Interrogate { mode, caption } => match &self.interrogator {
                 Some(interrogator) => {
+                    let pictures = pictures(inputs);
                     self.interrogate(interrogator, &pictures, *mode, caption.as_deref())
                 }
                 None => not_loaded(),
             },
             Task::EmbedImage { views, raw } => match &self.image_encoder {
                 Some(encoder) => {
+                    let pictures = pictures(inputs);
                     let found = encoder.embed_sources(&pictures, &Limits::default(), *views, *raw);
                     answers(found, Answer::Vector)
                 }
                 None => not_loaded(),
             },
-            Task::EmbedText { raw } => self.embed_texts(texts, *raw),
+            Task::EmbedText { raw } => self.embed_texts(texts(inputs), *raw),
         }
     }
+}
+
+fn pictures(inputs: Vec<Ready>) -> Vec<Source> {
+    let inputs = inputs.into_iter();
+    inputs
+        .filter_map(|input| match input {
+            Ready::Given(Input::Picture(source)) => Some(source),
+            _ => None,
+        })
+        .collect()
+}
+
+fn texts(inputs: Vec<Ready>) -> Vec<String> {
+    let inputs = inputs.into_iter();
+    inputs
+        .filter_map(|input| match input {
+            Ready::Given(Input::Text(text)) => Some(text),
+            _ => None,
+        })
+        .collect()
 }
 
 /// A CLIP with the tables of all modes, which it keeps in memory together.

@@ -1,7 +1,7 @@
 //! Who answers.
 
 use crate::task::{Answer, Input, InputFailure, Task};
-use unprompt::Receipt;
+use unprompt::{PreparedPicture, Receipt};
 
 /// The models behind a server.
 pub trait Models: Send + Sync {
@@ -13,9 +13,29 @@ pub trait Models: Send + Sync {
         true
     }
 
-    /// One result for each input, in their order. `inputs` are of the kind that the task takes, and the
-    /// task is one that the catalog allows.
-    fn run(&self, task: &Task, inputs: &[Input]) -> Vec<Result<Answer, InputFailure>>;
+    /// Whether a part of the task looks at each input alone, and may be done before those that are
+    /// answered together are known.
+    fn prepares(&self, _: &Task) -> bool {
+        false
+    }
+
+    /// Does that part, on any thread.
+    fn prepare(&self, _: &Task, input: Input) -> Ready {
+        Ready::Given(input)
+    }
+
+    /// One result for each input, in their order. `inputs` are of the kind that the task takes, prepared
+    /// or not, and the task is one that the catalog allows.
+    fn run(&self, task: &Task, inputs: Vec<Ready>) -> Vec<Result<Answer, InputFailure>>;
+}
+
+/// An input that a batch may be made of.
+#[derive(Debug)]
+pub enum Ready {
+    /// As it was sent.
+    Given(Input),
+    /// Looked at alone: only what is done together is left.
+    Prepared(Box<PreparedPicture>),
 }
 
 /// What is loaded, by the names that it was asked for.

@@ -2,10 +2,10 @@
 
 use crate::{
     error::{ErrorKind, ServeError},
-    models::{Catalog, Models},
+    models::{Catalog, Models, Ready},
     options::{Limits, ServeOptions},
     task::{Answers, Input, Task},
-    work::{Health, Job, Metrics, Queue, Reply, Step, Worker},
+    work::{Health, Job, Metrics, Preparation, Queue, Reply, Stage, Step, Worker},
 };
 use std::{
     sync::{
@@ -25,6 +25,7 @@ const UNKNOWN_PIXELS: u64 = 1 << 20;
 pub(crate) struct Service {
     models: Arc<dyn Models>,
     options: ServeOptions,
+    preparation: Arc<Preparation>,
     queue: Arc<Queue>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -54,19 +55,21 @@ impl Service {
     ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let queue = Arc::new(Queue::new(options.limits));
         let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-        let worker = Worker {
+        let preparation = Arc::new(Preparation {
             models: Arc::clone(&models),
             queue: Arc::clone(&queue),
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             batch: options.limits.batch.get(),
-        };
+        });
+        let worker = Worker(Arc::clone(&preparation));
         let worker = std::thread::Builder::new()
             .name("models".into())
             .spawn(move || worker.work())?;
         let bodies = options.limits.bodies.min(Semaphore::MAX_PERMITS);
         let service = Self {
             models,
+            preparation,
             queue,
             health,
             metrics,
@@ -152,14 +155,13 @@ impl Service {
             return Ok(Vec::new());
         }
         let (reply, answer) = oneshot::channel();
-        let job = Job {
-            task,
-            pixels: inputs.iter().map(pixels).sum(),
-            inputs,
-            deadline,
-            reply: Reply::Whole(reply),
+        let stage = match self.models.prepares(&task) {
+            true => Stage::Unprepared,
+            false => Stage::Ready,
         };
-        self.queue.push(job)?;
+        self.queue
+            .push(job(task, inputs, stage, deadline, Reply::Whole(reply)))?;
+        self.preparation.go_on();
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(_)) => Err(Self::too_late()),
@@ -182,13 +184,10 @@ impl Service {
         if inputs.is_empty() {
             return Ok(steps);
         }
-        self.queue.push(Job {
-            task,
-            pixels: inputs.iter().map(pixels).sum(),
-            inputs,
-            deadline,
-            reply: Reply::Steps(reply),
-        })?;
+        // It may be left half-way, and is prepared as it goes.
+        let reply = Reply::Steps(reply);
+        self.queue
+            .push(job(task, inputs, Stage::Ready, deadline, reply))?;
         Ok(steps)
     }
 
@@ -196,6 +195,18 @@ impl Service {
     pub(crate) fn too_late() -> ServeError {
         let message = "there was no time for it before the request's deadline; try again later";
         ServeError::new(ErrorKind::Unavailable, message)
+    }
+}
+
+fn job(task: Task, inputs: Vec<Input>, stage: Stage, deadline: Instant, reply: Reply) -> Job {
+    Job {
+        task,
+        pixels: inputs.iter().map(pixels).sum(),
+        count: inputs.len(),
+        inputs: inputs.into_iter().map(Ready::Given).collect(),
+        stage,
+        deadline,
+        reply,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Models that are forgotten when nobody asks, and loaded again when somebody does.
 
 use crate::{
-    models::{Catalog, Models},
+    models::{Catalog, Models, Ready},
     task::{Answer, Input, InputFailure, Task},
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -37,10 +37,12 @@ struct Kept {
     used: Instant,
 }
 
-/// Models, and the threads that they live on. Fields are dropped in this order.
+/// Models, and the threads that they live on. Fields are dropped in this order. Whoever uses them has a
+/// clone.
+#[derive(Clone)]
 struct Held {
     models: Arc<dyn Models>,
-    threads: ThreadPool,
+    threads: Arc<ThreadPool>,
 }
 
 impl fmt::Debug for Unloading {
@@ -70,7 +72,10 @@ impl Unloading {
             idle,
             load: again,
             kept: Mutex::new(Kept {
-                held: Some(Held { models, threads }),
+                held: Some(Held {
+                    models,
+                    threads: Arc::new(threads),
+                }),
                 used: Instant::now(),
             }),
         });
@@ -88,11 +93,15 @@ impl Unloading {
 
     /// Forgets the models if their time is over, and says when to look again.
     fn look(&self) -> Duration {
-        // While a request is worked on its models are held, and this waits.
         let mut kept = self.kept();
         let left = self.idle.saturating_sub(kept.used.elapsed());
         if !left.is_zero() {
             return left;
+        }
+        if let Some(held) = &kept.held
+            && Arc::strong_count(&held.models) > 1
+        {
+            return self.idle;
         }
         let forgotten = kept.held.take();
         drop(kept);
@@ -126,36 +135,54 @@ impl Models for Unloading {
     }
 
     fn is_loaded(&self) -> bool {
-        // Who cannot look because a request is worked on knows as much.
+        // Who cannot look because they are loaded just now knows as much.
         self.kept
             .try_lock()
             .map_or(true, |kept| kept.held.is_some())
     }
 
-    fn run(&self, task: &Task, inputs: &[Input]) -> Vec<Result<Answer, InputFailure>> {
-        let mut kept = self.kept();
-        let Kept { held, used } = &mut *kept;
-        let held = match held {
-            Some(held) => held,
-            None => match self.load_again() {
-                Ok(loaded) => held.insert(loaded),
-                Err(message) => {
-                    let failed =
-                        InputFailure(format!("the models cannot be loaded again: {message}"));
-                    return vec![Err(failed); inputs.len()];
-                }
-            },
+    fn prepares(&self, task: &Task) -> bool {
+        let held = self.kept().held.clone();
+        held.is_some_and(|held| held.models.prepares(task))
+    }
+
+    /// What comes before they are loaded again is prepared when it is answered.
+    fn prepare(&self, task: &Task, input: Input) -> Ready {
+        let held = self.kept().held.clone();
+        match held {
+            Some(held) => held.models.prepare(task, input),
+            None => Ready::Given(input),
+        }
+    }
+
+    fn run(&self, task: &Task, inputs: Vec<Ready>) -> Vec<Result<Answer, InputFailure>> {
+        let held = match self.held() {
+            Ok(held) => held,
+            Err(message) => {
+                let failed = InputFailure(format!("the models cannot be loaded again: {message}"));
+                return vec![Err(failed); inputs.len()];
+            }
         };
         let answers = held.threads.install(|| held.models.run(task, inputs));
-        *used = Instant::now();
+        // Before they are let go.
+        self.kept().used = Instant::now();
         answers
     }
 }
 
 impl Unloading {
-    fn load_again(&self) -> Result<Held, String> {
+    /// The models, loaded again if they were forgotten.
+    fn held(&self) -> Result<Held, String> {
+        let mut kept = self.kept();
+        if let Some(held) = &kept.held {
+            return Ok(held.clone());
+        }
         let threads = threads().map_err(|error| error.to_string())?;
         let models = threads.install(|| (self.load)())?;
-        Ok(Held { models, threads })
+        let held = Held {
+            models,
+            threads: Arc::new(threads),
+        };
+        Ok(kept.held.insert(held).clone())
     }
 }

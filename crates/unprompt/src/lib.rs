@@ -28,11 +28,11 @@ pub use unprompt_engine::{
     ConfidenceFeature, EngineError, Evidence, FailureRecord, FeatureTower, FittedBlend, FoundText,
     ImageEncoder, InputError, KnownPrompt, KnownPrompts, Label, LabelChoice, MemberRecord,
     MemberSpec, MissingModel, ModelReceipt, NextStep, Opening, Outcome, PictureInterrogator,
-    PredictOptions, PredictionRecord, Predictor, Preset, Prior, PromptSource, Question, Receipt,
-    RemoteCaptioner, RemoteError, Source, SourceList, TextEncoder, TextQuery, Tokenizer, Views,
-    complete_preset, is_picture_file, is_remote, label_folder, load_sentence_encoder,
-    load_vit_tensors, missing_models, model_reference, search_texts, similar_prompts, source_list,
-    sources, sources_besides, token_counter,
+    PredictOptions, PredictionRecord, Predictor, PreparedPicture, Preset, Prior, PromptSource,
+    Question, Receipt, RemoteCaptioner, RemoteError, Source, SourceList, TextEncoder, TextQuery,
+    Tokenizer, Views, complete_preset, is_picture_file, is_remote, label_folder,
+    load_sentence_encoder, load_vit_tensors, missing_models, model_reference, search_texts,
+    similar_prompts, source_list, sources, sources_besides, token_counter,
 };
 pub use unprompt_hub::{Hub, HubOptions, ModelRef, NoProgress, Progress, ResolvedModel};
 pub use unprompt_models::{Compute, DeviceChoice, Dtype, SentenceEncoder};

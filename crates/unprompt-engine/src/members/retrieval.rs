@@ -138,13 +138,11 @@ struct LoadedCarried {
 impl Member for LoadedCarried {
     fn results(&self, pictures: &[Seen<'_>]) -> Vec<std::result::Result<MemberResult, InputError>> {
         let list = self.keys.list;
-        let result = |seen: &Seen<'_>| {
-            let found = self
-                .keys
-                .search(&self.asked.query(seen), self.asked.evidence);
-            let mut result = self
-                .asked
-                .result(found.embedding, widened(list.mean()).into_iter());
+        let mean = widened(list.mean());
+        let queries: Vec<Vec<f64>> = pictures.iter().map(|seen| self.asked.query(seen)).collect();
+        let result = |found: Retrieved| {
+            let mean = mean.iter().copied();
+            let mut result = self.asked.result(found.embedding, mean);
             for (index, similarity) in found.nearest {
                 let prompt = list.text(index)?;
                 result.texts.push(Candidate {
@@ -155,7 +153,8 @@ impl Member for LoadedCarried {
             }
             Ok(result)
         };
-        pictures.iter().map(result).collect()
+        let found = self.keys.search(&queries, self.asked.evidence);
+        found.into_par_iter().map(result).collect()
     }
 }
 
@@ -168,32 +167,42 @@ struct CarriedKeys {
 }
 
 impl CarriedKeys {
-    /// As [`Keys::search`]. Prompts whose weight is too small to change a digit of the sum are left
-    /// out of it.
-    fn search(&self, query: &[f64], evidence: usize) -> Retrieved {
+    /// As [`Keys::search`], of many queries, which read the list together. Prompts whose weight is too small
+    /// to change a digit of the sum are left out of it.
+    fn search(&self, queries: &[Vec<f64>], evidence: usize) -> Vec<Retrieved> {
         const LEAST_WEIGHT: f64 = 1e-9;
         let list = self.list;
-        let shift = match self.centred {
-            true => product(query, &widened(list.mean())),
-            false => 0.0,
-        };
-        let products = list.products(&narrowed(query)).into_iter().enumerate();
-        let products: Vec<f64> = products
-            .map(|(index, product)| match self.centred {
-                true => (f64::from(product) - shift) * f64::from(list.centred_scale(index)),
-                false => f64::from(product),
-            })
-            .collect();
-        let mut weights = soft_max(products.iter().copied(), self.temperature);
-        for weight in &mut weights {
-            if *weight < LEAST_WEIGHT {
-                *weight = 0.0;
+        let mean = widened(list.mean());
+        let narrow: Vec<Vec<f32>> = queries.iter().map(|query| narrowed(query)).collect();
+        let weigh = |(query, products): (&Vec<f64>, Vec<f32>)| {
+            let shift = match self.centred {
+                true => product(query, &mean),
+                false => 0.0,
+            };
+            let products = products.into_iter().enumerate();
+            let products: Vec<f64> = products
+                .map(|(index, product)| match self.centred {
+                    true => (f64::from(product) - shift) * f64::from(list.centred_scale(index)),
+                    false => f64::from(product),
+                })
+                .collect();
+            let mut weights = soft_max(products.iter().copied(), self.temperature);
+            for weight in &mut weights {
+                if *weight < LEAST_WEIGHT {
+                    *weight = 0.0;
+                }
             }
-        }
-        Retrieved {
-            embedding: list.weighted_sum(&weights),
-            nearest: nearest(&products, product(query, query).sqrt(), evidence),
-        }
+            let length = product(query, query).sqrt();
+            (weights, nearest(&products, length, evidence))
+        };
+        let products = list.products_of_all(&narrow);
+        let found = queries.par_iter().zip(products).map(weigh);
+        let (weights, nearest): (Vec<Vec<f64>>, Vec<_>) = found.unzip();
+        let embeddings = list.weighted_sums(&weights).into_iter();
+        let found = embeddings.zip(nearest);
+        found
+            .map(|(embedding, nearest)| Retrieved { embedding, nearest })
+            .collect()
     }
 }
 
@@ -365,7 +374,7 @@ mod tests {
                 temperature,
             };
             // Rows at unit length, so that centred ones differ from the table's by rounding alone.
-            let found = keys.search(&query, 3);
+            let found = keys.search(&[query.to_vec()], 3).swap_remove(0);
             for (found, expected) in found.embedding.iter().zip(&expected.embedding) {
                 assert!((found - expected).abs() < 0.02, "{found} {expected}");
             }

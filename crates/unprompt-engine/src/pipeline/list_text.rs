@@ -8,6 +8,7 @@ use crate::{
     pipeline::text_search::FoundText,
     vectors::{narrowed, product, widened},
 };
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -57,40 +58,51 @@ impl TextRule {
     }
 }
 
-/// The text for a blend of unit length, out of the list that the program carries; `supports` are
-/// members' embeddings, as long as they are, with how much they count. Ties go to the first of the
-/// list.
-pub(crate) fn choose<'a>(
-    blend: &[f64],
-    supports: impl Iterator<Item = (f64, &'a [f64])>,
-) -> Result<FoundText, Damaged> {
-    choose_from(unprompt_eye::prompts()?, blend, supports)
+/// What a text is chosen for.
+pub(crate) struct Wanted<'a> {
+    /// The blend, of unit length.
+    pub(crate) blend: &'a [f64],
+    /// Members' embeddings, as long as they are, with how much they count.
+    pub(crate) supports: Vec<(f64, &'a [f64])>,
 }
 
-fn choose_from<'a>(
-    prompts: &TextList,
-    blend: &[f64],
-    supports: impl Iterator<Item = (f64, &'a [f64])>,
-) -> Result<FoundText, Damaged> {
-    let mut target = blend.to_vec();
-    for (support, row) in supports {
-        let values = target.iter_mut().zip(row);
-        values.for_each(|(sum, value)| *sum += support * value);
+/// The texts for pictures, out of the list that the program carries, which is read once for all. Ties go to
+/// the first of the list.
+pub(crate) fn choose(wanted: &[Wanted<'_>]) -> Vec<Result<FoundText, Damaged>> {
+    match unprompt_eye::prompts() {
+        Ok(prompts) => choose_from(prompts, wanted),
+        Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
     }
-    let products = prompts.products(&narrowed(&target));
-    let mut best: Option<usize> = None;
-    for (index, product) in products.iter().enumerate() {
-        if prompts.is_printable(index) && best.is_none_or(|best| *product > products[best]) {
-            best = Some(index);
+}
+
+fn choose_from(prompts: &TextList, wanted: &[Wanted<'_>]) -> Vec<Result<FoundText, Damaged>> {
+    let target = |wanted: &Wanted<'_>| {
+        let mut target = wanted.blend.to_vec();
+        for (support, row) in &wanted.supports {
+            let values = target.iter_mut().zip(*row);
+            values.for_each(|(sum, value)| *sum += support * value);
         }
-    }
-    match best {
-        Some(index) => Ok(FoundText {
-            text: prompts.text(index)?,
-            similarity: product(&widened(&prompts.embedding(index)), blend),
-        }),
-        None => Ok(FoundText::default()),
-    }
+        narrowed(&target)
+    };
+    let targets: Vec<Vec<f32>> = wanted.iter().map(target).collect();
+    let nearest = |(wanted, products): (&Wanted<'_>, Vec<f32>)| {
+        let mut best: Option<usize> = None;
+        for (index, product) in products.iter().enumerate() {
+            if prompts.is_printable(index) && best.is_none_or(|best| *product > products[best]) {
+                best = Some(index);
+            }
+        }
+        match best {
+            Some(index) => Ok(FoundText {
+                text: prompts.text(index)?,
+                similarity: product(&widened(&prompts.embedding(index)), wanted.blend),
+            }),
+            None => Ok(FoundText::default()),
+        }
+    };
+    let products = prompts.products_of_all(&targets);
+    let wanted = wanted.par_iter().zip(products);
+    wanted.map(nearest).collect()
 }
 
 #[cfg(test)]
@@ -118,14 +130,20 @@ mod tests {
         ]);
         let blend = [1.0, 0.0, 0.0];
         let dog = [0.0, 0.9, 0.0];
-        let text = |support: f64| {
-            let supports = std::iter::once((support, &dog[..]));
-            choose_from(&prompts, &blend, supports).unwrap().text
+        let wanted = |support: f64| Wanted {
+            blend: &blend,
+            supports: vec![(support, &dog[..])],
         };
-        assert_eq!(text(0.0), "a cat");
-        assert_eq!(text(5.0), "a dog", "the first of two");
-        let found = choose_from(&prompts, &blend, std::iter::empty()).unwrap();
-        assert!((found.similarity - 0.9).abs() < 0.01);
+        let alone = Wanted {
+            blend: &blend,
+            supports: Vec::new(),
+        };
+        let found = choose_from(&prompts, &[wanted(0.0), wanted(5.0), alone]);
+        let found: Vec<FoundText> = found.into_iter().map(Result::unwrap).collect();
+        assert_eq!(found[0].text, "a cat");
+        assert_eq!(found[1].text, "a dog", "the first of two");
+        assert_eq!(found[2].text, "a cat");
+        assert!((found[2].similarity - 0.9).abs() < 0.01);
     }
 
     #[test]

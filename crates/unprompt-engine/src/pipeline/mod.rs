@@ -33,9 +33,11 @@ use crate::{
     text::Candidate,
     vectors::{blend, length, narrowed, sum, unit},
 };
+use list_text::Wanted;
 use rayon::prelude::*;
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     num::NonZeroUsize,
     time::Instant,
 };
@@ -98,6 +100,22 @@ struct Picture {
     results: Vec<MemberResult>,
     blend: Vec<f64>,
     text: FoundText,
+}
+
+/// A picture whose own stages are done: read, looked through for a prompt, decoded and preprocessed. It
+/// belongs to the predictor that made it.
+pub struct PreparedPicture {
+    source: Source,
+    slot: Slot,
+}
+
+impl fmt::Debug for PreparedPicture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedPicture")
+            .field("source", &self.source)
+            .field("error", &self.slot.as_ref().err())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A picture, or why it has no prediction.
@@ -260,7 +278,7 @@ impl Predictor {
     /// When what all pictures need is broken, such as a prompt index. What is wrong with one picture
     /// is in its own outcome.
     pub fn predict(&self, sources: &[Source], options: &PredictOptions) -> Result<Vec<Outcome>> {
-        self.finish(sources, self.prepare(sources, options))
+        self.finish(self.prepare_all(sources.to_vec(), options))
     }
 
     /// As [`predict`](Self::predict), of more pictures than memory holds: `take` gets each with its
@@ -278,52 +296,72 @@ impl Predictor {
     ) -> std::result::Result<(), E> {
         let mut sources = sources.into_iter();
         let mut next = || -> Vec<Source> { sources.by_ref().take(batch_size.get()).collect() };
-        let mut batch = next();
-        let mut pictures = self.prepare(&batch, options);
+        let mut batch = self.prepare_all(next(), options);
         while !batch.is_empty() {
             let following = next();
+            let (sources, pictures) = parts(batch);
             let (outcomes, prepared) = rayon::join(
-                || self.finish(&batch, pictures),
-                || self.prepare(&following, options),
+                || self.outcomes(&sources, pictures),
+                || self.prepare_all(following, options),
             );
-            for (source, outcome) in batch.into_iter().zip(outcomes?) {
+            for (source, outcome) in sources.into_iter().zip(outcomes?) {
                 take(source, outcome)?;
             }
-            (batch, pictures) = (following, prepared);
+            batch = prepared;
         }
         Ok(())
     }
 
-    /// The stages that look at one picture each.
-    fn prepare(&self, sources: &[Source], options: &PredictOptions) -> Vec<Slot> {
-        let prepare = |source: &Source| {
-            let start = Instant::now();
-            let limits = source.limits(&options.limits);
-            let bytes = source.read(&limits)?;
-            let mut picture = Picture::default();
-            if options.metadata {
-                match unprompt_metadata::read(&bytes) {
-                    Ok(found) => {
-                        let found = found.filter(unprompt_metadata::Metadata::has_prompt);
-                        picture.prompt = found.map(|found| found.prompt);
-                    }
-                    // The picture itself is still there to be looked at.
-                    Err(error) => picture.metadata_error = Some(error.to_string()),
+    fn prepare_all(&self, sources: Vec<Source>, options: &PredictOptions) -> Vec<PreparedPicture> {
+        let sources = sources.into_par_iter();
+        sources
+            .map(|source| self.prepare(source, options))
+            .collect()
+    }
+
+    /// The first half of [`predict`](Self::predict), of one picture: the stages that look at each alone. What
+    /// is wrong with it is told at the end.
+    pub fn prepare(&self, source: Source, options: &PredictOptions) -> PreparedPicture {
+        let slot = self.look_at(&source, options);
+        PreparedPicture { source, slot }
+    }
+
+    /// The second half: the stages that look at a batch of pictures that this predictor prepared.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn finish(&self, pictures: Vec<PreparedPicture>) -> Result<Vec<Outcome>> {
+        let (sources, pictures) = parts(pictures);
+        self.outcomes(&sources, pictures)
+    }
+
+    /// The stages that look at one picture.
+    fn look_at(&self, source: &Source, options: &PredictOptions) -> Slot {
+        let start = Instant::now();
+        let limits = source.limits(&options.limits);
+        let bytes = source.read(&limits)?;
+        let mut picture = Picture::default();
+        if options.metadata {
+            match unprompt_metadata::read(&bytes) {
+                Ok(found) => {
+                    let found = found.filter(unprompt_metadata::Metadata::has_prompt);
+                    picture.prompt = found.map(|found| found.prompt);
                 }
+                // The picture itself is still there to be looked at.
+                Err(error) => picture.metadata_error = Some(error.to_string()),
             }
-            if picture.prompt.is_none() {
-                // Until it is prepared, which is when its pixels go.
-                let _admission = Admission::wait(&bytes, &limits)?;
-                picture.inputs = self.networks.prepare(&bytes, limits)?;
-            }
-            picture.elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
-            Ok(picture)
-        };
-        sources.par_iter().map(prepare).collect()
+        }
+        if picture.prompt.is_none() {
+            // Until it is prepared, which is when its pixels go.
+            let _admission = Admission::wait(&bytes, &limits)?;
+            picture.inputs = self.networks.prepare(&bytes, limits)?;
+        }
+        picture.elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
+        Ok(picture)
     }
 
     /// The stages that look at a whole batch.
-    fn finish(&self, sources: &[Source], mut pictures: Vec<Slot>) -> Result<Vec<Outcome>> {
+    fn outcomes(&self, sources: &[Source], mut pictures: Vec<Slot>) -> Result<Vec<Outcome>> {
         let start = Instant::now();
         self.encode(&mut pictures);
         for error in pictures.iter().filter_map(|picture| picture.as_ref().err()) {
@@ -451,14 +489,19 @@ impl Predictor {
     fn choose_texts(&self, pictures: &mut [Slot], embeddings: &Embeddings) {
         let texts = match &self.preset.text {
             Some(rule) => {
-                let choose = |picture: &Picture| {
+                let wanted = seen(pictures).map(|picture| {
                     let members = self.preset.members.iter().zip(&picture.results);
                     let supports = members
                         .map(|(spec, result)| (rule.support(&spec.name), &result.embedding[..]))
                         .filter(|(support, _)| *support > 0.0);
-                    Ok(list_text::choose(&picture.blend, supports)?)
-                };
-                seen(pictures).map(choose).collect()
+                    Wanted {
+                        blend: &picture.blend,
+                        supports: supports.collect(),
+                    }
+                });
+                let wanted: Vec<Wanted<'_>> = wanted.collect();
+                let texts = list_text::choose(&wanted).into_iter();
+                texts.map(|text| Ok(text?)).collect()
             }
             None => self.search_texts(pictures, embeddings),
         };
@@ -604,6 +647,11 @@ impl Picture {
             whole,
         }
     }
+}
+
+fn parts(pictures: Vec<PreparedPicture>) -> (Vec<Source>, Vec<Slot>) {
+    let pictures = pictures.into_iter();
+    pictures.map(|one| (one.source, one.slot)).unzip()
 }
 
 /// The pictures that networks and members look at.

@@ -2,12 +2,14 @@
 
 mod health;
 mod metrics;
+mod preparation;
 mod queue;
 mod reply;
 mod worker;
 
 pub(crate) use health::Health;
 pub(crate) use metrics::Metrics;
-pub(crate) use queue::{Job, Queue, busy};
+pub(crate) use preparation::Preparation;
+pub(crate) use queue::{Job, Queue, Stage, busy};
 pub(crate) use reply::{Reply, Step};
 pub(crate) use worker::Worker;

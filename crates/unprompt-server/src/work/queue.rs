@@ -2,8 +2,9 @@
 
 use crate::{
     error::{ErrorKind, ServeError},
+    models::Ready,
     options::Limits,
-    task::{Input, Task},
+    task::Task,
     work::reply::Reply,
 };
 use std::{
@@ -15,12 +16,35 @@ use std::{
 /// One request's work.
 pub(crate) struct Job {
     pub(crate) task: Task,
-    pub(crate) inputs: Vec<Input>,
+    /// None of them while they are prepared.
+    pub(crate) inputs: Vec<Ready>,
+    /// How many it has.
+    pub(crate) count: usize,
+    pub(crate) stage: Stage,
     /// Of all its pictures.
     pub(crate) pixels: u64,
     /// Nobody waits for it any longer after this.
     pub(crate) deadline: Instant,
     pub(crate) reply: Reply,
+}
+
+/// Where a job that waits stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Each input is to be looked at alone.
+    Unprepared,
+    /// That is being done.
+    InPreparation(u64),
+    /// It may be worked on.
+    Ready,
+}
+
+/// A job's inputs, on their way to be prepared.
+pub(crate) struct Unprepared {
+    /// Names the job.
+    pub(crate) number: u64,
+    pub(crate) task: Task,
+    pub(crate) inputs: Vec<Ready>,
 }
 
 impl Job {
@@ -40,6 +64,8 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
+    /// Jobs that were ever prepared.
+    prepared: u64,
     /// Requests and pixels that wait or are worked on.
     requests: usize,
     pixels: u64,
@@ -107,6 +133,57 @@ impl Queue {
         Ok(())
     }
 
+    /// Those of the first `most` inputs that are to be prepared and are not yet.
+    pub(crate) fn unprepared(&self, most: usize) -> Vec<Unprepared> {
+        let mut state = self.state();
+        let State {
+            waiting, prepared, ..
+        } = &mut *state;
+        let (mut found, mut before) = (Vec::new(), 0);
+        for job in waiting.iter_mut() {
+            if before >= most {
+                break;
+            }
+            before += job.count;
+            if job.stage == Stage::Unprepared {
+                *prepared += 1;
+                job.stage = Stage::InPreparation(*prepared);
+                found.push(Unprepared {
+                    number: *prepared,
+                    task: job.task.clone(),
+                    inputs: std::mem::take(&mut job.inputs),
+                });
+            }
+        }
+        found
+    }
+
+    /// Takes what was [`unprepared`](Self::unprepared) back. A failure is told to whoever waits for the job,
+    /// which is then over.
+    pub(crate) fn prepared(&self, number: u64, inputs: Result<Vec<Ready>, ServeError>) {
+        let mut state = self.state();
+        let mut waiting = state.waiting.iter();
+        let Some(place) = waiting.position(|job| job.stage == Stage::InPreparation(number)) else {
+            // Nobody waited for it any longer.
+            return;
+        };
+        match inputs {
+            Ok(inputs) => {
+                state.waiting[place].inputs = inputs;
+                state.waiting[place].stage = Stage::Ready;
+            }
+            Err(error) => {
+                let Some(job) = state.waiting.remove(place) else {
+                    return;
+                };
+                state.requests -= 1;
+                state.pixels -= job.pixels;
+                job.reply.fail(error);
+            }
+        }
+        self.has_work.notify_one();
+    }
+
     /// Whether a request without pictures could be taken now.
     pub(crate) fn has_room(&self) -> bool {
         let mut state = self.state();
@@ -127,17 +204,17 @@ impl Queue {
         self.has_work.notify_all();
     }
 
-    /// Waits for work: the first job, and those behind it that ask for the same task, up to `batch`
-    /// inputs in all. `None` once the queue is closed and empty.
+    /// Waits for work: the first job, and those behind it that ask for the same task and are ready as well,
+    /// up to `batch` inputs in all. `None` once the queue is closed and empty.
     pub(crate) fn take(&self, batch: usize) -> Option<(Vec<Job>, Taken<'_>)> {
         let mut state = self.state();
         loop {
             state.forget();
-            if !state.waiting.is_empty() {
-                break;
-            }
-            if state.is_closed {
-                return None;
+            match state.waiting.front() {
+                Some(first) if first.stage == Stage::Ready => break,
+                Some(_) => {}
+                None if state.is_closed => return None,
+                None => {}
             }
             let woken = self.has_work.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
@@ -151,13 +228,14 @@ impl Queue {
                     first.task == next.task
                         && first.reply.joins_others()
                         && next.reply.joins_others()
-                        && inputs + next.inputs.len() <= batch
+                        && next.stage == Stage::Ready
+                        && inputs + next.count <= batch
                 }
             };
             if !joins {
                 break;
             }
-            inputs += next.inputs.len();
+            inputs += next.count;
             jobs.extend(state.waiting.pop_front());
         }
         let taken = Taken {
@@ -192,7 +270,7 @@ pub(crate) fn busy() -> ServeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Answers;
+    use crate::task::{Answers, Input};
     use std::time::Duration;
     use tokio::sync::oneshot;
 
@@ -200,9 +278,12 @@ mod tests {
 
     fn job(task: Task, inputs: usize, pixels: u64) -> (Job, Receiver) {
         let (reply, receiver) = oneshot::channel();
+        let given = (0..inputs).map(|_| Ready::Given(Input::Text(String::new())));
         let job = Job {
             task,
-            inputs: vec![Input::Text(String::new()); inputs],
+            inputs: given.collect(),
+            count: inputs,
+            stage: Stage::Ready,
             pixels,
             deadline: Instant::now() + Duration::from_secs(60),
             reply: Reply::Whole(reply),
@@ -284,5 +365,54 @@ mod tests {
         queue.push(next).unwrap();
         let (jobs, _taken) = queue.take(16).unwrap();
         assert_eq!((jobs.len(), jobs[0].inputs.len()), (1, 3));
+    }
+
+    #[test]
+    fn what_is_prepared_is_taken_in_the_order_of_arrival() {
+        let queue = queue(10, 100);
+        let mut receivers = Vec::new();
+        for inputs in [1, 2, 3, 1] {
+            let (mut job, receiver) = job(TEXTS, inputs, 10);
+            job.stage = Stage::Unprepared;
+            queue.push(job).unwrap();
+            receivers.push(receiver);
+        }
+        // The third begins within the first four inputs, the fourth behind them.
+        let mut found = queue.unprepared(4);
+        let sizes: Vec<usize> = found.iter().map(|one| one.inputs.len()).collect();
+        assert_eq!(sizes, [1, 2, 3]);
+        assert!(queue.unprepared(4).is_empty());
+        let (third, second, first) = (found.pop(), found.pop(), found.pop());
+        let hand_back = |one: Option<Unprepared>| {
+            let one = one.unwrap();
+            queue.prepared(one.number, Ok(one.inputs));
+        };
+        hand_back(second);
+        hand_back(first);
+        let (jobs, taken) = queue.take(16).unwrap();
+        let sizes: Vec<usize> = jobs.iter().map(|job| job.inputs.len()).collect();
+        assert_eq!(sizes, [1, 2], "the third is not ready");
+        drop(taken);
+        let failed = ServeError::bug("it failed");
+        queue.prepared(third.unwrap().number, Err(failed));
+        assert_eq!(queue.load(), (1, 10));
+        assert!(matches!(receivers[2].try_recv(), Ok(Err(_))));
+        hand_back(queue.unprepared(4).pop());
+        assert_eq!(queue.take(16).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_longer_is_prepared_in_vain() {
+        let queue = queue(1, 10);
+        let (mut left, receiver) = job(TEXTS, 1, 10);
+        left.stage = Stage::Unprepared;
+        queue.push(left).unwrap();
+        let found = queue.unprepared(16).pop().unwrap();
+        drop(receiver);
+        let (next, _next) = job(TEXTS, 3, 10);
+        queue.push(next).unwrap();
+        queue.prepared(found.number, Ok(found.inputs));
+        assert_eq!(queue.load(), (1, 10));
+        assert_eq!(queue.take(16).unwrap().0[0].count, 3);
     }
 }

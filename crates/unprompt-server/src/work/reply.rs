@@ -34,6 +34,14 @@ impl Reply {
         }
     }
 
+    /// Says that there will be no answer. Whose client left meanwhile is told nothing.
+    pub(crate) fn fail(self, error: ServeError) {
+        match self {
+            Self::Whole(whole) => drop(whole.send(Err(error))),
+            Self::Steps(steps) => drop(steps.send(Step::Failed(error))),
+        }
+    }
+
     /// Whether it may be worked on together with others.
     pub(crate) fn joins_others(&self) -> bool {
         matches!(self, Self::Whole(_))

@@ -16,11 +16,12 @@ use unprompt::{
     models::Caption,
 };
 use unprompt_server::{
-    Answer as Given, Catalog, Finish, Input, InputFailure, Log, Models, ServeOptions, Server, Task,
+    Answer as Given, Catalog, Finish, Input, InputFailure, Log, Models, Ready, ServeOptions,
+    Server, Task,
 };
 
 /// Models without weights. The prompt of a picture is its name; one that is called `broken` fails, one
-/// that is called `panic` makes the batch panic.
+/// that is called `panic` makes the batch panic, and one that is called `panic early` its preparation.
 pub struct Fake {
     catalog: Catalog,
     /// Closed, every batch waits.
@@ -28,6 +29,8 @@ pub struct Fake {
     opened: Condvar,
     /// The names in each batch.
     batches: Mutex<Vec<Vec<String>>>,
+    /// The names of what was prepared.
+    prepared: Mutex<Vec<String>>,
 }
 
 /// What is loaded, as in a server that was given every model, or none.
@@ -56,6 +59,7 @@ impl Fake {
             gate: Mutex::new(true),
             opened: Condvar::new(),
             batches: Mutex::default(),
+            prepared: Mutex::default(),
         })
     }
 
@@ -70,6 +74,11 @@ impl Fake {
 
     pub fn batches(&self) -> Vec<Vec<String>> {
         self.batches.lock().unwrap().clone()
+    }
+
+    /// Waits until so many pictures were prepared.
+    pub fn wait_for_prepared(&self, count: usize) {
+        wait_until(|| self.prepared.lock().unwrap().len() >= count);
     }
 
     /// Waits until so many batches were begun.
@@ -91,10 +100,11 @@ pub fn wait_until(is_so: impl Fn() -> bool) {
     panic!("waited in vain");
 }
 
-fn name(input: &Input) -> String {
+fn name(input: &Ready) -> String {
     match input {
-        Input::Picture(source) => source.path().to_string_lossy().into_owned(),
-        Input::Text(text) => text.clone(),
+        Ready::Given(Input::Picture(source)) => source.path().to_string_lossy().into_owned(),
+        Ready::Given(Input::Text(text)) => text.clone(),
+        Ready::Prepared(_) => unreachable!("nothing here makes one"),
     }
 }
 
@@ -103,15 +113,27 @@ impl Models for Fake {
         &self.catalog
     }
 
-    fn run(&self, task: &Task, inputs: &[Input]) -> Vec<Result<Given, InputFailure>> {
+    fn prepares(&self, task: &Task) -> bool {
+        matches!(task, Task::Predict { .. })
+    }
+
+    fn prepare(&self, _: &Task, input: Input) -> Ready {
+        let prepared = Ready::Given(input);
+        let name = name(&prepared);
+        self.prepared.lock().unwrap().push(name.clone());
+        assert!(name != "panic early", "told to");
+        prepared
+    }
+
+    fn run(&self, task: &Task, inputs: Vec<Ready>) -> Vec<Result<Given, InputFailure>> {
         let names: Vec<String> = inputs.iter().map(name).collect();
         self.batches.lock().unwrap().push(names.clone());
         let gate = self.gate.lock().unwrap();
         drop(self.opened.wait_while(gate, |is_open| !*is_open).unwrap());
         assert!(!names.contains(&"panic".to_owned()), "told to");
-        let one = |(name, input): (String, &Input)| {
+        let one = |(name, input): (String, Ready)| {
             // What is read must be what was sent.
-            if let Input::Picture(Source::Memory(_, bytes)) = input
+            if let Ready::Given(Input::Picture(Source::Memory(_, bytes))) = &input
                 && **bytes == *b"broken"
             {
                 return Err(InputFailure("not a picture".into()));
@@ -205,6 +227,9 @@ pub struct Running {
 
 impl Running {
     pub fn start(models: &Arc<Fake>, options: ServeOptions) -> Self {
+        // One waits at the gate of the models while others prepare.
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(4);
+        let _ = threads.build_global();
         let models: Arc<dyn Models> = Arc::<Fake>::clone(models);
         let server = Server::new(models, options).unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

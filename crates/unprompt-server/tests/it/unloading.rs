@@ -8,7 +8,7 @@ use std::{
     },
     time::Duration,
 };
-use unprompt_server::{Input, LoadAgain, Models, Task, Unloading};
+use unprompt_server::{Input, LoadAgain, Models, Ready, Task, Unloading};
 
 const IDLE: Duration = Duration::from_millis(50);
 
@@ -18,9 +18,9 @@ fn unloading(first: Arc<Fake>, idle: Duration, again: Box<LoadAgain>) -> Arc<Unl
 }
 
 fn ask(models: &Unloading) -> Result<(), String> {
-    let text = [Input::Text("a cat".into())];
+    let text = vec![Ready::Given(Input::Text("a cat".into()))];
     let answer = models
-        .run(&Task::EmbedText { raw: false }, &text)
+        .run(&Task::EmbedText { raw: false }, text)
         .swap_remove(0);
     answer.map(|_| ()).map_err(|failure| failure.0)
 }

@@ -38,6 +38,10 @@ fn requests_are_batched_in_their_order_and_each_gets_its_own() {
         requests.push(server.files_later(path, names));
         wait_until(|| server.metric("unprompt_queue_requests") == place as f64 + 2.0);
     }
+    // The last request begins within two batches of what is worked on.
+    fake.wait_for_prepared(11);
+    // They are ready a moment later.
+    std::thread::sleep(Duration::from_millis(200));
     fake.open();
     let names: Vec<Vec<String>> = requests
         .into_iter()
@@ -136,6 +140,25 @@ fn a_panic_costs_its_batch_and_three_are_told_of() {
     assert_eq!(server.metric("unprompt_queue_requests"), 0.0);
     // It goes on all the same.
     assert_eq!(server.files("/v1/predict", &[("a", b"x")], &[]).status, 200);
+}
+
+#[test]
+fn a_panic_before_the_batch_costs_its_request() {
+    let fake = Fake::new(true);
+    let server = Running::start(&fake, ServeOptions::default());
+    fake.close();
+    let first = server.files_later("/v1/predict", &["a"]);
+    fake.wait_for_batches(1);
+    let panicking = server.files_later("/v1/predict", &["b", "panic early"]);
+    assert_eq!(panicking.join().unwrap().status, 500, "at once");
+    let other = server.files_later("/v1/predict", &["c"]);
+    wait_until(|| server.metric("unprompt_queue_requests") == 2.0);
+    fake.open();
+    let statuses = [first, other].map(|request| request.join().unwrap().status);
+    assert_eq!(statuses, [200, 200]);
+    assert_eq!(fake.batches(), [["a"], ["c"]]);
+    assert_eq!(server.metric("unprompt_panics_total"), 1.0);
+    assert_eq!(server.metric("unprompt_queue_requests"), 0.0);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
                 | BenchKind::Draw
                 | BenchKind::Index
                 | BenchKind::Job
+                | BenchKind::Serve
                 | BenchKind::Train
         )
     ) {
@@ -71,7 +72,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         Some(BenchKind::Job) => job::job(common, arguments, folder.path())?,
         Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Python) => python::python(common, arguments, &hub, folder.path())?,
-        Some(BenchKind::Serve) => serve::serve(common, arguments, &hub, folder.path())?,
+        Some(BenchKind::Serve) => serve::serve(common, arguments, folder.path())?,
         Some(BenchKind::Towers) => towers::towers(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Train) => train::train(common, arguments, folder.path())?,
     };

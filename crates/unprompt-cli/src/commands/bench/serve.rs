@@ -4,7 +4,7 @@ use super::{
     load::{Load, Loaded},
     peer::answer_of_peer,
     row::Row,
-    subject::{ENCODER, PICTURES},
+    subject::PICTURES,
 };
 use crate::{
     arguments::{Bench, Common},
@@ -21,57 +21,35 @@ use std::{
     thread,
     time::Duration,
 };
-use unprompt::{Hub, NoProgress, Preset, models::imagenet_labels};
+use unprompt::Preset;
 
 const SCRIPT: &str = include_str!("../../../bench/serve.py");
 /// The network that the script loads.
 const NETWORK: &str = include_str!("../../../bench/predict.py");
-/// A preset that does as much as the script.
-const LABELS: &str = include_str!("../../../bench/labels.toml");
-const CLASSIFIER: &str = "efficientnet-lite0";
 /// Clients that ask at a time, each for the next picture as soon as it has an answer.
 const CLIENTS: [(usize, &str); 3] = [(1, "1 client"), (8, "8 clients"), (64, "64 clients")];
 /// How long each load lasts, and with `--quick`.
 const SECONDS: u64 = 10;
 const FEW_SECONDS: u64 = 1;
 
-/// Measures ours with the default preset and with one that does as much as the peer, and the peer.
-pub(super) fn serve(
-    common: &Common,
-    arguments: &Bench,
-    hub: &Hub,
-    folder: &Path,
-) -> Result<Vec<Row>> {
-    let program = std::env::current_exe()?;
+/// Measures ours with the default preset, and the peer, which does the same.
+pub(super) fn serve(common: &Common, arguments: &Bench, folder: &Path) -> Result<Vec<Row>> {
     let threads = rayon::current_num_threads().to_string();
-    let labels = folder.join("labels.toml");
-    fs::write(&labels, LABELS)?;
-    let ours = |preset: &str| {
-        let mut command = Command::new(&program);
-        command.args(["serve", "--offline", "--port", "0", "--threads", &threads]);
-        command.args(["--preset", preset]);
-        command
-            .env_remove("UNPROMPT_API_KEY")
-            .env_remove("UNPROMPT_HOST");
-        command
-    };
-    let labels = labels.to_string_lossy().into_owned();
-    let mut rows = Vec::new();
-    let mut compared = Vec::new();
-    for (preset, name) in [
-        (Preset::DEFAULT, "unprompt lite"),
-        (labels.as_str(), "unprompt"),
-    ] {
-        let server = Served::ours(ours(preset))?;
-        compared = loads(common, arguments, name, &server)?;
-        for (measurement, loaded) in &compared {
-            rows.push(row(measurement, name, loaded));
-        }
-    }
-    match peer(arguments, hub, &program, &threads, folder) {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["serve", "--offline", "--port", "0", "--threads", &threads]);
+    command.args(["--preset", Preset::DEFAULT]);
+    command
+        .env_remove("UNPROMPT_API_KEY")
+        .env_remove("UNPROMPT_HOST");
+    let ours = loads(common, arguments, "unprompt", &Served::ours(command)?)?;
+    let mut rows: Vec<Row> = ours
+        .iter()
+        .map(|(measurement, loaded)| row(measurement, "unprompt", loaded))
+        .collect();
+    match peer(arguments, &threads, folder) {
         Ok((server, name)) => {
             let theirs = loads(common, arguments, &name, &server)?;
-            for ((measurement, theirs), (_, ours)) in theirs.iter().zip(&compared) {
+            for ((measurement, theirs), (_, ours)) in theirs.iter().zip(&ours) {
                 rows.push(Row {
                     ours_to_this: Some(ours.median_ms / theirs.median_ms),
                     ..row(measurement, &name, theirs)
@@ -130,47 +108,15 @@ fn loads(
 }
 
 /// The peer, and what it is.
-fn peer(
-    arguments: &Bench,
-    hub: &Hub,
-    program: &Path,
-    threads: &str,
-    folder: &Path,
-) -> Result<(Served, String)> {
+fn peer(arguments: &Bench, threads: &str, folder: &Path) -> Result<(Served, String)> {
     let script = folder.join("serve.py");
     fs::write(&script, SCRIPT)?;
     fs::write(folder.join("predict.py"), NETWORK)?;
-    let resolved = hub.resolve(&CLASSIFIER.parse()?, &NoProgress)?;
-    let weights = resolved.files.values().next();
-    let weights = weights.context("the classifier has no file")?;
-    // The same embeddings, so that nothing but serving differs.
-    let (texts, embeddings) = (folder.join("texts.txt"), folder.join("embeddings.jsonl"));
-    fs::write(&texts, imagenet_labels().join("\n"))?;
-    let mut embed = Command::new(program);
-    embed.args([
-        "embed",
-        "text",
-        "--offline",
-        "--quiet",
-        "--format",
-        "jsonl",
-        "--model",
-        ENCODER,
-    ]);
-    embed
-        .arg("--file")
-        .arg(&texts)
-        .arg("--out")
-        .arg(&embeddings);
-    if !embed.status()?.success() {
-        bail!("the labels cannot be embedded");
+    for (name, bytes) in unprompt_eye::files() {
+        fs::write(folder.join(name), bytes)?;
     }
     let mut command = Command::new(&arguments.python);
-    command
-        .arg(script)
-        .arg(weights)
-        .arg(&embeddings)
-        .arg(threads);
+    command.arg(script).arg(folder).arg(threads);
     Served::peer(command)
 }
 
