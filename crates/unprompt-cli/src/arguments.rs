@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
 }
 
 /// Flags of every command.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
     /// Open no socket: use only what is on this machine
@@ -197,7 +197,7 @@ pub(crate) enum Command {
     /// The mean cosine similarity of predictions and truth
     Score(Score),
     /// How well a preset does on pictures whose prompts are known, as a report in HTML too
-    Eval(Eval),
+    Eval(Box<Eval>),
     /// Weights of a preset, fitted to pictures whose prompts are known
     Blend {
         #[command(subcommand)]

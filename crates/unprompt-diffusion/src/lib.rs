@@ -14,8 +14,9 @@
 //! scheduler, the tokenizers, CLIP's text encoders, the UNet and the VAE. Every shape and switch comes
 //! from their configuration files; a switch that is not built is an error that names it.
 //!
-//! Invariant: it computes in f32 on the processor, and gives the same bits alone, in a batch and on any
-//! number of threads.
+//! Invariant: in f32 on the processor a picture is the same bits alone, in a batch and on any number of
+//! threads. On a graphics card, in f32, f16 or bf16, the same layers are candle's operations; the scheduler
+//! computes in f32 on the processor in any case.
 //!
 //! Invariant: the starting noise of a seed is the same on every machine; see [`Noise`].
 //!
@@ -23,6 +24,7 @@
 
 mod attention;
 mod configuration;
+mod drawing;
 mod error;
 mod layers;
 mod noise;
@@ -30,6 +32,7 @@ mod picture;
 mod pipeline;
 mod residual_block;
 mod schedule;
+mod settings;
 mod text;
 mod unet;
 mod vae;
@@ -37,5 +40,6 @@ mod vae;
 pub use error::{DiffusionError, Result};
 pub use noise::Noise;
 pub use picture::{Drawn, Infotext};
-pub use pipeline::{Drawing, Pipeline, Settings};
+pub use pipeline::Pipeline;
 pub use schedule::SchedulerKind;
+pub use settings::{Drawing, Settings};

@@ -1,7 +1,7 @@
 //! Prompts to what the UNet is told.
 
 use crate::{DiffusionError, Result, error::configuration};
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, Tensor};
 use std::path::Path;
 use unprompt_models::{ClipCheckpoint, ClipTextTower, ClipTokenizer, LoadOptions};
 
@@ -118,7 +118,7 @@ impl TextEncoders {
     /// What stands for no negative prompt where the model was trained with nothing at all.
     pub(crate) fn nothing(like: &Encoded) -> Result<Encoded> {
         Ok(Encoded {
-            tokens: Tensor::zeros(like.tokens.dims(), DType::F32, &Device::Cpu)?,
+            tokens: like.tokens.zeros_like()?,
             pooled: like.pooled.as_ref().map(|pooled| vec![0.0; pooled.len()]),
         })
     }

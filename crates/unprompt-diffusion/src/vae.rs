@@ -12,8 +12,8 @@ use crate::{
 use candle_core::Tensor;
 use serde_json::{Value, json};
 use std::{cell::RefCell, path::Path};
-use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_models::{ModelError, parts::Weights};
+use unprompt_checkpoint::Checkpoint;
+use unprompt_models::{Dtype, LoadOptions, ModelError, parts::Weights};
 use unprompt_nn::{Activation, Around, GroupNorm, Linear, Mask, SpatialConv2d, self_attention};
 
 /// What `Decoder` adds to variances.
@@ -47,8 +47,9 @@ struct PixelAttention {
 }
 
 impl Vae {
-    /// Reads the folder.
-    pub(crate) fn open(folder: &Path, pickle: Pickle) -> Result<Self> {
+    /// Reads the folder. `may_upcast` says whether the family's pipeline leaves f16 where the folder wants
+    /// it to: the decoder of the first SDXL makes values that are too large for that.
+    pub(crate) fn open(folder: &Path, options: &LoadOptions, may_upcast: bool) -> Result<Self> {
         let config = Configuration::read(&folder.join("config.json"))?;
         for (key, value) in [
             ("act_fn", json!("silu")),
@@ -58,9 +59,14 @@ impl Vae {
         ] {
             config.only(key, &value)?;
         }
-        let checkpoint = Checkpoint::open(folder, pickle).map_err(ModelError::from)?;
+        let checkpoint = Checkpoint::open(folder, options.pickle).map_err(ModelError::from)?;
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint, &used);
+        let is_half = options.compute.dtype() == Dtype::F16;
+        let compute = match is_half && may_upcast && config.or("force_upcast", true)? {
+            true => options.compute.in_single_precision(),
+            false => options.compute.clone(),
+        };
+        let root = Weights::new(&checkpoint, &used).computed(&compute);
         let decoder = Self::new(&config, &root)?;
         root.check_all_used(|name| {
             name.starts_with("encoder.") || name.starts_with("quant_conv.")
@@ -163,6 +169,7 @@ impl Vae {
     /// (1, height, width, latents) to (1, height, width, 3) of pixels, from -1 to 1 and a little beyond.
     pub(crate) fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let mut hidden = ((latents / self.scaling)? + self.shift)?;
+        hidden = self.input.beside_weights(&hidden)?;
         if let Some(layer) = &self.after_quantisation {
             hidden = layer.forward(&hidden)?;
         }
@@ -208,10 +215,8 @@ impl Vae {
         work + (pixels * 27 * self.output.inputs()) as u64
     }
 
-    /// Bytes of the largest feature maps that are there at once, for so many latents.
-    pub(crate) fn memory(&self, (rows, columns): (usize, usize)) -> u64 {
-        // The input that is carried around, what is between the convolutions, and the output.
-        const MAPS: usize = 4;
+    /// Values of the largest feature map, for so many rows and columns of latents.
+    pub(crate) fn largest_map(&self, (rows, columns): (usize, usize)) -> u64 {
         let mut pixels = rows * columns;
         let mut most = 0;
         for (blocks, upsample) in &self.up {
@@ -223,7 +228,7 @@ impl Vae {
                 most = most.max(pixels * layer.outputs());
             }
         }
-        (MAPS * most * size_of::<f32>()) as u64
+        most as u64
     }
 }
 

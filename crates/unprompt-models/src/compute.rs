@@ -105,6 +105,34 @@ impl Compute {
         }
     }
 
+    /// What a graphics card computes, candle's operations on whole tensors, on the processor: with f32 in
+    /// double precision, as an oracle of the fused layers. Slow; for tests of networks.
+    pub fn composed(dtype: Dtype) -> Self {
+        Self {
+            device: Device::Cpu,
+            dtype,
+            tensors: match dtype {
+                Dtype::F32 | Dtype::Int8 => DType::F64,
+                Dtype::F16 => DType::F16,
+                Dtype::Bf16 => DType::BF16,
+            },
+        }
+    }
+
+    /// The same device, in f32 where it is in half precision: for parts whose values are too large for
+    /// that.
+    #[must_use]
+    pub fn in_single_precision(&self) -> Self {
+        match self.dtype {
+            Dtype::F16 | Dtype::Bf16 => Self {
+                device: self.device.clone(),
+                dtype: Dtype::F32,
+                tensors: DType::F32,
+            },
+            Dtype::F32 | Dtype::Int8 => self.clone(),
+        }
+    }
+
     /// The number type.
     pub fn dtype(&self) -> Dtype {
         self.dtype

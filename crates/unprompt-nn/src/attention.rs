@@ -21,6 +21,40 @@ pub enum Mask {
     Causal,
 }
 
+/// Scores that are laid out at once where attention is composed: of a large picture all would be gigabytes.
+const MOST_SCORES: usize = 1 << 26;
+
+/// `softmax(scale * q · kᵀ + mask) · v` from candle's operations, some queries at a time: (heads, queries,
+/// head width) for keys and values of (heads, keys, head width); the mask is (queries, keys).
+pub(crate) fn composed_attention(
+    [query, key, value]: [&Tensor; 3],
+    scale: f64,
+    mask: Option<&Tensor>,
+) -> Result<Tensor> {
+    let ((heads, count, _), length) = (query.dims3()?, key.dim(1)?);
+    if count == 0 {
+        return query.zeros_like();
+    }
+    let at_once = (MOST_SCORES / (heads * length).max(1)).max(1);
+    let keys = key.t()?;
+    let mut outputs = Vec::with_capacity(count.div_ceil(at_once));
+    for start in (0..count).step_by(at_once) {
+        let rows = at_once.min(count - start);
+        let scores = query.narrow(1, start, rows)?.contiguous()?.matmul(&keys)?;
+        let mut scores = (scores.to_dtype(sum_dtype(scores.dtype()))? * scale)?;
+        if let Some(mask) = mask {
+            scores =
+                scores.broadcast_add(&mask.narrow(0, start, rows)?.to_dtype(scores.dtype())?)?;
+        }
+        scores = scores
+            .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
+            .exp()?;
+        scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+        outputs.push(scores.to_dtype(query.dtype())?.matmul(value)?);
+    }
+    Tensor::cat(&outputs, 1)
+}
+
 /// `softmax(q · kᵀ / sqrt(head width)) · v` within each sequence.
 ///
 /// `qkv` is (tokens, 3 * width): each token's query, key and value, each of them `heads` heads side
@@ -126,22 +160,18 @@ impl SelfAttention<'_> {
             let parts = qkv.narrow(0, start, length)?;
             let parts = parts.reshape((length, 3, self.heads, head_width))?;
             let parts = parts.permute((1, 2, 0, 3))?.contiguous()?;
-            let scores = parts.i(0)?.matmul(&parts.i(1)?.t()?)?;
-            let scores = scores.to_dtype(sum_dtype(scores.dtype()))?;
-            let mut scores = (scores * f64::from(self.scale()))?;
-            if self.mask == Mask::Causal {
-                let later = |i: usize| if i % length > i / length { -1e30 } else { 0f32 };
-                let later: Vec<f32> = (0..length * length).map(later).collect();
-                let later = Tensor::from_vec(later, (length, length), qkv.device())?;
-                scores = scores.broadcast_add(&later.to_dtype(scores.dtype())?)?;
-            }
-            let scores = scores
-                .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
-                .exp()?;
-            let scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
-            let scores = scores.to_dtype(qkv.dtype())?;
-            let output = scores.matmul(&parts.i(2)?)?.transpose(0, 1)?;
-            outputs.push(output.reshape((length, self.width))?);
+            let later = match self.mask {
+                Mask::None => None,
+                Mask::Causal => {
+                    let later = |i: usize| if i % length > i / length { -1e30 } else { 0f32 };
+                    let later: Vec<f32> = (0..length * length).map(later).collect();
+                    Some(Tensor::from_vec(later, (length, length), qkv.device())?)
+                }
+            };
+            let (query, key, value) = (parts.i(0)?, parts.i(1)?, parts.i(2)?);
+            let scale = f64::from(self.scale());
+            let output = composed_attention([&query, &key, &value], scale, later.as_ref())?;
+            outputs.push(output.transpose(0, 1)?.reshape((length, self.width))?);
             start += length;
         }
         let Some(at) = self.at else {

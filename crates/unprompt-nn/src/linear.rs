@@ -138,7 +138,10 @@ impl Linear {
     }
 
     /// `x` on the device of the weights and in their numbers.
-    pub(crate) fn beside_weights(&self, x: Tensor) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// When the device does not take it.
+    pub fn beside_weights(&self, x: Tensor) -> Result<Tensor> {
         match &self.weights {
             Weights::Packed { .. } | Weights::Quantised { .. } => Ok(x),
             Weights::Stored { weight, .. } => {

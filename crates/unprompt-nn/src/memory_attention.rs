@@ -2,22 +2,32 @@
 //! picture, or of an encoder to itself where positions are added to the scores.
 
 use crate::{
-    cpu::with_parameter,
+    attention::composed_attention,
+    cpu::{is_fused, with_parameter},
     matmul::{Product, Sides, accumulate_tile, tile_height},
     output::{Unwritten, written},
     panels::{PANEL, Panels, Tiles},
     row_softmax::softmax,
 };
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Device, IndexOp, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// The keys and values of one sequence, each head's in the order in which the kernel reads them.
+/// The keys and values of one sequence, on the CPU each head's in the order in which the kernel reads
+/// them.
 #[derive(Debug)]
 pub struct Memory {
-    heads: Vec<Head>,
+    tokens: Tokens,
+    heads: usize,
     length: usize,
     width: usize,
+}
+
+#[derive(Debug)]
+enum Tokens {
+    Packed(Vec<Head>),
+    /// Keys and values, both (heads, length, head width).
+    Stored(Tensor, Tensor),
 }
 
 #[derive(Debug)]
@@ -42,17 +52,25 @@ impl Memory {
     /// heads side by side.
     ///
     /// # Errors
-    /// When the heads do not divide the width, or the tensor is not on the CPU.
+    /// When the heads do not divide the width.
     pub fn new(key_value: &Tensor, heads: usize) -> Result<Self> {
         let (length, double) = key_value.dims2()?;
         if heads == 0 || length == 0 || !double.is_multiple_of(2 * heads) || double == 0 {
             bail!("attention: {:?} for {heads} heads", key_value.dims());
         }
-        if !key_value.device().is_cpu() {
-            bail!("attention: packed keys and values are for the cpu");
-        }
         let (width, head_width) = (double / 2, double / 2 / heads);
-        let heads = with_parameter(key_value, |rows| {
+        if !is_fused(key_value) {
+            // (2, heads, length, head width)
+            let parts = key_value.reshape((length, 2, heads, head_width))?;
+            let parts = parts.permute((1, 2, 0, 3))?.contiguous()?;
+            return Ok(Self {
+                tokens: Tokens::Stored(parts.i(0)?, parts.i(1)?),
+                heads,
+                length,
+                width,
+            });
+        }
+        let packed = with_parameter(key_value, |rows| {
             let pack = |head: usize| {
                 let (keys, values) = (head * head_width, width + head * head_width);
                 Head {
@@ -63,6 +81,7 @@ impl Memory {
             (0..heads).into_par_iter().map(pack).collect()
         })?;
         Ok(Self {
+            tokens: Tokens::Packed(packed),
             heads,
             length,
             width,
@@ -81,7 +100,8 @@ impl Memory {
 /// `queries` is (queries, width), the result too. What a query gives does not depend on the others.
 ///
 /// # Errors
-/// When counts, widths, heads or the bias do not fit each other.
+/// When counts, widths, heads or the bias do not fit each other, or there is a bias and the CPU does not
+/// compute in f32.
 pub fn memory_attention(
     queries: &Tensor,
     memories: &[(&Memory, usize)],
@@ -102,9 +122,8 @@ pub fn memory_attention(
         );
     }
     if let Some(bias) = bias {
-        let fits = |memory: &Memory| {
-            bias.values.len() == memory.heads.len() * bias.positions * memory.length
-        };
+        let fits =
+            |memory: &Memory| bias.values.len() == memory.heads * bias.positions * memory.length;
         if bias.of_query.len() != count
             || bias
                 .of_query
@@ -120,20 +139,30 @@ pub fn memory_attention(
             );
         }
     }
+    if !is_fused(queries) {
+        return composed(queries, memories, scale, bias);
+    }
+    let mut packed = Vec::with_capacity(memories.len());
+    for (memory, count) in memories {
+        let Tokens::Packed(heads) = &memory.tokens else {
+            bail!("attention: queries in f32 on the cpu for keys and values elsewhere");
+        };
+        packed.push((heads, memory.length, *count));
+    }
     let arch = Arch::new();
     let height = tile_height(arch);
     let compute = |queries: &[f32], mut out: Unwritten<'_>| {
         let mut pieces = Vec::new();
         let mut start = 0;
-        for (memory, count) in memories.iter().filter(|(_, count)| *count > 0) {
-            let head_width = width / memory.heads.len();
-            for first in (0..*count).step_by(height) {
+        for &(heads, length, count) in packed.iter().filter(|(.., count)| *count > 0) {
+            let head_width = width / heads.len();
+            for first in (0..count).step_by(height) {
                 let real = height.min(count - first);
                 let begin = pieces.len();
-                pieces.extend(memory.heads.iter().enumerate().map(|(index, head)| Piece {
+                pieces.extend(heads.iter().enumerate().map(|(index, head)| Piece {
                     head,
                     index,
-                    length: memory.length,
+                    length,
                     queries: &queries[(start + first) * width + index * head_width..],
                     stride: width,
                     positions: bias.map(|bias| &bias.of_query[start + first..][..real]),
@@ -158,6 +187,37 @@ pub fn memory_attention(
         written(count * width, |out| compute(queries, out))
     })??;
     Tensor::from_vec(out, (count, width), &Device::Cpu)
+}
+
+/// The same from candle's operations.
+fn composed(
+    queries: &Tensor,
+    memories: &[(&Memory, usize)],
+    scale: f32,
+    bias: Option<&MemoryBias>,
+) -> Result<Tensor> {
+    if bias.is_some() {
+        bail!("attention: what is added to scores is for the cpu in f32");
+    }
+    let width = queries.dim(1)?;
+    let mut outputs = Vec::with_capacity(memories.len());
+    let mut start = 0;
+    for (memory, count) in memories.iter().filter(|(_, count)| *count > 0) {
+        let Tokens::Stored(keys, values) = &memory.tokens else {
+            bail!("attention: keys and values in f32 on the cpu for queries elsewhere");
+        };
+        // (heads, queries, head width)
+        let query = queries.narrow(0, start, *count)?;
+        let query = query.reshape((*count, memory.heads, width / memory.heads))?;
+        let query = query.transpose(0, 1)?.contiguous()?;
+        let output = composed_attention([&query, keys, values], f64::from(scale), None)?;
+        outputs.push(output.transpose(0, 1)?.reshape((*count, width))?);
+        start += count;
+    }
+    match outputs.is_empty() {
+        true => Ok(queries.clone()),
+        false => Tensor::cat(&outputs, 0),
+    }
 }
 
 /// A few queries of one head.
@@ -225,6 +285,7 @@ impl WithSimd for Piece<'_, '_> {
 mod tests {
     use super::*;
     use crate::{Mask, self_attention};
+    use candle_core::DType;
 
     #[test]
     fn equals_self_attention_and_depends_on_no_other_query() -> Result<()> {
@@ -236,8 +297,17 @@ mod tests {
             let memory = Memory::new(&tokens.narrow(1, width, 2 * width)?, heads)?;
             let scale = 1.0 / (head_width as f32).sqrt();
             let found = memory_attention(&queries, &[(&memory, length)], scale, None)?;
-            let worst = (&found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(worst < 1e-5, "{worst}");
+            let double = tokens.to_dtype(DType::F64)?;
+            let stored = Memory::new(&double.narrow(1, width, 2 * width)?, heads)?;
+            let queries_there = double.narrow(1, 0, width)?.contiguous()?;
+            let composed = memory_attention(&queries_there, &[(&stored, length)], scale, None)?;
+            for expected in [expected, composed.to_dtype(DType::F32)?] {
+                let worst = (&found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                assert!(worst < 1e-5, "{worst}");
+            }
+            // What is packed for one is not for the other.
+            assert!(memory_attention(&queries, &[(&stored, length)], scale, None).is_err());
+            assert!(memory_attention(&queries_there, &[(&memory, length)], scale, None).is_err());
             for count in [1, 3, 4] {
                 let part = memory_attention(
                     &queries.narrow(0, 1, count)?,

@@ -5,7 +5,7 @@
 
 use crate::{
     Activation,
-    cpu::{parameter, with_parameter, zeros},
+    cpu::{is_fused, parameter, with_parameter, zeros},
     linear::Finish,
     matmul::{Epilogue, Gather, gathers_well, multiply, multiply_gathered},
     output::written,
@@ -19,17 +19,30 @@ use rayon::prelude::*;
 /// Values of patches that are laid out at once where there are too few rows to gather them in place.
 const MOST_PATCHES: usize = 1 << 26;
 
-/// A dense convolution on the CPU, in f32, for pictures of any size.
+/// A dense convolution for pictures of any size.
 #[derive(Debug)]
 pub struct SpatialConv2d {
-    weight: Panels,
-    // by panel, zero beyond the outputs
-    bias: Vec<f32>,
+    weights: Weights,
     kernel: (usize, usize),
     channels: usize,
+    outputs: usize,
     stride: usize,
     pad: usize,
-    arch: Arch,
+}
+
+#[derive(Debug)]
+enum Weights {
+    Packed {
+        weight: Panels,
+        // by panel, zero beyond the outputs
+        bias: Vec<f32>,
+        arch: Arch,
+    },
+    Stored {
+        // (out, in, height, width)
+        weight: Tensor,
+        bias: Tensor,
+    },
 }
 
 /// What is done to the input and the output of a [`SpatialConv2d`] on the way.
@@ -59,19 +72,30 @@ impl SpatialConv2d {
                 bias.dims()
             );
         }
-        let k = height * width * channels;
-        let by_pixel = weight.permute((0, 2, 3, 1))?.contiguous()?;
-        let weight = with_parameter(&by_pixel, |values| Panels::from_rows(values, outputs, k, k))?;
-        let mut bias = parameter(bias)?;
-        bias.resize(outputs.next_multiple_of(PANEL), 0.0);
+        let weights = if is_fused(weight) {
+            let k = height * width * channels;
+            let by_pixel = weight.permute((0, 2, 3, 1))?.contiguous()?;
+            let panels = |values: &[f32]| Panels::from_rows(values, outputs, k, k);
+            let mut bias = parameter(bias)?;
+            bias.resize(outputs.next_multiple_of(PANEL), 0.0);
+            Weights::Packed {
+                weight: with_parameter(&by_pixel, panels)?,
+                bias,
+                arch: Arch::new(),
+            }
+        } else {
+            Weights::Stored {
+                weight: weight.clone(),
+                bias: bias.clone(),
+            }
+        };
         Ok(Self {
-            weight,
-            bias,
+            weights,
             kernel: (height, width),
             channels,
+            outputs,
             stride,
             pad,
-            arch: Arch::new(),
         })
     }
 
@@ -82,7 +106,20 @@ impl SpatialConv2d {
 
     /// Channels of the output.
     pub fn outputs(&self) -> usize {
-        self.weight.n()
+        self.outputs
+    }
+
+    /// `x` on the device of the weights and in their numbers.
+    ///
+    /// # Errors
+    /// When the device does not take it.
+    pub fn beside_weights(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Packed { .. } => Ok(x.clone()),
+            Weights::Stored { weight, .. } => {
+                x.to_device(weight.device())?.to_dtype(weight.dtype())
+            }
+        }
     }
 
     /// Rows and columns of the output for so many of the input, stretched already.
@@ -111,17 +148,50 @@ impl SpatialConv2d {
         }
         let stretched = around.stretched_to.unwrap_or((height, width));
         let (rows, columns) = self.output_size(stretched);
-        let (pixels, n) = (rows * columns, self.outputs());
-        let shape = (batch, rows, columns, n);
-        let residual = match around.residual {
-            Some(residual) if residual.dims() != [batch, rows, columns, n] => bail!(
+        let shape = [batch, rows, columns, self.outputs];
+        if let Some(residual) = around.residual
+            && residual.dims() != shape
+        {
+            bail!(
                 "convolution: a residual of shape {:?}, not {shape:?}",
                 residual.dims()
-            ),
+            );
+        }
+        if let Some(added) = around.bias
+            && added.dims() != [batch, self.outputs]
+        {
+            bail!(
+                "convolution: {:?} to be added to {batch} pictures of {} channels",
+                added.dims(),
+                self.outputs
+            );
+        }
+        match &self.weights {
+            Weights::Packed { weight, bias, arch } => {
+                let packed = (weight, &bias[..], *arch);
+                self.packed(x, packed, around, stretched, shape)
+            }
+            Weights::Stored { weight, bias } => self.composed(x, (weight, bias), around, stretched),
+        }
+    }
+
+    /// By the one product, (batch, rows, columns, out) as `shape` says.
+    fn packed(
+        &self,
+        x: &Tensor,
+        (weight, bias, arch): (&Panels, &[f32], Arch),
+        around: &Around,
+        stretched: (usize, usize),
+        shape: [usize; 4],
+    ) -> Result<Tensor> {
+        let (batch, height, width, _) = x.dims4()?;
+        let [_, rows, columns, n] = shape;
+        let pixels = rows * columns;
+        let residual = match around.residual {
             Some(residual) => Some(residual.flatten_all()?.contiguous()?),
             None => None,
         };
-        let biases = self.biases(batch, around.bias)?;
+        let biases = biases(bias, batch, around.bias)?;
         let compute = |x: &[f32], residual: Option<&[f32]>| {
             let patches = Patches {
                 layer: self,
@@ -142,16 +212,16 @@ impl SpatialConv2d {
                     n,
                 },
             };
-            let (m, k) = (batch * pixels, self.weight.k());
+            let (m, k) = (batch * pixels, weight.k());
             written(m * n, |out| {
-                if gathers_well(self.arch, m) || m * k > MOST_PATCHES {
-                    multiply_gathered(self.arch, &patches, m, &self.weight, out, &finish);
+                if gathers_well(arch, m) || m * k > MOST_PATCHES {
+                    multiply_gathered(arch, &patches, m, weight, out, &finish);
                 } else {
                     let mut all = zeros(m * k);
                     let gather =
                         |(row, values): (usize, &mut [f32])| patches.gather(row, 0, values);
                     all.par_chunks_exact_mut(k).enumerate().for_each(gather);
-                    multiply(self.arch, &all, m, &self.weight, out, &finish);
+                    multiply(arch, &all, m, weight, out, &finish);
                 }
             })
         };
@@ -159,31 +229,56 @@ impl SpatialConv2d {
             Some(residual) => with_parameter(residual, |residual| compute(x, Some(residual)))?,
             None => compute(x, None),
         })??;
-        Tensor::from_vec(out, shape, &Device::Cpu)
+        Tensor::from_vec(out, &shape, &Device::Cpu)
     }
 
-    /// The bias of each picture by panel.
-    fn biases(&self, batch: usize, added: Option<&Tensor>) -> Result<Vec<[f32; PANEL]>> {
-        let mut biases = self.bias.repeat(batch);
-        if let Some(added) = added {
-            let (pictures, outputs) = added.dims2()?;
-            if (pictures, outputs) != (batch, self.outputs()) {
-                bail!(
-                    "convolution: {:?} to be added to {batch} pictures of {} channels",
-                    added.dims(),
-                    self.outputs()
-                );
-            }
-            let added = parameter(added)?;
-            let pictures = biases.chunks_exact_mut(self.bias.len());
-            for (biases, added) in pictures.zip(added.chunks_exact(outputs)) {
-                for (bias, added) in biases.iter_mut().zip(added) {
-                    *bias += added;
-                }
+    /// The same from candle's operations, which want channels first.
+    fn composed(
+        &self,
+        x: &Tensor,
+        (weight, bias): (&Tensor, &Tensor),
+        around: &Around,
+        stretched: (usize, usize),
+    ) -> Result<Tensor> {
+        let (batch, height, width, _) = x.dims4()?;
+        let mut x = x.clone();
+        for (dim, size, target) in [(1, height, stretched.0), (2, width, stretched.1)] {
+            if target != size {
+                let places = nearest(size, target).into_iter().map(|place| place as u32);
+                let places = Tensor::from_iter(places, x.device())?;
+                x = x.contiguous()?.index_select(&places, dim)?;
             }
         }
-        Ok(biases.as_chunks().0.to_vec())
+        let first = x.permute((0, 3, 1, 2))?.contiguous()?;
+        let out = first.conv2d(weight, self.pad, self.stride, 1, 1)?;
+        let mut out = out
+            .permute((0, 2, 3, 1))?
+            .contiguous()?
+            .broadcast_add(bias)?;
+        if let Some(added) = around.bias {
+            out = out.broadcast_add(&added.reshape((batch, 1, 1, self.outputs))?)?;
+        }
+        match around.residual {
+            Some(residual) => out + residual,
+            None => Ok(out),
+        }
     }
+}
+
+/// The bias of each picture by panel: what is `added`, (batch, out), beside the layer's own.
+fn biases(own: &[f32], batch: usize, added: Option<&Tensor>) -> Result<Vec<[f32; PANEL]>> {
+    let mut biases = own.repeat(batch);
+    if let Some(added) = added {
+        let outputs = added.dims2()?.1;
+        let added = parameter(added)?;
+        let pictures = biases.chunks_exact_mut(own.len());
+        for (biases, added) in pictures.zip(added.chunks_exact(outputs)) {
+            for (bias, added) in biases.iter_mut().zip(added) {
+                *bias += added;
+            }
+        }
+    }
+    Ok(biases.as_chunks().0.to_vec())
 }
 
 /// For each place of `size` stretched to `target` the nearest one, as PyTorch's `nearest` rounds.
@@ -270,98 +365,4 @@ impl Epilogue for FinishPicture<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn channels_first(x: &Tensor) -> Result<Tensor> {
-        x.permute((0, 3, 1, 2))?.contiguous()
-    }
-
-    fn worst(a: &Tensor, b: &Tensor) -> Result<f32> {
-        (a - b)?.abs()?.max_all()?.to_scalar()
-    }
-
-    #[test]
-    fn equals_candle_stretched_or_not() -> Result<()> {
-        let cpu = Device::Cpu;
-        // The last is large enough to be gathered in place.
-        for (height, width, kernel, stride, stretched) in [
-            (1, 1, 3, 1, None),
-            (7, 10, 3, 2, None),
-            (6, 5, 1, 1, None),
-            (4, 3, 3, 1, Some((8, 6))),
-            (4, 5, 3, 1, Some((7, 10))),
-            (65, 70, 3, 1, None),
-        ] {
-            let x = Tensor::randn(0f32, 1.0, (2, height, width, 20), &cpu)?;
-            let weight = Tensor::randn(0f32, 0.2, (40, 20, kernel, kernel), &cpu)?;
-            let bias = Tensor::randn(0f32, 1.0, 40, &cpu)?;
-            let pad = kernel / 2;
-            let layer = SpatialConv2d::new(&weight, &bias, stride, pad)?;
-            let mut first = channels_first(&x)?;
-            if let Some((rows, columns)) = stretched {
-                first = first.upsample_nearest2d(rows, columns)?;
-            }
-            let expected = first.conv2d(&weight, pad, stride, 1, 1)?;
-            let expected = expected.permute((0, 2, 3, 1))?.broadcast_add(&bias)?;
-            let around = Around {
-                stretched_to: stretched,
-                ..Around::default()
-            };
-            let found = layer.forward(&x, &around)?;
-            assert_eq!(found.dims(), expected.dims());
-            let difference = worst(&found, &expected)?;
-            assert!(difference < 1e-4, "{height} x {width}: {difference}");
-
-            let residual = Tensor::randn(0f32, 1.0, found.dims(), &cpu)?;
-            let added = Tensor::randn(0f32, 1.0, (2, 40), &cpu)?;
-            let around = Around {
-                bias: Some(&added),
-                residual: Some(&residual),
-                ..around
-            };
-            let whole = layer.forward(&x, &around)?;
-            let added = added.reshape((2, 1, 1, 40))?;
-            let expected = (expected.broadcast_add(&added)? + &residual)?;
-            assert!(worst(&whole, &expected)? < 1e-4);
-
-            let alone = layer.forward(
-                &x.narrow(0, 1, 1)?,
-                &Around {
-                    bias: None,
-                    residual: None,
-                    ..around
-                },
-            )?;
-            assert_eq!(
-                alone.flatten_all()?.to_vec1::<f32>()?,
-                found.narrow(0, 1, 1)?.flatten_all()?.to_vec1::<f32>()?
-            );
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn shapes_that_do_not_fit_are_errors() -> Result<()> {
-        let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu);
-        let weight = zeros(&[4, 2, 3, 3])?;
-        assert!(SpatialConv2d::new(&weight, &zeros(&[4])?, 0, 1).is_err());
-        assert!(SpatialConv2d::new(&weight, &zeros(&[3])?, 1, 1).is_err());
-        let layer = SpatialConv2d::new(&weight, &zeros(&[4])?, 1, 1)?;
-        let x = zeros(&[1, 5, 5, 2])?;
-        assert!(
-            layer
-                .forward(&zeros(&[1, 5, 5, 3])?, &Around::default())
-                .is_err()
-        );
-        let two = zeros(&[2, 4])?;
-        let around = |bias, residual| Around {
-            bias,
-            residual,
-            stretched_to: None,
-        };
-        assert!(layer.forward(&x, &around(Some(&two), None)).is_err());
-        assert!(layer.forward(&x, &around(None, Some(&x))).is_err());
-        Ok(())
-    }
-}
+mod tests;

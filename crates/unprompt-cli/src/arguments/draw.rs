@@ -96,7 +96,7 @@ pub(crate) struct DrawHow {
     /// Width and height in pixels, multiples of 8 [default: what the model was trained on]
     #[arg(long, value_name = "WxH")]
     pub(crate) size: Option<Size>,
-    /// ddim, euler, euler-a, dpm++-2m or dpm++-2m-karras [default: the one of the model's folder]
+    /// ddim, euler, euler-a, dpm++-2m, dpm++-2m-karras or pndm [default: the one of the model's folder]
     #[arg(long, value_name = "NAME")]
     pub(crate) scheduler: Option<String>,
 }

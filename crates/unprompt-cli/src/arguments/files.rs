@@ -121,6 +121,7 @@ impl Arguments {
                 inputs.pictures(eval.table1.as_slice());
                 inputs.other(&eval.preset);
                 inputs.others(&eval.judge);
+                inputs.others(&eval.redraw.model);
             }
             Command::Blend { action } => match action {
                 Blend::Fit(fit) => {

@@ -3,6 +3,7 @@
 mod evaluation;
 mod judge;
 mod picture_list;
+mod redraw;
 mod report;
 mod scores;
 mod summary;
@@ -22,6 +23,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use evaluation::RunCost;
 use judge::Judge;
+use redraw::Redraw;
 use scores::Scores;
 use std::{
     collections::{HashMap, HashSet},
@@ -61,6 +63,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         .map(|path| Output::open(Some(path)))
         .transpose()?;
 
+    let redraw = Redraw::new(common, arguments)?;
     let (hub, compute) = (hub(common)?, compute(common)?);
     let progress = LoadingProgress::new(common.quiet);
     peak_memory::reset_peak();
@@ -78,7 +81,7 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
     let truth = Truth::new(&truth, &sources, predictor.encoder()?, &known)?;
     let mut scores = Scores::new(&predictor, &baselines, truth);
     let predicting = Instant::now();
-    let finished = inputs::predict_each(
+    let mut finished = inputs::predict_each(
         common,
         sources.clone(),
         &predictor,
@@ -94,14 +97,31 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
         pictures_per_second: sources.len() as f64 / predicting_seconds,
         peak_memory_mb: peak_memory::peak_mb(),
     };
-    let judge = arguments.judge.as_deref();
-    let judge = judge.map(|name| Judge::load(&hub, name, &compute, &progress));
+    let named = arguments.judge.as_deref();
+    let judge = named.map(|name| Judge::load(&hub, name, &compute, &progress));
     let judge = judge.transpose()?;
     if let Some(judge) = &judge {
         judge.judge(common, &sources, &mut scored.images)?;
     }
+    let redrawn = match &redraw {
+        Some(redraw) => Some(redraw.run(
+            common,
+            (&hub, &compute),
+            named,
+            &sources,
+            &mut scored.images,
+        )?),
+        None => None,
+    };
+    if redrawn
+        .as_ref()
+        .is_some_and(|redrawn| !redrawn.failed.is_empty())
+    {
+        finished = Finished::WithFailures;
+    }
     let summary = Summary::new(&scored);
     let mut evaluation = summary.evaluation(&predictor, &baselines, &known.names(), judge.as_ref());
+    evaluation.redrawn = redrawn.as_ref().map(|redrawn| summary.redrawn(redrawn));
     evaluation.pictures_sha256 = picture_list::digest(&sources, &scored.images);
     evaluation.run = run;
     evaluation.failed = failed;
@@ -116,7 +136,10 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> Result<Finished> {
             metadata: options.metadata,
             truth: truth_file,
         };
-        let html = report::html(&evaluation, &settings, &options.limits)?;
+        let pairs = redrawn
+            .as_ref()
+            .map_or(&[][..], |redrawn| &redrawn.pairs[..]);
+        let html = report::html(&evaluation, &settings, pairs, &options.limits)?;
         page.write_all(html.as_bytes())
             .context("cannot write the report")?;
         page.finish()?;

@@ -19,6 +19,7 @@ mod merge;
 mod metadata;
 mod models;
 mod peak_memory;
+mod picture_judge;
 mod predict;
 mod prompt_records;
 mod redraw;
@@ -26,6 +27,7 @@ mod reference;
 mod score;
 mod serve;
 mod sidecars;
+mod thumbnail;
 mod tokenize;
 mod train;
 

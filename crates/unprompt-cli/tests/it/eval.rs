@@ -583,3 +583,126 @@ fn a_prompt_in_the_file_is_taken_only_where_that_is_asked_for() {
     assert_eq!(read["members"][0]["n"], 2);
     assert!(place.read("r.html").contains("Read from the file"));
 }
+
+/// A tiny random Stable Diffusion.
+fn diffusion() -> String {
+    let folder = workspace("crates/unprompt-diffusion/tests/fixtures/sd2");
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn pictures_stand_beside_what_is_drawn_from_their_predicted_prompts() {
+    let place = place();
+    let model = diffusion();
+    let how = ["--model", &model, "--steps", "1", "--seed", "3"];
+    let more = [&["--redraw", "1", "--report", "r.html"][..], &how].concat();
+    let found = evaluate(&place, &more);
+    let redrawn = &found["redrawn"];
+    for (key, value) in [("steps", 1), ("seed", 3), ("width", 64), ("height", 64)] {
+        assert_eq!(redrawn[key], value, "{redrawn}");
+    }
+    assert_eq!(redrawn["model"], model.as_str());
+    let judge = redrawn["judge"].as_str().unwrap();
+    assert!(
+        judge.contains("EfficientNet-Lite0, for want of a CLIP"),
+        "{judge}"
+    );
+    assert!(redrawn.get("judge_sha256").is_none());
+    assert_eq!(redrawn["failed"], serde_json::json!([]));
+
+    // Each is what `redraw` says of the picture and the prompt.
+    let mut images: Vec<&Value> = found["per_image"].as_array().unwrap().iter().collect();
+    let at = |value: &Value| value.as_f64().unwrap();
+    images.sort_by(|a, b| at(&b["cosine"]).total_cmp(&at(&a["cosine"])));
+    let mut sum = 0.0;
+    for (image, of) in images.iter().zip(["best", "middle", "worst"]) {
+        let one = &image["redrawn"];
+        assert_eq!(one["of"], of);
+        let (path, prompt) = (
+            image["path"].as_str().unwrap(),
+            image["prompt"].as_str().unwrap(),
+        );
+        let arguments = [&["redraw", path, "--prompt", prompt, "--quiet"][..], &how].concat();
+        let run = place.run(&[&arguments[..], &["--format", "jsonl", "--out", of]].concat());
+        let alone = &json_lines(run.output())[0];
+        near(&one["clip_i"], at(&alone["cosine"]));
+        near(&one["ssim"], at(&alone["ssim"]));
+        let ranks = redrawn["by_rank"].as_array().unwrap();
+        let rank = ranks.iter().find(|rank| rank["of"] == of).unwrap();
+        near(&rank["clip_i"]["mean"], at(&alone["cosine"]));
+        sum += at(&alone["cosine"]);
+    }
+    near(&redrawn["clip_i"]["mean"], sum / 3.0);
+    assert_eq!(redrawn["clip_i"]["n"], 3);
+    assert_eq!(redrawn["ssim"]["n"], 3);
+
+    let page = Html::parse_document(&place.read("r.html"));
+    assert!(page.errors.is_empty(), "{:?}", page.errors);
+    assert_eq!(all(&page, ".pairs img").len(), 6);
+    let text: String = page.root_element().text().collect();
+    for shown in [
+        "Drawn again",
+        "1 steps of ddim",
+        "seed 3",
+        judge,
+        "in the middle",
+    ] {
+        assert!(text.contains(shown), "{shown}");
+    }
+    let text = place.run(&[&EVAL[..], &more].concat());
+    assert!(
+        text.output().contains("3 pictures drawn again by"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn the_judge_of_drawn_pictures_is_named_and_some_may_fail() {
+    let place = place();
+    let (model, judge) = (diffusion(), model("tiny-clip"));
+    let more = [
+        "--redraw", "9", "--model", &model, "--steps", "1", "--judge", &judge,
+    ];
+    let found = evaluate(&place, &more);
+    let redrawn = &found["redrawn"];
+    assert_eq!(redrawn["judge"], judge.as_str());
+    assert_eq!(redrawn["judge_sha256"], found["clip_t"]["sha256"]);
+    // There are three only, all of them among the best.
+    assert_eq!(redrawn["clip_i"]["n"], 3);
+    assert_eq!(redrawn["by_rank"].as_array().unwrap().len(), 1);
+
+    let negative = evaluate(&place, &[&more[..], &["--negative", "the sea"]].concat());
+    assert_eq!(negative["redrawn"]["negative_prompt"], "the sea");
+    assert_ne!(negative["redrawn"]["clip_i"], redrawn["clip_i"]);
+
+    // Standard input can be predicted, and not be looked at once more.
+    place.write("stdin.csv", "imgId,prompt\n-,a cat\n");
+    let cat = std::fs::read(place.path("in/cat.png")).unwrap();
+    let arguments = ["eval", "-", "--truth", "stdin.csv", "--format", "json"];
+    let run = place.run_on(&[&arguments[..], &EVAL[4..], &more[..6]].concat(), &cat);
+    let (stdout, stderr) = run.failures();
+    assert!(stderr[0].contains("a second time"), "{stderr:?}");
+    let found = json(stdout);
+    assert_eq!(found["redrawn"]["failed"][0]["path"], "-");
+    assert!(found["redrawn"].get("clip_i").is_none());
+    assert_eq!(found["n"], 1);
+}
+
+#[test]
+fn what_cannot_be_drawn_is_said_before_anything_is_predicted() {
+    let place = place();
+    let model = diffusion();
+    for (more, named) in [
+        (&["--redraw", "1"][..], "--model"),
+        (&["--steps", "3"], "--redraw"),
+        (
+            &["--redraw", "1", "--model", &model, "--size", "100x64"],
+            "96 or 104 wide",
+        ),
+        (&["--redraw", "1", "--model", "./nowhere"], "nowhere"),
+    ] {
+        let run = place.run(&[&EVAL[..], more, &["--report", "r.html"]].concat());
+        assert!(run.refusal().contains(named), "{run:?}");
+        assert!(!place.names().contains(&"r.html".to_owned()));
+    }
+}

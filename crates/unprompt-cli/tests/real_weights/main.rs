@@ -18,6 +18,7 @@ mod harness;
 mod classifier;
 mod clip_tokenizer;
 mod commands;
+mod drawing;
 mod fitting;
 mod inputs;
 mod interrogator;
@@ -42,6 +43,7 @@ fn main() {
         clip_tokenizer::TESTS,
         prediction::TESTS,
         fitting::TESTS,
+        drawing::TESTS,
         text_search::TESTS,
         inputs::TESTS,
         interrogator::TESTS,

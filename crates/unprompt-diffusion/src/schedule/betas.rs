@@ -5,8 +5,9 @@ use crate::{Result, configuration::Configuration};
 /// More times than any model was trained with.
 const MOST_TIMES: usize = 100_000;
 
-/// The products of what is left of the picture, for each time of training.
-pub(super) fn products(config: &Configuration) -> Result<Vec<f32>> {
+/// The products of what is left of the picture, for each time of training; `to_zero` where nothing is to be
+/// left at the last.
+pub(super) fn products(config: &Configuration, to_zero: bool) -> Result<Vec<f32>> {
     let count: usize = config.or("num_train_timesteps", 1000)?;
     if count == 0 || count > MOST_TIMES {
         return Err(config.refuse(&format!(
@@ -33,7 +34,7 @@ pub(super) fn products(config: &Configuration) -> Result<Vec<f32>> {
     if betas.len() != count || betas.iter().any(|beta| !(0.0..=1.0).contains(beta)) {
         return Err(config.refuse(&format!("the betas are not {count} numbers from 0 to 1")));
     }
-    if config.or("rescale_betas_zero_snr", false)? {
+    if to_zero {
         betas = rescaled(&betas);
     }
     Ok(cumulative(&betas))

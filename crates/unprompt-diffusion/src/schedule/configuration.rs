@@ -24,16 +24,20 @@ pub enum SchedulerKind {
     Dpm2M,
     /// The same on the sigmas of Karras et al.
     Dpm2MKarras,
+    /// Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (2022): it looks back at
+    /// four steps, and evaluates the network at least once more than there are steps.
+    Pndm,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Ddim,
         Self::Euler,
         Self::EulerAncestral,
         Self::Dpm2M,
         Self::Dpm2MKarras,
+        Self::Pndm,
     ];
 
     /// Its name, as the command line spells it.
@@ -44,6 +48,7 @@ impl SchedulerKind {
             Self::EulerAncestral => "euler-a",
             Self::Dpm2M => "dpm++-2m",
             Self::Dpm2MKarras => "dpm++-2m-karras",
+            Self::Pndm => "pndm",
         }
     }
 
@@ -55,6 +60,7 @@ impl SchedulerKind {
             Self::EulerAncestral => "Euler a",
             Self::Dpm2M => "DPM++ 2M",
             Self::Dpm2MKarras => "DPM++ 2M Karras",
+            Self::Pndm => "PLMS",
         }
     }
 }
@@ -139,9 +145,12 @@ pub(crate) struct SchedulerConfig {
     pub(super) prediction: Prediction,
     pub(super) spacing: Spacing,
     pub(super) offset: usize,
-    /// Of DDIM: after its last step, and the bound of what it predicts.
+    /// Of DDIM and PNDM: after the last step.
     pub(super) last_alpha: f32,
+    /// Of DDIM: the bound of what it predicts.
     pub(super) clip: Option<f32>,
+    /// Of PNDM: whether it looks back from the first step on.
+    pub(super) skips_runge_kutta: bool,
     /// Of the others.
     pub(super) karras: bool,
     pub(super) final_sigma: FinalSigma,
@@ -195,7 +204,8 @@ impl Stated {
             Some("EulerAncestralDiscreteScheduler") => SchedulerKind::EulerAncestral,
             Some("DPMSolverMultistepScheduler") if karras => SchedulerKind::Dpm2MKarras,
             Some("DPMSolverMultistepScheduler") => SchedulerKind::Dpm2M,
-            Some(other @ ("PNDMScheduler" | "LMSDiscreteScheduler")) => {
+            Some("PNDMScheduler") => SchedulerKind::Pndm,
+            Some(other @ "LMSDiscreteScheduler") => {
                 let note = format!("{other} of the folder is not built; ddim takes its place");
                 return Ok((SchedulerKind::Ddim, Some(note)));
             }
@@ -222,7 +232,7 @@ impl Stated {
         ] {
             config.only(key, &built)?;
         }
-        let is_ddim = kind == SchedulerKind::Ddim;
+        let (is_ddim, is_pndm) = (kind == SchedulerKind::Ddim, kind == SchedulerKind::Pndm);
         let is_dpm = matches!(kind, SchedulerKind::Dpm2M | SchedulerKind::Dpm2MKarras);
         if is_dpm {
             for (key, built) in [
@@ -234,7 +244,11 @@ impl Stated {
                 config.only(key, &built)?;
             }
         }
-        let default = if is_ddim { "leading" } else { "linspace" };
+        let default = if is_ddim || is_pndm {
+            "leading"
+        } else {
+            "linspace"
+        };
         let spacing: String = config.or("timestep_spacing", default.to_owned())?;
         let spacing = match spacing.as_str() {
             "leading" => Spacing::Leading,
@@ -249,12 +263,16 @@ impl Stated {
         let prediction: String = config.or("prediction_type", "epsilon".to_owned())?;
         let prediction = match prediction.as_str() {
             "epsilon" => Prediction::Noise,
-            "sample" => Prediction::Picture,
+            "sample" if !is_pndm => Prediction::Picture,
             "v_prediction" => Prediction::Velocity,
             other => {
-                return Err(config.refuse(&format!(
-                    "`prediction_type` `{other}` is none of epsilon, sample, v_prediction"
-                )));
+                let built = match is_pndm {
+                    true => "epsilon, v_prediction, which pndm takes",
+                    false => "epsilon, sample, v_prediction",
+                };
+                return Err(
+                    config.refuse(&format!("`prediction_type` `{other}` is none of {built}"))
+                );
             }
         };
         let final_sigma: String = config.or("final_sigmas_type", "zero".to_owned())?;
@@ -268,9 +286,11 @@ impl Stated {
                 )));
             }
         };
-        let mut alphas = products(config)?;
+        // Of which PNDM knows nothing.
+        let rescaled = !is_pndm && config.or("rescale_betas_zero_snr", false)?;
+        let mut alphas = products(config, rescaled)?;
         let count = alphas.len();
-        if !is_ddim && config.or("rescale_betas_zero_snr", false)? {
+        if !is_ddim && rescaled {
             alphas[count - 1] = SMALLEST_ALPHA;
         }
         let order: usize = config.or("solver_order", 2)?;
@@ -290,11 +310,12 @@ impl Stated {
             prediction,
             spacing,
             offset: config.or("steps_offset", 0)?,
-            last_alpha: match config.or("set_alpha_to_one", true)? {
+            last_alpha: match config.or("set_alpha_to_one", !is_pndm)? {
                 true => 1.0,
                 false => alphas[0],
             },
             clip: config.or("clip_sample", true)?.then_some(bound.abs()),
+            skips_runge_kutta: config.or("skip_prk_steps", false)?,
             karras: match kind {
                 SchedulerKind::Dpm2MKarras => true,
                 SchedulerKind::Euler => config.or("use_karras_sigmas", false)?,

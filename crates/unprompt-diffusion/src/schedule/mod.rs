@@ -5,6 +5,7 @@
 
 mod betas;
 mod configuration;
+mod pndm;
 mod spacing;
 
 pub use configuration::SchedulerKind;
@@ -12,12 +13,13 @@ pub(crate) use configuration::{SchedulerConfig, Stated};
 
 use crate::{DiffusionError, Result};
 use configuration::{FinalSigma, Prediction, Solver};
+use pndm::{Evaluation, Past};
 use spacing::{karras, time_of_sigma, times};
 
 /// The steps of one picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
-    /// The time of each step, as the UNet is told it.
+    /// The time of each evaluation of the UNet, as it is told it: one a step, but for PNDM.
     pub(crate) times: Vec<f32>,
     /// What the starting noise is multiplied with.
     pub(crate) start: f32,
@@ -34,9 +36,16 @@ enum Method {
         clip: Option<f32>,
     },
     /// The sigmas, one more than there are steps.
-    Euler { sigmas: Vec<f32>, ancestral: bool },
+    Euler {
+        sigmas: Vec<f32>,
+        ancestral: bool,
+    },
     /// The same, and how many steps a step looks back.
-    DpmSolver { sigmas: Vec<f32>, solver: Solver },
+    DpmSolver {
+        sigmas: Vec<f32>,
+        solver: Solver,
+    },
+    Pndm(Vec<Evaluation>),
 }
 
 /// What a picture remembers from step to step.
@@ -44,6 +53,8 @@ enum Method {
 pub(crate) struct History {
     /// The picture that the last step predicted.
     predicted: Option<Vec<f32>>,
+    /// What PNDM looks back at.
+    past: Past,
 }
 
 impl Schedule {
@@ -67,6 +78,15 @@ impl Schedule {
         };
         match config.kind {
             SchedulerKind::Ddim => Self::ddim(config, times, steps),
+            SchedulerKind::Pndm => {
+                let (times, evaluations) = pndm::evaluations(config, &times)?;
+                Ok(Self {
+                    times,
+                    start: 1.0,
+                    prediction: config.prediction,
+                    method: Method::Pndm(evaluations),
+                })
+            }
             SchedulerKind::Euler | SchedulerKind::EulerAncestral => {
                 let mut at = at_times(&times, &sigmas);
                 let mut times: Vec<f32> = times.iter().map(|time| *time as f32).collect();
@@ -159,16 +179,16 @@ impl Schedule {
         )
     }
 
-    /// What the picture is divided by before the UNet sees it at a step.
+    /// What the picture is divided by before the UNet sees it at an evaluation.
     pub(crate) fn divisor(&self, step: usize) -> f32 {
         match &self.method {
             Method::Euler { sigmas, .. } => (sigmas[step] * sigmas[step] + 1.0).sqrt(),
-            Method::Ddim { .. } | Method::DpmSolver { .. } => 1.0,
+            Method::Ddim { .. } | Method::DpmSolver { .. } | Method::Pndm(_) => 1.0,
         }
     }
 
-    /// Takes a picture one step further, from what the UNet said of it. `noise` is the step's own, for
-    /// those that are [ancestral](Self::is_ancestral).
+    /// Takes a picture one evaluation further, from what the UNet said of it. `noise` is the step's own,
+    /// for those that are [ancestral](Self::is_ancestral).
     pub(crate) fn advance(
         &self,
         step: usize,
@@ -255,6 +275,10 @@ impl Schedule {
                     }
                 }
                 history.predicted = Some(predicted);
+            }
+            Method::Pndm(evaluations) => {
+                let is_velocity = self.prediction == Prediction::Velocity;
+                evaluations[step].advance(picture, output, is_velocity, &mut history.past);
             }
         }
     }

@@ -10,7 +10,10 @@ pub(super) fn times(config: &SchedulerConfig, steps: usize) -> Result<Vec<f64>> 
         config.kind,
         SchedulerKind::Dpm2M | SchedulerKind::Dpm2MKarras
     );
-    let is_ddim = config.kind == SchedulerKind::Ddim;
+    let is_euler = matches!(
+        config.kind,
+        SchedulerKind::Euler | SchedulerKind::EulerAncestral
+    );
     let offset = config.offset as f64;
     // DPM-Solver++ lays one more and leaves out the last, at no noise.
     let laid = steps + usize::from(is_dpm);
@@ -18,7 +21,7 @@ pub(super) fn times(config: &SchedulerConfig, steps: usize) -> Result<Vec<f64>> 
     let mut times: Vec<f64> = match config.spacing {
         Spacing::Linspace => {
             let mut times = line(last as f64 - 1.0, laid);
-            if is_ddim || is_dpm {
+            if !is_euler {
                 times = times.into_iter().map(f64::round_ties_even).collect();
             }
             times.reverse();

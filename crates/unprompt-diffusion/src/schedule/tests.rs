@@ -23,6 +23,12 @@ fn steps_lie_where_the_reference_puts_them() {
     assert_eq!(times("linspace", ddim, 4), [999.0, 666.0, 333.0, 0.0]);
     let euler = SchedulerKind::Euler;
     assert_eq!(times("linspace", euler, 3), [999.0, 499.5, 0.0]);
+    // Four evaluations for each of the first three steps, which the folder does not leave out here.
+    let pndm = times("leading", SchedulerKind::Pndm, 5);
+    let runge_kutta = [
+        801.0, 701.0, 701.0, 601.0, 601.0, 501.0, 501.0, 401.0, 401.0, 301.0, 301.0, 201.0,
+    ];
+    assert_eq!(pndm, [&runge_kutta[..], &[201.0, 1.0]].concat());
     let dpm = SchedulerKind::Dpm2M;
     assert_eq!(times("linspace", dpm, 4), [999.0, 749.0, 500.0, 250.0]);
     assert_eq!(times("leading", dpm, 4), [801.0, 601.0, 401.0, 201.0]);
@@ -55,6 +61,11 @@ fn what_is_not_built_or_asked_beyond_reason_is_an_error() {
     }
     let error = refused(&json!({"solver_order": 3}), SchedulerKind::Dpm2M, 4);
     assert!(error.contains("solver_order"), "{error}");
+    let pndm = SchedulerKind::Pndm;
+    let error = refused(&none, pndm, 3);
+    assert!(error.contains("takes 4 or more"), "{error}");
+    let error = refused(&json!({"prediction_type": "sample"}), pndm, 4);
+    assert!(error.contains("`sample` is none of"), "{error}");
     // One time beyond those of training.
     let error = refused(&json!({"steps_offset": 1}), ddim, 1000);
     assert!(error.contains("steps_offset"), "{error}");
@@ -64,9 +75,10 @@ fn what_is_not_built_or_asked_beyond_reason_is_an_error() {
 fn the_folder_names_its_scheduler_or_has_a_stand_in() {
     let kind = |name: &str| stated(&json!({"_class_name": name})).kind();
     assert_eq!(kind("DDIMScheduler").unwrap(), (SchedulerKind::Ddim, None));
-    let (found, note) = kind("PNDMScheduler").unwrap();
+    assert_eq!(kind("PNDMScheduler").unwrap(), (SchedulerKind::Pndm, None));
+    let (found, note) = kind("LMSDiscreteScheduler").unwrap();
     assert_eq!(found, SchedulerKind::Ddim);
-    assert!(note.unwrap().contains("PNDMScheduler"));
+    assert!(note.unwrap().contains("LMSDiscreteScheduler"));
     let error = kind("FlowMatchEulerDiscreteScheduler").unwrap_err();
     assert!(error.to_string().contains("ddim, euler, "), "{error}");
 }

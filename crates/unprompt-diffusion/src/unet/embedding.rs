@@ -94,9 +94,15 @@ impl TimeEmbedding {
     pub(crate) fn forward(&self, time: f32) -> Result<Tensor> {
         let mut values = Vec::with_capacity(self.waves.width);
         self.waves.append(time, &mut values);
-        let x = Tensor::from_vec(values, (1, self.waves.width), &Device::Cpu)?;
-        Ok(self.layers[1].forward(&self.layers[0].forward(&x)?)?)
+        forward(&self.layers, values)
     }
+}
+
+/// Both layers over one row of values.
+fn forward(layers: &[Linear; 2], values: Vec<f32>) -> Result<Tensor> {
+    let x = Tensor::from_vec(values, (1, ()), &Device::Cpu)?;
+    let x = layers[0].beside_weights(x)?;
+    Ok(layers[1].forward(&layers[0].forward(&x)?)?)
 }
 
 impl AddedEmbedding {
@@ -128,7 +134,6 @@ impl AddedEmbedding {
                 values.len()
             )));
         }
-        let x = Tensor::from_vec(values, (1, self.inputs), &Device::Cpu)?;
-        Ok(self.layers[1].forward(&self.layers[0].forward(&x)?)?)
+        forward(&self.layers, values)
     }
 }

@@ -23,8 +23,8 @@ use std::{
     iter::{once, repeat},
     path::Path,
 };
-use unprompt_checkpoint::{Checkpoint, Pickle};
-use unprompt_models::parts::Weights;
+use unprompt_checkpoint::Checkpoint;
+use unprompt_models::{LoadOptions, parts::Weights};
 use unprompt_nn::{Activation, Around, GroupNorm, SpatialConv2d};
 
 /// The network.
@@ -60,12 +60,12 @@ pub(crate) struct Condition {
 
 impl UNet {
     /// Reads the folder.
-    pub(crate) fn open(folder: &Path, pickle: Pickle) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, options: &LoadOptions) -> Result<Self> {
         let config = UNetConfig::read(&folder.join("config.json"))?;
         let checkpoint =
-            Checkpoint::open(folder, pickle).map_err(unprompt_models::ModelError::from)?;
+            Checkpoint::open(folder, options.pickle).map_err(unprompt_models::ModelError::from)?;
         let used = RefCell::default();
-        let root = Weights::new(&checkpoint, &used);
+        let root = Weights::new(&checkpoint, &used).computed(&options.compute);
         let network = Self::new(config, &root)?;
         root.check_all_used(|_| false)?;
         Ok(network)
@@ -178,6 +178,11 @@ impl UNet {
         &self.config
     }
 
+    /// `x` on the device of the network and in its numbers.
+    pub(crate) fn beside_weights(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.input.beside_weights(x)?)
+    }
+
     /// What a text's tokens, (tokens, width), say to every block, and what the pooled text and the
     /// numbers beside it (SDXL: sizes and crop) say beside the time.
     pub(crate) fn condition(
@@ -196,7 +201,7 @@ impl UNet {
     }
 
     /// The network's answer for pictures at one time: (batch, height, width, latents) to the same
-    /// shape, a condition for each picture.
+    /// shape, a condition for each picture. The answer is where the network is, and in its numbers.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
@@ -214,7 +219,8 @@ impl UNet {
             .collect::<candle_core::Result<_>>()?;
         let time = Activation::Silu.forward(&Tensor::cat(&times, 0)?)?;
 
-        let mut hidden = self.input.forward(x, &Around::default())?;
+        let x = self.input.beside_weights(x)?;
+        let mut hidden = self.input.forward(&x, &Around::default())?;
         let mut skipped = vec![hidden.clone()];
         for level in &self.down {
             hidden = level.forward(hidden, &time, &texts, &mut skipped)?;

@@ -2,10 +2,7 @@
 
 use anyhow::Result;
 use indicatif::HumanDuration;
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 use unprompt::{
     diffusion::{Pipeline, Settings},
     hub::megabytes,
@@ -29,9 +26,7 @@ impl Estimate {
     /// From what the networks compute, and how fast this machine is just now.
     pub(super) fn of(pipeline: &Pipeline, settings: &Settings, pictures: usize) -> Result<Self> {
         let (steps, decoder) = pipeline.work(settings)?;
-        let start = Instant::now();
-        let work = Pipeline::measure()?;
-        let seconds_per_work = start.elapsed().as_secs_f64() / work as f64;
+        let seconds_per_work = pipeline.measure()?;
         Ok(Self {
             pictures,
             width: settings.width,

@@ -7,14 +7,14 @@ mod noise;
 
 use crate::{
     Finished,
-    arguments::{Common, Device, Draw, DrawHow},
+    arguments::{Common, Draw, DrawHow},
     commands::prompt_records,
     output::{Output, complain},
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON, escaped, one_line},
     setup::{compute, hub},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use estimate::Estimate;
 use noise::GivenNoise;
 use serde::Serialize;
@@ -25,7 +25,7 @@ use std::{
     time::Instant,
 };
 use unprompt::{
-    Compute, Dtype, ModelRef, ResolvedModel,
+    ModelRef, ResolvedModel,
     diffusion::{Drawing, Drawn, Noise, Pipeline, SchedulerKind, Settings},
     models::{LoadOptions, Pickle},
 };
@@ -96,6 +96,7 @@ pub(crate) fn run(common: &Common, arguments: &Draw) -> Result<Finished> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
 
     let mut finished = Finished::Whole;
+    let evaluations = pipeline.evaluations(&settings)?;
     let batch = usize::from(arguments.batch);
     for (index, pictures) in planned.chunks(batch).enumerate() {
         let start = Instant::now();
@@ -117,7 +118,7 @@ pub(crate) fn run(common: &Common, arguments: &Draw) -> Result<Finished> {
                 planned.len()
             ),
         };
-        let mut bar = Bar::count(&name, settings.steps, common.quiet);
+        let mut bar = Bar::count(&name, evaluations, common.quiet);
         let drawn = pipeline.draw(&drawings, &settings, &mut |_, _| bar.advance(1));
         bar.finish();
         let elapsed_ms = start.elapsed().as_secs_f64() * 1e3 / pictures.len() as f64;
@@ -209,11 +210,7 @@ pub(crate) fn load(common: &Common, how: &DrawHow) -> Result<(ResolvedModel, Pip
             true => Pickle::Allow,
             false => Pickle::Deny,
         },
-        // Pictures are drawn on the processor whatever else is here.
-        compute: match (common.device, compute(common)?) {
-            (Device::Auto, compute) if compute.dtype() == Dtype::F32 => Compute::default(),
-            (_, compute) => compute,
-        },
+        compute: compute(common)?,
     };
     let progress = LoadingProgress::new(common.quiet);
     let named = || format!("model `{}`", how.model);
@@ -238,6 +235,20 @@ pub(crate) fn load(common: &Common, how: &DrawHow) -> Result<(ResolvedModel, Pip
     }
     pipeline.check(&settings)?;
     Ok((model, pipeline, settings))
+}
+
+/// Draws one picture behind a bar of this name.
+pub(crate) fn draw_one(
+    common: &Common,
+    pipeline: &Pipeline,
+    settings: &Settings,
+    drawing: Drawing,
+    name: &str,
+) -> Result<Drawn> {
+    let mut bar = Bar::count(name, pipeline.evaluations(settings)?, common.quiet);
+    let drawn = pipeline.draw(&[drawing], settings, &mut |_, _| bar.advance(1));
+    bar.finish();
+    drawn?.pop().ok_or_else(|| anyhow!("nothing was drawn"))
 }
 
 /// Says what so many pictures will take.

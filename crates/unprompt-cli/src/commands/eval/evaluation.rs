@@ -49,6 +49,9 @@ pub(crate) struct Evaluation {
     /// Where a judge was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clip_t: Option<ClipScores>,
+    /// Where pictures were drawn again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redrawn: Option<RedrawScores>,
     /// Files that the truth does not have.
     pub(crate) without_truth: Vec<String>,
     /// Ids of the truth that have no picture.
@@ -180,6 +183,71 @@ pub(crate) struct ClipScores {
     pub(crate) difference: Option<Mean>,
 }
 
+/// How alike pictures and those drawn from their predicted prompts are.
+#[derive(Debug, Serialize)]
+pub(crate) struct RedrawScores {
+    #[serde(flatten)]
+    pub(crate) how: RedrawHow,
+    /// Mean cosine of both pictures in the judge's space; not there where none could be drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clip_i: Option<Mean>,
+    /// Mean structural similarity of their pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ssim: Option<Mean>,
+    /// The first mean by group.
+    pub(crate) by_rank: Vec<RankScore>,
+    /// Pictures that could not be drawn or compared.
+    pub(crate) failed: Vec<FailureRecord>,
+}
+
+/// How pictures were drawn again, and who compares them.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RedrawHow {
+    pub(crate) model: String,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) steps: usize,
+    pub(crate) guidance: f32,
+    pub(crate) scheduler: &'static str,
+    pub(crate) seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) negative_prompt: Option<String>,
+    pub(crate) judge: String,
+    /// Over the judge's files; the tower that the program carries has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) judge_sha256: Option<String>,
+}
+
+/// Where a picture's score stands among all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RankGroup {
+    Best,
+    Middle,
+    Worst,
+}
+
+impl RankGroup {
+    pub(crate) const ALL: [Self; 3] = [Self::Best, Self::Middle, Self::Worst];
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RankScore {
+    pub(crate) of: RankGroup,
+    pub(crate) clip_i: Mean,
+}
+
+/// One picture that was drawn again.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct RedrawnImage {
+    pub(crate) of: RankGroup,
+    /// Cosine of both pictures in the judge's space.
+    pub(crate) clip_i: f64,
+    /// Not there below 11 pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ssim: Option<f64>,
+}
+
 /// What the run cost on this machine: the only numbers that are not the same on every run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct RunCost {
@@ -222,5 +290,14 @@ pub(crate) struct ImageResult {
     /// Cosine of picture and true prompt there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) true_clip_t: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redrawn: Option<RedrawnImage>,
     pub(crate) source: PromptSource,
+}
+
+/// The places of pictures, that of the best score first; ties stay in the order of the pictures.
+pub(super) fn ranking(images: &[ImageResult]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..images.len()).collect();
+    order.sort_by(|left, right| images[*right].cosine.total_cmp(&images[*left].cosine));
+    order
 }

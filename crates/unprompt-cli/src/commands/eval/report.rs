@@ -4,25 +4,29 @@
 //! itself forbids whatever it does not contain (`Content-Security-Policy`), its own style by digest.
 
 mod histogram;
-mod thumbnail;
+mod pairs;
+mod words;
 
-use super::evaluation::{BaselineScore, Evaluation, ImageResult, Mean, Stratum};
-use crate::records::one_line;
+use super::{
+    evaluation::{BaselineScore, Evaluation, ImageResult, Stratum, ranking},
+    redraw::Pair,
+};
+use crate::commands::thumbnail::Thumbnail;
 use anyhow::{Context, Result};
 use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use histogram::Histogram;
+use pairs::PairCard;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use unprompt::{MemberSpec, ModelReceipt, Preset, eval::Interval, image::Limits};
+use words::{limits, number, shown, thumbnail, with_limits};
 
 /// The page's only style.
 const STYLE: &str = include_str!("../../../templates/report.css");
 /// Best pictures shown, and worst.
 const SHOWN: usize = 12;
-/// Characters of a prompt or a name that are shown.
-const LONGEST: usize = 600;
 
 /// How the evaluation was made.
 pub(crate) struct Settings<'a> {
@@ -46,6 +50,9 @@ struct Page<'a> {
     strata: Vec<StratumRow>,
     histogram: Histogram,
     sections: Vec<Section>,
+    /// How pictures were drawn again, in words, and each beside the true one.
+    redrawn: String,
+    pairs: Vec<PairCard>,
     settings: Vec<(&'static str, String)>,
     models: &'a [ModelReceipt],
     left_over: Vec<(String, Vec<String>)>,
@@ -86,7 +93,7 @@ struct Card {
     rank: usize,
     path: String,
     /// A data URI, and its size in pixels; `None` where the picture is gone.
-    picture: Option<thumbnail::Thumbnail>,
+    picture: Option<Thumbnail>,
     score: String,
     expected: Option<String>,
     truth: Option<String>,
@@ -95,16 +102,22 @@ struct Card {
 }
 
 /// The page.
-pub(crate) fn html(found: &Evaluation, settings: &Settings<'_>, limits: &Limits) -> Result<String> {
+pub(super) fn html(
+    found: &Evaluation,
+    settings: &Settings<'_>,
+    pairs: &[Pair],
+    limits: &Limits,
+) -> Result<String> {
     let mean = &found.baselines.mean_embedding;
     let baselines = found.baselines.named();
     let best_baseline = baselines
         .iter()
         .map(|(_, baseline)| baseline.mean_cosine)
         .fold(f64::NEG_INFINITY, f64::max);
-    let mut order: Vec<&ImageResult> = found.per_image.iter().collect();
-    // The sort is stable: ties stay in the order of the pictures.
-    order.sort_by(|left, right| right.cosine.total_cmp(&left.cosine));
+    let order: Vec<&ImageResult> = ranking(&found.per_image)
+        .into_iter()
+        .map(|place| &found.per_image[place])
+        .collect();
     let best = SHOWN.min(order.len().div_ceil(2));
     let worst = SHOWN.min(order.len() - best);
     let section = |title, id, images: Vec<(usize, &ImageResult)>| Section {
@@ -137,6 +150,8 @@ pub(crate) fn html(found: &Evaluation, settings: &Settings<'_>, limits: &Limits)
         strata: strata(found),
         histogram: Histogram::new(&cosines, found.mean_cosine, mean.mean_cosine),
         sections,
+        redrawn: pairs::how(found),
+        pairs: pairs::cards(found, pairs, limits),
         settings: facts(found, settings),
         models: &found.receipt.models,
         left_over: left_over(found),
@@ -274,10 +289,6 @@ fn facts(found: &Evaluation, settings: &Settings<'_>) -> Vec<(&'static str, Stri
         "A tenth is below",
         two(found.tenth_percentile, found.text_tenth_percentile),
     ));
-    let with_limits = |mean: &Mean| match &mean.interval {
-        Some(interval) => format!("{} ({})", number(mean.mean), limits(Some(interval))),
-        None => number(mean.mean),
-    };
     if let Some(recall) = &found.modifier_recall {
         facts.push(("Phrases behind the first comma", with_limits(recall)));
     }
@@ -341,33 +352,11 @@ fn card(rank: usize, image: &ImageResult, limits: &Limits) -> Card {
     Card {
         rank,
         path: shown(&image.path),
-        picture: thumbnail::thumbnail(Path::new(&image.path), limits),
+        picture: thumbnail(&image.path, limits),
         score: number(image.cosine),
         expected: image.expected_score.map(number),
         truth: image.true_prompt.as_deref().map(shown),
         prompt: shown(&image.prompt),
         from_file: image.source == unprompt::PromptSource::Metadata,
     }
-}
-
-/// A score with a sign that is as wide as a digit.
-fn number(score: f64) -> String {
-    format!("{score:.4}").replace('-', "−")
-}
-
-/// The limits of an interval; nothing where there is none.
-fn limits(interval: Option<&Interval>) -> String {
-    interval.map_or_else(String::new, |Interval { low, high }| {
-        format!("{} to {}", number(*low), number(*high))
-    })
-}
-
-/// Foreign text on one line, and no longer than a page can take.
-fn shown(text: &str) -> String {
-    let line = one_line(text);
-    let mut short: String = line.chars().take(LONGEST).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
 }

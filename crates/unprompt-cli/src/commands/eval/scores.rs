@@ -123,6 +123,7 @@ impl<'a> Scores<'a> {
             expected_score: record.expected_score,
             clip_t: None,
             true_clip_t: None,
+            redrawn: None,
             source: record.source,
         });
         self.scored.truths.push(truth.answer);

@@ -3,9 +3,10 @@
 use super::{
     evaluation::{
         BaselineScore, BaselineScores, ClipScores, Evaluation, ExpectedScore, ImageResult, Leakage,
-        Mean, MemberScore, RunCost, Stratum,
+        Mean, MemberScore, RankGroup, RankScore, RedrawScores, RunCost, Stratum,
     },
     judge::Judge,
+    redraw::Redrawn,
     scores::Scored,
 };
 use std::collections::BTreeSet;
@@ -108,6 +109,7 @@ impl<'a> Summary<'a> {
             subject_cosine: self.mean(|_, image| image.subject_cosine),
             leakage: self.leakage(known),
             clip_t: judge.and_then(|judge| self.clip_t(judge)),
+            redrawn: None,
             without_truth: Vec::new(),
             without_picture: Vec::new(),
             failed: Vec::new(),
@@ -223,6 +225,24 @@ impl<'a> Summary<'a> {
             truth: self.mean(|_, image| image.true_clip_t),
             difference: self.mean(|_, image| difference(image)),
         })
+    }
+
+    /// How alike pictures and those drawn again are.
+    pub(super) fn redrawn(&self, redrawn: &Redrawn) -> RedrawScores {
+        let of_group = |of: RankGroup| {
+            let clip_i = self.mean(|_, image| {
+                let redrawn = image.redrawn.filter(|redrawn| redrawn.of == of);
+                redrawn.map(|redrawn| redrawn.clip_i)
+            })?;
+            Some(RankScore { of, clip_i })
+        };
+        RedrawScores {
+            how: redrawn.how.clone(),
+            clip_i: self.mean(|_, image| Some(image.redrawn?.clip_i)),
+            ssim: self.mean(|_, image| image.redrawn?.ssim),
+            by_rank: RankGroup::ALL.into_iter().filter_map(of_group).collect(),
+            failed: redrawn.failed.clone(),
+        }
     }
 
     /// `None` where the preset knows no prompt.

@@ -59,6 +59,16 @@ pub(super) fn write(out: &mut dyn Write, found: &Evaluation) -> Result<()> {
             None => writeln!(out)?,
         }
     }
+    if let Some(redrawn) = &found.redrawn
+        && let Some(clip) = &redrawn.clip_i
+    {
+        let (judge, model) = (one_line(&redrawn.how.judge), one_line(&redrawn.how.model));
+        let (mean, n, interval) = (clip.mean, clip.n, between(clip.interval.as_ref()));
+        writeln!(
+            out,
+            "CLIP-I by {judge}: {mean:.4}{interval}, {n} pictures drawn again by {model}"
+        )?;
+    }
     for (count, what) in [
         (
             found.from_metadata,

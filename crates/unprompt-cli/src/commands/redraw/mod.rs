@@ -1,6 +1,5 @@
 //! `unprompt redraw`: pictures drawn again from the prompts that are found in them.
 
-mod judge;
 mod page;
 
 use crate::{
@@ -9,14 +8,15 @@ use crate::{
     commands::{
         draw::{self, load},
         inputs,
+        picture_judge::{Likeness, PictureJudge},
+        thumbnail::upright,
     },
     output::{Output, complain},
-    progress::{Bar, LoadingProgress},
+    progress::LoadingProgress,
     records::{RecordWriter, TEXT_OR_JSON, escaped, one_line},
     setup::{compute, hub},
 };
-use anyhow::{Context, Result, anyhow, bail};
-use judge::{Judge, Likeness};
+use anyhow::{Context, Result, bail};
 use page::Card;
 use serde::Serialize;
 use std::{
@@ -28,7 +28,7 @@ use unprompt::{
     Outcome, PredictOptions, Predictor, Preset, Source,
     diffusion::{Drawing, Drawn, Noise, Pipeline, Settings},
     eval::cosine,
-    image::{Alpha, DecodeOptions, Limits, Orientation, RgbImage, decode},
+    image::{Limits, RgbImage},
     metadata,
 };
 
@@ -97,7 +97,7 @@ pub(crate) fn run(common: &Common, arguments: &Redraw) -> Result<Finished> {
             )?)
         }
     };
-    let judge = Judge::load(&hub, arguments.judge.as_deref(), &compute, &progress)?;
+    let judge = PictureJudge::load(&hub, arguments.judge.as_deref(), &compute, &progress)?;
     if !common.quiet {
         draw::announce(&pipeline, &settings, found.len())?;
         complain(&format!("judge: {}", judge.name));
@@ -172,7 +172,7 @@ struct Work<'a> {
     pipeline: Pipeline,
     settings: Settings,
     predictor: Option<Predictor>,
-    judge: Judge,
+    judge: PictureJudge,
     total: usize,
 }
 
@@ -186,12 +186,7 @@ impl Work<'_> {
     ) -> Result<(Redrawn, RgbImage, Drawn)> {
         let limits = Limits::default();
         let bytes = source.read(&limits)?;
-        let options = DecodeOptions {
-            limits,
-            alpha: Alpha::OverWhite,
-            orientation: Orientation::Applied,
-        };
-        let picture = decode(&bytes, &options)?;
+        let picture = upright(&bytes, &limits)?;
         let (prompt, origin, text_score) = self.prompt(source.path(), bytes)?;
         let drawing = Drawing {
             prompt: prompt.clone(),
@@ -199,12 +194,8 @@ impl Work<'_> {
             noise: Noise::Seed(self.arguments.seed),
         };
         let name = format!("picture {} of {}", index + 1, self.total);
-        let mut bar = Bar::count(&name, self.settings.steps, self.common.quiet);
-        let drawn = self
-            .pipeline
-            .draw(&[drawing], &self.settings, &mut |_, _| bar.advance(1));
-        bar.finish();
-        let mut drawn = drawn?.pop().ok_or_else(|| anyhow!("nothing was drawn"))?;
+        let mut drawn =
+            draw::draw_one(self.common, &self.pipeline, &self.settings, drawing, &name)?;
         let model = draw::model_name(&self.arguments.how.model);
         drawn.infotext.settings.push(("Model", model));
         if let Some(target) = target {

@@ -5,18 +5,17 @@
 //! itself forbids whatever it does not contain.
 
 use super::Redrawn;
+use crate::commands::thumbnail::Thumbnail;
 use anyhow::{Context, Result};
 use askama::Template;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jpeg_encoder::{ColorType, Encoder};
 use sha2::{Digest, Sha256};
-use unprompt::image::{Filter, RgbImage, resize};
+use unprompt::image::RgbImage;
 
 /// The page's only style.
 const STYLE: &str = include_str!("../../../templates/redraw.css");
 /// The longer side of a picture on the page, in pixels.
 const SIDE: u32 = 384;
-const QUALITY: u8 = 85;
 
 #[derive(Template)]
 #[template(path = "redraw.html")]
@@ -48,8 +47,8 @@ impl Card {
             path: redrawn.path.clone(),
             prompt: redrawn.prompt.clone(),
             origin: redrawn.source,
-            picture: data_uri(picture)?,
-            drawn: data_uri(drawn)?,
+            picture: Thumbnail::of(picture, SIDE)?.uri,
+            drawn: Thumbnail::of(drawn, SIDE)?.uri,
             cosine: format!("{:.3}", redrawn.cosine),
             ssim: redrawn.ssim.map(|value| format!("{value:.3}")),
             text_score: redrawn.text_score.map(|value| format!("{value:.3}")),
@@ -75,26 +74,4 @@ pub(super) fn html(
         cards,
     };
     page.render().context("cannot make the page")
-}
-
-/// A picture, smaller where it is large.
-fn data_uri(picture: &RgbImage) -> Result<String> {
-    let longer = picture.width.max(picture.height);
-    let scaled = |side: u32| match longer > SIDE {
-        true => (u64::from(side) * u64::from(SIDE) / u64::from(longer)).max(1) as u32,
-        false => side,
-    };
-    let (width, height) = (scaled(picture.width), scaled(picture.height));
-    let small = resize(picture, width, height, Filter::Lanczos)?;
-    let mut jpeg = Vec::new();
-    Encoder::new(&mut jpeg, QUALITY).encode(
-        &small.pixels,
-        u16::try_from(width)?,
-        u16::try_from(height)?,
-        ColorType::Rgb,
-    )?;
-    Ok(format!(
-        "data:image/jpeg;base64,{}",
-        BASE64_STANDARD.encode(jpeg)
-    ))
 }

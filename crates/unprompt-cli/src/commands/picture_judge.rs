@@ -9,9 +9,11 @@ use unprompt::{
 };
 
 /// A tower of pictures.
-pub(super) struct Judge {
+pub(crate) struct PictureJudge {
     /// As records and the page name it.
-    pub(super) name: String,
+    pub(crate) name: String,
+    /// Over its files; the tower that the program carries has none.
+    pub(crate) sha256: Option<String>,
     tower: Tower,
 }
 
@@ -22,25 +24,26 @@ enum Tower {
 }
 
 /// How alike a picture and the one drawn from its prompt are.
-pub(super) struct Likeness {
+pub(crate) struct Likeness {
     /// Of the judge's vectors.
-    pub(super) cosine: f64,
+    pub(crate) cosine: f64,
     /// Of the pixels, the first picture brought to the size of the second; `None` below 11 pixels.
-    pub(super) ssim: Option<f64>,
+    pub(crate) ssim: Option<f64>,
 }
 
-impl Judge {
+impl PictureJudge {
     /// The one that is asked for, else the smallest CLIP of the shared cache, else the carried tower.
-    pub(super) fn load(
+    pub(crate) fn load(
         hub: &Hub,
         asked: Option<&str>,
         compute: &Compute,
         progress: &LoadingProgress,
     ) -> Result<Self> {
         let clip = |name: &str| -> Result<Self> {
-            let (_, encoder) = ImageEncoder::load(hub, name, compute, progress)?;
+            let (model, encoder) = ImageEncoder::load(hub, name, compute, progress)?;
             Ok(Self {
                 name: name.to_owned(),
+                sha256: Some(model.sha256()?.to_owned()),
                 tower: Tower::Clip(Box::new(encoder)),
             })
         };
@@ -55,12 +58,13 @@ impl Judge {
             Some(judge) => Ok(judge),
             None => Ok(Self {
                 name: "the carried EfficientNet-Lite0, for want of a CLIP".to_owned(),
+                sha256: None,
                 tower: Tower::Carried(Box::new(Classifier::carried()?)),
             }),
         }
     }
 
-    pub(super) fn compare(&self, picture: &RgbImage, drawn: &RgbImage) -> Result<Likeness> {
+    pub(crate) fn compare(&self, picture: &RgbImage, drawn: &RgbImage) -> Result<Likeness> {
         let vectors = match &self.tower {
             Tower::Clip(encoder) => encoder.embed(&[picture, drawn], Views::Plain, false)?,
             Tower::Carried(tower) => vec![tower.features(picture)?, tower.features(drawn)?],

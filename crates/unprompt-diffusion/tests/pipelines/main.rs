@@ -2,164 +2,28 @@
 
 #![allow(clippy::print_stdout)] // How near the results are is worth seeing.
 
+mod cases;
+mod composed;
+
+use cases::{Cases, cases, draw_case, fixture, largest_difference, link, open, values};
 use safetensors::SafeTensors;
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 use unprompt_checkpoint::{Checkpoint, Pickle};
 use unprompt_diffusion::{Drawing, Noise, Pipeline, SchedulerKind, Settings};
-
-#[derive(Deserialize)]
-struct Cases {
-    stated: Map<String, Value>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    kind: String,
-    guidance: f32,
-    prompts: Vec<String>,
-    negative: Option<String>,
-    size: [usize; 2],
-    steps: usize,
-    scheduler: Map<String, Value>,
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
-
-fn cases(folder: &Path) -> Cases {
-    serde_json::from_slice(&fs::read(folder.join("cases.json")).unwrap()).unwrap()
-}
-
-fn open(folder: &Path) -> Pipeline {
-    Pipeline::open(folder, &Default::default(), &mut |_| {}).unwrap()
-}
-
-/// The folder with another scheduler's file; the rest are links.
-fn with_scheduler(folder: &Path, settings: &Map<String, Value>) -> tempfile::TempDir {
-    let changed = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_name() != "scheduler" {
-            link(&entry.path(), &changed.path().join(entry.file_name()));
-        }
-    }
-    fs::create_dir(changed.path().join("scheduler")).unwrap();
-    let mut settings = settings.clone();
-    settings.insert("_class_name".into(), "DDIMScheduler".into());
-    let path = changed.path().join("scheduler/scheduler_config.json");
-    fs::write(path, serde_json::to_vec(&settings).unwrap()).unwrap();
-    changed
-}
-
-fn link(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            link(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else {
-        fs::hard_link(from, to)
-            .or_else(|_| fs::copy(from, to).map(|_| ()))
-            .unwrap();
-    }
-}
-
-/// All values of a tensor.
-fn values(expected: &Checkpoint, name: &str) -> Vec<f32> {
-    let shape = expected
-        .tensor(name)
-        .unwrap_or_else(|| panic!("no {name}"))
-        .shape;
-    expected.tensor_f32(name, shape).unwrap()
-}
-
-fn drawings(case: &Case, expected: &Checkpoint) -> Vec<Drawing> {
-    let [width, height] = case.size;
-    let noise = values(expected, &format!("noise.{width}x{height}"));
-    let length = 4 * width / 8 * height / 8;
-    // (steps, 2, length)
-    let of = |step: usize, index: usize| noise[(2 * step + index) * length..][..length].to_vec();
-    let one = |(index, prompt): (usize, &String)| Drawing {
-        prompt: prompt.clone(),
-        negative: case.negative.clone(),
-        noise: Noise::Given {
-            start: of(0, index),
-            steps: (1..=case.steps).map(|step| of(step, index)).collect(),
-        },
-    };
-    case.prompts.iter().enumerate().map(one).collect()
-}
-
-fn settings(case: &Case) -> Settings {
-    Settings {
-        width: case.size[0],
-        height: case.size[1],
-        steps: case.steps,
-        guidance: case.guidance,
-        scheduler: case.kind.parse::<SchedulerKind>().unwrap(),
-    }
-}
-
-fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let both = found.iter().zip(expected);
-    both.map(|(found, expected)| (found - expected).abs())
-        .fold(0.0, f32::max)
-}
+use unprompt_models::Compute;
 
 /// Every case of a folder: latents after each step, and the pixels.
 fn draws_as_the_reference(name: &str) {
     let folder = fixture(name);
-    let Cases { stated, cases } = cases(&folder);
-    let expected = Checkpoint::open(folder.join("expected.safetensors"), Pickle::Deny).unwrap();
-    let mut worst = (0.0, String::new());
-    for case in &cases {
-        let mut scheduler = stated.clone();
-        scheduler.extend(case.scheduler.clone());
-        let changed = with_scheduler(&folder, &scheduler);
-        let pipeline = open(changed.path());
-        let wanted = values(&expected, &format!("{}.latents", case.name));
-        let mut steps = wanted.chunks_exact(wanted.len() / case.steps);
-        let drawings = drawings(case, &expected);
-        let drawn = pipeline
-            .draw(&drawings, &settings(case), &mut |step, latents| {
-                let difference = largest_difference(&latents.concat(), steps.next().unwrap());
-                assert!(
-                    difference < 1e-3,
-                    "{name}, {}, step {step}: {difference}",
-                    case.name
-                );
-                if difference > worst.0 {
-                    worst = (difference, format!("{}, step {step}", case.name));
-                }
-            })
-            .unwrap();
-        assert_eq!(steps.count(), 0, "{}", case.name);
-        let Some(image) = expected.tensor(&format!("{}.image", case.name)) else {
-            continue;
-        };
-        let found = &drawn[drawn.len() - 1].image.pixels;
-        let image = image.data().unwrap();
-        let apart = found.iter().zip(image.iter()).map(|(a, b)| a.abs_diff(*b));
-        assert_eq!(found.len(), image.len());
-        let apart = apart.max().unwrap();
-        assert!(apart <= 2, "{name}, {}: {apart} levels", case.name);
+    for case in &cases(&folder).cases {
+        let apart = draw_case(&folder, case, &Compute::default());
+        let (difference, step) = apart.latents;
+        println!("{name}, {}: {difference} at step {step}", case.name);
+        assert!(difference < 1e-3, "{name}, {}: {difference}", case.name);
+        let levels = apart.levels.unwrap_or(0);
+        assert!(levels <= 2, "{name}, {}: {levels} levels", case.name);
     }
-    println!(
-        "{name}: the largest difference is {} ({})",
-        worst.0, worst.1
-    );
 }
 
 #[test]
@@ -295,12 +159,21 @@ fn what_stands_in_and_what_is_left_out_is_said() {
     let mut notes = Vec::new();
     let mut note = |text: &str| notes.push(text.to_owned());
     let pipeline = Pipeline::open(&fixture("sd1"), &Default::default(), &mut note).unwrap();
-    assert_eq!(pipeline.scheduler(), SchedulerKind::Ddim);
-    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert_eq!(pipeline.scheduler(), SchedulerKind::Pndm);
+    assert_eq!(notes.len(), 1, "{notes:?}");
     assert!(notes[0].contains("safety checker"), "{notes:?}");
-    assert!(notes[1].contains("PNDMScheduler"), "{notes:?}");
     assert!(pipeline.cut("a cat").unwrap() == 0);
     assert!(pipeline.cut(&"a cat ".repeat(20)).unwrap() > 20);
+
+    let lms = changed("sd1", "scheduler/scheduler_config.json", |values| {
+        values.insert("_class_name".into(), "LMSDiscreteScheduler".into());
+    });
+    let mut notes = Vec::new();
+    let mut note = |text: &str| notes.push(text.to_owned());
+    let folder = lms.path().join("model");
+    let pipeline = Pipeline::open(&folder, &Default::default(), &mut note).unwrap();
+    assert_eq!(pipeline.scheduler(), SchedulerKind::Ddim);
+    assert!(notes[1].contains("LMSDiscreteScheduler"), "{notes:?}");
 }
 
 /// A copy of a fixture, one file of which is changed as JSON.
