@@ -32,13 +32,18 @@ pub(crate) struct DataCheck {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "parts", required = true, multiple = false, args = ["fractions", "folds"])]
 pub(crate) struct DataSplit {
     /// Captioned pictures: PATH[,OPTION...], as `train head --data` takes them
     #[arg(required = true, value_name = "SPEC")]
     pub(crate) data: Vec<String>,
     /// Shares of the parts, such as .9,.1
-    #[arg(long, value_name = "X,X...", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "X,X...",
+        value_delimiter = ',',
+        conflicts_with = "folds",
+        required_unless_present = "folds"
+    )]
     pub(crate) fractions: Vec<f64>,
     /// So many parts of the same size
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(2..=1000))]

@@ -41,7 +41,7 @@ fn place() -> Place {
 
 fn split(place: &Place, more: &[&str]) -> Run {
     let encoder = model(ENCODER);
-    let arguments = ["data", "split", "one", "two", "--offline", "--quiet"];
+    let arguments = ["data", "split", "one", "two", "--offline"];
     place.run(&[&arguments[..], &["--encoder", &encoder], more].concat())
 }
 

@@ -166,7 +166,7 @@ fn the_strength_of_a_head_is_chosen_by_cross_validation() {
         "--strength",
         "auto",
     ];
-    let tower = model("tiny-efficientnet-lite");
+    let tower = model("tiny-vit-timm");
     let train = |more: &[&str]| {
         let arguments = ["train", "head", "--tower", &tower];
         place.run(&[&arguments[..], &own, more].concat())
