@@ -272,9 +272,9 @@ impl VitTraining {
     /// # Errors
     /// Those of `load`; [`TrainError::NotFinite`] with the items of the step when the loss is no number,
     /// or a run that is done.
-    pub fn advance<E: From<TrainError>>(
+    pub fn advance<E: From<TrainError> + Send>(
         &mut self,
-        mut load: impl FnMut(&[Draw]) -> std::result::Result<VitBatch, E>,
+        mut load: impl FnMut(&[Draw]) -> std::result::Result<VitBatch, E> + Send,
     ) -> std::result::Result<StepReport, E> {
         let Some(position) = self.position() else {
             return Err(TrainError::Data("the run is done".into()).into());
@@ -289,20 +289,28 @@ impl VitTraining {
         if let Some((.., there)) = &mut self.device {
             there.clear();
         }
+        let share = 1.0 / draws.len() as f64;
         let mut loss = 0.0;
-        for some in draws.chunks(self.options.part) {
-            let batch = load(some)?;
-            let shares = vec![1.0 / draws.len() as f64; some.len()];
+        let mut parts = draws.chunks(self.options.part);
+        let mut next = parts.next().map(|some| (some.len(), load(some)));
+        while let Some((count, batch)) = next {
+            let batch = batch?;
             let found = (batch.pictures.len(), batch.targets.len());
-            let expected = (some.len() * shape.picture(), some.len() * shape.outputs);
+            let expected = (count * shape.picture(), count * shape.outputs);
             if found != expected {
                 let message = format!("a batch of {found:?} values where {expected:?} are needed");
                 return Err(TrainError::Data(message).into());
             }
-            loss += match &mut self.device {
-                Some((.., there)) => there.learn(&batch, &shares, part)?,
-                None => learn(&self.vit, &batch, &shares, part, &mut gradients)?,
+            let shares = vec![share; count];
+            let (vit, device) = (&self.vit, &mut self.device);
+            let learn = || match device {
+                Some((.., there)) => there.learn(&batch, &shares, part),
+                None => learn(vit, &batch, &shares, part, &mut gradients),
             };
+            // A device works while the pictures of the next part are made.
+            let (learnt, loaded) =
+                rayon::join(learn, || parts.next().map(|some| (some.len(), load(some))));
+            loss += learnt?;
             if !loss.is_finite() {
                 let items = draws.iter().map(|draw| (draw.item, draw.picture)).collect();
                 return Err(TrainError::NotFinite {
@@ -311,6 +319,7 @@ impl VitTraining {
                 }
                 .into());
             }
+            next = loaded;
         }
         self.apply(&position, part, &gradients)?;
         Ok(StepReport {
