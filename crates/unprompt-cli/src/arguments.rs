@@ -23,7 +23,7 @@ mod train;
 
 pub(crate) use blend::{Blend, BlendFit, Feature};
 pub(crate) use caption::{Caption, LengthOf};
-pub(crate) use data::{Data, DataCheck};
+pub(crate) use data::{Data, DataCheck, DataSplit};
 pub(crate) use draw::{Draw, DrawHow};
 pub(crate) use eval::Eval;
 pub(crate) use index::{Index, IndexBuild, IndexExport, IndexSearch};
@@ -35,7 +35,7 @@ pub(crate) use redraw::Redraw;
 pub(crate) use reference::{Completions, Man, Page, Reference};
 pub(crate) use serve::Serve;
 pub(crate) use sidecars::{SidecarMode, Sidecars};
-pub(crate) use train::{Solver, Train, TrainHead, TrainVit};
+pub(crate) use train::{Solver, Strength, Train, TrainHead, TrainVit};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -474,4 +474,6 @@ pub(crate) enum BenchKind {
     Serve,
     /// A step of training a ViT at full size, on random weights
     Train,
+    /// The features of a folder of JPEGs, as `train head` computes and keeps them
+    Features,
 }

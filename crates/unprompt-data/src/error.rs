@@ -33,6 +33,9 @@ pub enum DataError {
         /// Where and what is wrong.
         message: String,
     },
+    /// Pictures that cannot be divided as they are to be.
+    #[error("{0}")]
+    Split(String),
 }
 
 impl DataError {

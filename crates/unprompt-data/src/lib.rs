@@ -27,6 +27,7 @@ mod read;
 mod sample;
 mod source;
 mod spec;
+mod split;
 
 pub use clean::CleanUp;
 pub use edits::{Edits, Phrase};
@@ -37,3 +38,4 @@ pub use read::stored::{PictureTable, TarPicture, read_tar_picture, tar_pictures}
 pub use sample::Sample;
 pub use source::{Source, Tally};
 pub use spec::{Layout, SourceSpec};
+pub use split::{PictureGroup, divide, picture_groups};

@@ -62,9 +62,10 @@ impl NearDuplicates {
         }
     }
 
-    /// Takes texts by their embeddings, which are of unit length and of the width; numbers that are
-    /// missing count as 0.
+    /// Takes texts by their embeddings, which are of any length in space and of the width; numbers that
+    /// are missing count as 0.
     pub fn push(&mut self, embeddings: &[Vec<f32>]) {
+        let embeddings: Vec<Vec<f32>> = embeddings.iter().map(|row| unit(row)).collect();
         let before = self.text_of.len();
         let seen: Vec<Seen> = embeddings
             .par_iter()
@@ -176,18 +177,21 @@ pub struct NearestText {
 }
 
 impl NearestTexts {
-    /// For texts by their embeddings, of unit length.
+    /// For texts by their embeddings, of any length in space.
     pub fn new(wanted: Vec<Vec<f32>>) -> Self {
         let found = vec![None; wanted.len()];
+        let wanted = wanted.iter().map(|row| unit(row)).collect();
         Self { wanted, found }
     }
 
-    /// Looks at texts with their embeddings, of unit length and the width of the others. Of equally
-    /// near ones the first that came counts.
+    /// Looks at texts with their embeddings, of the width of the others. Of equally near ones the first
+    /// that came counts.
     pub fn push(&mut self, source: &str, texts: &[(&str, &[f32])]) {
+        let rows = texts.iter().map(|(text, row)| (*text, unit(row)));
+        let texts: Vec<(&str, Vec<f32>)> = rows.collect();
         let found = self.found.par_iter_mut().zip(&self.wanted);
         found.for_each(|(found, wanted)| {
-            for (text, embedding) in texts {
+            for (text, embedding) in &texts {
                 let similarity = product(embedding, wanted);
                 if found
                     .as_ref()
@@ -207,6 +211,13 @@ impl NearestTexts {
     pub fn found(&self) -> &[Option<NearestText>] {
         &self.found
     }
+}
+
+/// A row of length 1 in its direction; without a direction as it is.
+fn unit(row: &[f32]) -> Vec<f32> {
+    let length = product(row, row).sqrt();
+    let length = if length > 0.0 { length } else { 1.0 };
+    row.iter().map(|value| value / length).collect()
 }
 
 /// The inner product in fixed chains.
@@ -262,6 +273,23 @@ mod tests {
         for batch in 1..9 {
             assert_eq!(groups(&degrees, batch), expected, "{batch}");
         }
+    }
+
+    #[test]
+    fn what_counts_is_the_direction() {
+        let mut near = NearDuplicates::new(20);
+        let rows = [(9.0, 0.0), (0.1, 60.0), (3.0, 20.0), (0.0, 0.0)].map(|(length, degrees)| {
+            let row = at(degrees).into_iter();
+            row.map(|value| value * length).collect()
+        });
+        near.push(&rows);
+        let found = near.groups().into_iter();
+        let found: Vec<_> = found.map(|text| (text.group, text.repeats)).collect();
+        assert_eq!(found, [(0, None), (1, None), (0, Some(0)), (2, None)]);
+        let mut nearest = NearestTexts::new(vec![vec![0.0, 5.0]]);
+        nearest.push("x", &[("a", &[7.0, 7.0]), ("b", &[0.0, 0.1])]);
+        let found = nearest.found()[0].as_ref().unwrap();
+        assert_eq!((found.text.as_str(), found.similarity), ("b", 1.0));
     }
 
     #[test]

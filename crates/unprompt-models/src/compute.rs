@@ -158,8 +158,18 @@ impl Compute {
         self.device.is_cpu()
     }
 
-    pub(crate) fn device(&self) -> &Device {
+    /// The device, for what is computed there by others than this crate's networks.
+    pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The same device in f32.
+    #[must_use]
+    pub fn in_f32(&self) -> Self {
+        Self {
+            device: self.device.clone(),
+            ..Self::default()
+        }
     }
 
     /// The type of the tensors between the layers.

@@ -3,7 +3,7 @@
 use crate::{
     call::{Caller, Served, call},
     results::{done, object, one_or_list, tuple},
-    settings::{Settings, batch},
+    settings::{Settings, attention_heads, batch},
 };
 use pyo3::{
     prelude::*,
@@ -19,6 +19,8 @@ use unprompt::{Label, image::Limits};
 /// Args:
 ///     model: A name, a hub id or a path.
 ///     device, dtype, threads, offline, allow_pickle: As for Predictor.
+///     heads: Attention heads of a Vision Transformer whose tensors stand alone, a .pth without a
+///         config.json.
 ///
 /// Raises:
 ///     ValueError: An argument is out of its range, or this machine has no such device.
@@ -27,14 +29,16 @@ use unprompt::{Label, image::Limits};
 pub(crate) struct Classifier {
     inner: Arc<unprompt::Classifier>,
     model: String,
+    heads: Option<usize>,
     settings: Settings,
 }
 
 #[pymethods]
 impl Classifier {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     #[pyo3(signature = (model="efficientnet-lite0", *, device="auto", dtype="auto", threads=None,
-                        offline=false, allow_pickle=false))]
+                        offline=false, allow_pickle=false, heads=None))]
     fn new(
         py: Python<'_>,
         model: &str,
@@ -43,15 +47,18 @@ impl Classifier {
         threads: Option<usize>,
         offline: bool,
         allow_pickle: bool,
+        heads: Option<usize>,
     ) -> PyResult<Self> {
+        let heads = attention_heads(heads)?;
         let settings = Settings::new(device, dtype, threads, offline, allow_pickle)?;
         let name = model.to_owned();
         let inner = settings.load(py, move |hub, compute, caller| {
-            Ok(unprompt::Classifier::load(hub, &name, compute, caller)?.1)
+            Ok(unprompt::Classifier::load_with_heads(hub, &name, heads, compute, caller)?.1)
         })?;
         Ok(Self {
             inner: Arc::new(inner),
             model: model.to_owned(),
+            heads,
             settings,
         })
     }
@@ -109,7 +116,9 @@ impl Classifier {
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
         let arguments = PyTuple::new(py, [&self.model])?;
-        Ok((arguments, self.settings.keywords(py)?))
+        let keywords = self.settings.keywords(py)?;
+        keywords.set_item("heads", self.heads)?;
+        Ok((arguments, keywords))
     }
 
     fn __repr__(&self) -> String {

@@ -4,7 +4,7 @@ use crate::{
     call::{Caller, Failed, Served, call},
     progress::Progress,
     results::{array, done, one_or_list},
-    settings::{Settings, batch, one_of},
+    settings::{Settings, attention_heads, batch, one_of},
 };
 use numpy::PyArrayMethods;
 use pyo3::{
@@ -23,6 +23,8 @@ use unprompt::{Views, image::Limits};
 /// Args:
 ///     model: A name such as `ViT-L-14/openai`, a hub id or a path.
 ///     device, dtype, threads, offline, allow_pickle: As for Predictor.
+///     heads: Attention heads of a Vision Transformer whose tensors stand alone, a .pth without a
+///         config.json.
 ///
 /// Raises:
 ///     ValueError: An argument is out of its range, or this machine has no such device.
@@ -31,14 +33,16 @@ use unprompt::{Views, image::Limits};
 pub(crate) struct ImageEncoder {
     inner: Arc<unprompt::ImageEncoder>,
     model: String,
+    heads: Option<usize>,
     settings: Settings,
 }
 
 #[pymethods]
 impl ImageEncoder {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     #[pyo3(signature = (model, *, device="auto", dtype="auto", threads=None, offline=false,
-                        allow_pickle=false))]
+                        allow_pickle=false, heads=None))]
     fn new(
         py: Python<'_>,
         model: &str,
@@ -47,15 +51,18 @@ impl ImageEncoder {
         threads: Option<usize>,
         offline: bool,
         allow_pickle: bool,
+        heads: Option<usize>,
     ) -> PyResult<Self> {
+        let heads = attention_heads(heads)?;
         let settings = Settings::new(device, dtype, threads, offline, allow_pickle)?;
         let name = model.to_owned();
         let inner = settings.load(py, move |hub, compute, caller| {
-            Ok(unprompt::ImageEncoder::load(hub, &name, compute, caller)?.1)
+            Ok(unprompt::ImageEncoder::load_with_heads(hub, &name, heads, compute, caller)?.1)
         })?;
         Ok(Self {
             inner: Arc::new(inner),
             model: model.to_owned(),
+            heads,
             settings,
         })
     }
@@ -109,7 +116,9 @@ impl ImageEncoder {
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
         let arguments = PyTuple::new(py, [&self.model])?;
-        Ok((arguments, self.settings.keywords(py)?))
+        let keywords = self.settings.keywords(py)?;
+        keywords.set_item("heads", self.heads)?;
+        Ok((arguments, keywords))
     }
 
     fn __repr__(&self) -> String {

@@ -115,6 +115,17 @@ pub(crate) fn one_of(argument: &str, found: &str, known: &[&str]) -> PyErr {
     PyValueError::new_err(format!("{argument}={found:?}: one of {known} is needed"))
 }
 
+/// A number of attention heads, where one is told.
+pub(crate) fn attention_heads(heads: Option<usize>) -> PyResult<Option<usize>> {
+    match heads {
+        Some(heads) if !(1..=MOST_AT_ONCE).contains(&heads) => {
+            let message = format!("heads={heads}: from 1 to {MOST_AT_ONCE} can be asked for");
+            Err(PyValueError::new_err(message))
+        }
+        heads => Ok(heads),
+    }
+}
+
 /// Checks a number of pictures or texts that are worked on together.
 ///
 /// # Errors

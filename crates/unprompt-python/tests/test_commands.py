@@ -107,6 +107,25 @@ def test_image_encoder(cli: Cli, folder: Path) -> None:
         unprompt.ImageEncoder(str(MODELS / "tiny-sbert"), offline=True)
 
 
+def test_heads_of_tensors_alone(cli: Cli) -> None:
+    """They are told as to the command line, and are pickled with the model."""
+    bare = MODELS / "tiny-vit-bare.pth"
+    encoder = unprompt.ImageEncoder(str(bare), offline=True, allow_pickle=True, heads=4)
+    records = cli("embed", "image", "--model", bare, CAT, "--allow-pickle", "--heads", 4)
+    one = encoder.embed(CAT)
+    assert isinstance(one, np.ndarray) and one.tobytes() == floats(records[0]["embedding"])
+    guessed = unprompt.ImageEncoder(str(bare), offline=True, allow_pickle=True)
+    assert not np.array_equal(guessed.embed(CAT), one)
+    assert np.array_equal(pickle.loads(pickle.dumps(encoder)).embed(CAT), one)
+    classifier = unprompt.Classifier(str(bare), offline=True, allow_pickle=True, heads=4)
+    again = pickle.loads(pickle.dumps(classifier))
+    assert again.classify(CAT) == classifier.classify(CAT)
+    with pytest.raises(ValueError, match="heads=0"):
+        unprompt.ImageEncoder(str(bare), heads=0)
+    with pytest.raises(unprompt.UnpromptError, match="heads"):
+        unprompt.Classifier(str(MODELS / "tiny-vit-timm"), offline=True, heads=2)
+
+
 def test_text_encoder(cli: Cli) -> None:
     texts = ["a cat", "ein Haus, nebelig", "", "猫 " * 50]
     for name in ("tiny-sbert", "tiny-clip", "tiny-siglip"):

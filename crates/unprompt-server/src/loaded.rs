@@ -28,8 +28,12 @@ pub struct ModelChoice {
     pub text_encoder: Option<String>,
     /// What embeds pictures.
     pub image_encoder: Option<String>,
+    /// Its attention heads, where it is a Vision Transformer whose tensors stand alone.
+    pub image_encoder_heads: Option<usize>,
     /// What classifies; `None` is the classifier that the program carries.
     pub classifier: Option<String>,
+    /// Its attention heads, as those of the image encoder.
+    pub classifier_heads: Option<usize>,
     /// What captions.
     pub captioner: Option<String>,
     /// The CLIP that interrogates.
@@ -134,15 +138,20 @@ impl LoadedModels {
             )),
         };
         let (classifier_name, classifier) = match &choice.classifier {
-            Some(name) => (
-                name.clone(),
-                Classifier::load(hub, name, compute, progress)?.1,
-            ),
+            Some(name) => {
+                let heads = choice.classifier_heads;
+                let found = Classifier::load_with_heads(hub, name, heads, compute, progress)?;
+                (name.clone(), found.1)
+            }
             None => (CARRIED.to_owned(), Classifier::carried()?),
         };
         let image_encoder = choice.image_encoder.as_ref();
         let image_encoder = image_encoder
-            .map(|name| Ok::<_, EngineError>(ImageEncoder::load(hub, name, compute, progress)?.1))
+            .map(|name| {
+                let heads = choice.image_encoder_heads;
+                let found = ImageEncoder::load_with_heads(hub, name, heads, compute, progress)?;
+                Ok::<_, EngineError>(found.1)
+            })
             .transpose()?;
         let captioner = choice.captioner.as_ref();
         let captioner = captioner

@@ -29,6 +29,9 @@ pub enum TrainError {
     /// Rows that do not fit a layer.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// A device that refused its work.
+    #[error("the device failed: {0}; a smaller --batch-size needs less memory")]
+    Device(#[from] candle_core::Error),
     /// A loss that is no number.
     #[error("step {step}: the loss is no number")]
     NotFinite {

@@ -1,6 +1,6 @@
 //! A head as it is kept: a safetensors file and a configuration.
 
-use crate::{GradientOptions, Result, Ridge, TrainError, cholesky::product};
+use crate::{GradientOptions, Result, Ridge, StrengthScore, TrainError, cholesky::product};
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Serialize;
@@ -32,6 +32,9 @@ pub struct HeadConfig {
     /// The strength of the ridge, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
+    /// The strengths among which it was chosen, where it was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<StrengthScore>,
     /// How it was trained, where that was by gradient.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub gradient: Option<GradientOptions>,

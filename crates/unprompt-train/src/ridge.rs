@@ -51,76 +51,106 @@ pub struct Ridge {
 /// # Errors
 /// When there are no rows, or rows of different widths, or numbers that are not finite.
 pub fn ridge(sources: &[SourceRows], options: RidgeOptions) -> Result<Ridge> {
-    let (inputs, _) = check(sources)?;
-    if !(options.strength > 0.0 && options.strength.is_finite()) {
-        let strength = options.strength;
-        return Err(TrainError::Data(format!(
-            "strength {strength}, which must be above 0"
-        )));
-    }
-    let standard = Standard::of(sources, inputs);
-    let weights: Vec<f64> = sources.iter().map(SourceRows::sample_weight).collect();
-    let total: f64 = sources
-        .iter()
-        .zip(&weights)
-        .map(|(source, weight)| weight * source.features.len() as f64)
-        .sum();
+    check_strength(options.strength)?;
+    let moments = Moments::of(sources)?;
+    let mut head = moments.solve(options.strength)?;
+    head.scale_to(sources);
+    Ok(head)
+}
 
-    // Columns, each over all samples and times the root of the sample's weight: a second moment is
-    // then the product of two of them.
-    let roots: Vec<f64> = weights
-        .iter()
-        .map(|weight| (weight / total).sqrt())
-        .collect();
-    let features = columns(
-        sources,
-        &roots,
-        inputs,
-        |source| &source.features,
-        Some(&standard),
-    );
-    let outputs = sources
-        .iter()
-        .find_map(|source| source.targets.first())
-        .map_or(0, Vec::len);
-    let targets = columns(sources, &roots, outputs, |source| &source.targets, None);
-    let mut moments: Vec<Vec<f64>> = (0..inputs)
-        .into_par_iter()
-        .map(|row| {
+/// An error unless a strength can be added to a diagonal.
+pub(crate) fn check_strength(strength: f64) -> Result<()> {
+    match strength > 0.0 && strength.is_finite() {
+        true => Ok(()),
+        false => Err(TrainError::Data(format!(
+            "strength {strength}, which must be above 0"
+        ))),
+    }
+}
+
+/// What a head is solved from, whatever its strength.
+pub(crate) struct Moments {
+    standard: Standard,
+    /// The lower triangle of the features' weighted mean second moments.
+    features: Vec<Vec<f64>>,
+    /// Those of each target with all features.
+    targets: Vec<Vec<f64>>,
+    /// The weighted mean of the features as they are.
+    centre: Vec<f64>,
+    target_mean: Vec<f64>,
+}
+
+impl Moments {
+    /// Of all rows.
+    pub(crate) fn of(sources: &[SourceRows]) -> Result<Self> {
+        let (inputs, outputs) = check(sources)?;
+        let standard = Standard::of(sources, inputs);
+        let weights: Vec<f64> = sources.iter().map(SourceRows::sample_weight).collect();
+        let total: f64 = sources
+            .iter()
+            .zip(&weights)
+            .map(|(source, weight)| weight * source.features.len() as f64)
+            .sum();
+        // Columns, each over all samples and times the root of the sample's weight: a second moment is
+        // then the product of two of them.
+        let roots: Vec<f64> = weights
+            .iter()
+            .map(|weight| (weight / total).sqrt())
+            .collect();
+        let features = columns(
+            sources,
+            &roots,
+            inputs,
+            |source| &source.features,
+            Some(&standard),
+        );
+        let targets = columns(sources, &roots, outputs, |source| &source.targets, None);
+        let moments = (0..inputs).into_par_iter().map(|row| {
             let moment = |column: usize| product(&features[row], &features[column]);
             let mut lower: Vec<f64> = (0..=row).map(moment).collect();
             lower.resize(inputs, 0.0);
             lower
+        });
+        let crossed = targets.par_iter().map(|target| {
+            let moments = features.iter().map(|feature| product(feature, target));
+            moments.collect()
+        });
+        let weighted = |rows: fn(&SourceRows) -> &[Vec<f32>], width| {
+            weighted_mean(sources, &weights, total, rows, width)
+        };
+        Ok(Self {
+            features: moments.collect(),
+            targets: crossed.collect(),
+            centre: weighted(|source| &source.features, inputs),
+            target_mean: weighted(|source| &source.targets, outputs),
+            standard,
         })
-        .collect();
-    for (index, row) in moments.iter_mut().enumerate() {
-        row[index] += options.strength;
     }
-    let mut solution: Vec<Vec<f64>> = targets
-        .par_iter()
-        .map(|target| {
-            features
-                .iter()
-                .map(|feature| product(feature, target))
-                .collect()
-        })
-        .collect();
-    drop((features, targets));
-    solve(moments, &mut solution)
-        .ok_or_else(|| TrainError::Data("the features are not finite enough to solve".into()))?;
 
-    let weighted = |rows: fn(&SourceRows) -> &[Vec<f32>], width| {
-        weighted_mean(sources, &weights, total, rows, width)
-    };
-    let centre = weighted(|source| &source.features, inputs);
-    let target_mean = weighted(|source| &source.targets, outputs);
-    Ok(Ridge::of(
-        solution,
-        &standard,
-        &centre,
-        target_mean,
-        sources,
-    ))
+    /// The head of a strength, of no particular length; standardisation and centre are folded into
+    /// weight and bias.
+    pub(crate) fn solve(&self, strength: f64) -> Result<Ridge> {
+        let mut features = self.features.clone();
+        for (index, row) in features.iter_mut().enumerate() {
+            row[index] += strength;
+        }
+        let mut weight = self.targets.clone();
+        solve(features, &mut weight).ok_or_else(|| {
+            TrainError::Data("the features are not finite enough to solve".into())
+        })?;
+        let mut bias = Vec::with_capacity(weight.len());
+        for row in &mut weight {
+            row.iter_mut()
+                .zip(&self.standard.deviation)
+                .for_each(|(value, deviation)| *value /= deviation);
+            bias.push(-product(row, &self.centre));
+        }
+        Ok(Ridge {
+            weight,
+            bias,
+            target_mean: self.target_mean.clone(),
+        })
+    }
 }
 
 impl Ridge {
@@ -132,42 +162,24 @@ impl Ridge {
             .collect()
     }
 
-    /// Folds standardisation, centre and scale into weight and bias.
-    fn of(
-        solution: Vec<Vec<f64>>,
-        standard: &Standard,
-        centre: &[f64],
-        target_mean: Vec<f64>,
-        sources: &[SourceRows],
-    ) -> Self {
-        let mut head = Self {
-            weight: solution,
-            bias: Vec::new(),
-            target_mean,
-        };
-        for row in &mut head.weight {
-            row.iter_mut()
-                .zip(&standard.deviation)
-                .for_each(|(value, deviation)| *value /= deviation);
-            head.bias.push(-product(row, centre));
-        }
+    /// Brings the outputs for all rows to a mean length of 1.
+    fn scale_to(&mut self, sources: &[SourceRows]) {
         let lengths: Vec<f64> = sources
             .iter()
             .flat_map(|source| &source.features)
             .collect::<Vec<_>>()
             .par_iter()
             .map(|features| {
-                let output = head.output(features);
+                let output = self.output(features);
                 product(&output, &output).sqrt()
             })
             .collect();
         let scale = lengths.len() as f64 / lengths.iter().sum::<f64>().max(1e-12);
-        head.weight
+        self.weight
             .iter_mut()
             .flatten()
-            .chain(&mut head.bias)
+            .chain(&mut self.bias)
             .for_each(|value| *value *= scale);
-        head
     }
 }
 

@@ -10,11 +10,13 @@ use std::{collections::HashMap, path::Path};
 const KINDS: [&str; 4] = ["weights", "means", "squares", "average"];
 
 impl VitTraining {
-    /// Writes everything that the run needs to go on, all or nothing. `plan` says what it belongs to.
+    /// Writes everything that the run needs to go on, all or nothing, wherever it computes. `plan` says
+    /// what it belongs to.
     ///
     /// # Errors
-    /// When the file cannot be written; one that was there before is then still there.
-    pub fn save(&self, path: &Path, plan: &str) -> Result<()> {
+    /// When it cannot be brought from its device, or the file cannot be written; one that was there before is then still there.
+    pub fn save(&mut self, path: &Path, plan: &str) -> Result<()> {
+        self.pull()?;
         let mut tensors = Vec::new();
         for (index, parameter) in self.vit.parameters().iter().enumerate() {
             let all = [
@@ -74,7 +76,7 @@ impl VitTraining {
         self.optimiser.steps = optimiser_steps;
         self.average = average;
         self.step = step;
-        Ok(())
+        self.push()
     }
 }
 

@@ -1,58 +1,13 @@
 //! The training of a whole Vision Transformer, step by step.
 
 use crate::{
-    AdamW, AdamWOptions, Augment, Gradients, Part, Result, Schedule, TrainError, Vit,
-    average_weights, cosine_loss, random::Random,
+    AdamW, AdamWOptions, Gradients, Part, Result, Schedule, SourceItems, Stage, TrainError, Vit,
+    VitOptions, VitShape, average_weights, cosine_loss,
+    device::{Numbers, OnDevice},
+    mixture::{Mixture, Seen},
+    random::Random,
 };
-use serde::{Deserialize, Serialize};
-
-/// What is chosen by hand. A run is three stages, one after the other: the head alone, everything, and
-/// everything without changes to the pictures. Each has a schedule and an optimiser of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct VitOptions {
-    /// Epochs of the head alone.
-    pub head_epochs: u32,
-    /// Their highest rate.
-    pub head_rate: f64,
-    /// Epochs of everything.
-    pub epochs: u32,
-    /// Their highest rate, that of the head; layers before it learn more slowly.
-    pub rate: f64,
-    /// Epochs of everything without changes to the pictures.
-    pub last_epochs: u32,
-    /// Their highest rate.
-    pub last_rate: f64,
-    /// How much more slowly each layer learns than the one behind it.
-    pub layer_decay: f64,
-    /// The weight decay of matrices.
-    pub decay: f64,
-    /// How slowly the average of the weights, which is kept in the end, follows them.
-    pub average: f64,
-    /// The share of a stage's steps during which the rate rises.
-    pub warm_up: f64,
-    /// Pictures that a step sees.
-    pub batch: usize,
-    /// How many of them go through the network at once.
-    pub part: usize,
-    /// What is done to pictures.
-    pub augment: Augment,
-    /// Whether the bias of the head is trained.
-    pub head_bias: bool,
-    /// From which every order and change follows.
-    pub seed: u64,
-}
-
-/// A stage of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// The head alone.
-    Head,
-    /// Everything.
-    All,
-    /// Everything, on pictures as they are.
-    Last,
-}
+use candle_core::Device;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,7 +56,7 @@ pub struct StepReport {
 }
 
 /// A run that can stop after any step and go on from what was kept of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct VitTraining {
     pub(crate) vit: Vit,
     pub(crate) optimiser: AdamW,
@@ -110,20 +65,21 @@ pub struct VitTraining {
     /// Steps that are done.
     pub(crate) step: u64,
     options: VitOptions,
-    /// Pictures of each item.
-    items: Vec<usize>,
+    mixture: Mixture,
+    /// Where the run computes, if that is not the processor. Network, optimiser and average are then
+    /// there, and here only after [`pull`](Self::pull).
+    device: Option<(Device, Numbers, OnDevice)>,
 }
 
 impl VitTraining {
-    /// A run at its beginning over items that have so many pictures each, of which an epoch sees one.
+    /// A run at its beginning over the items of some sources; of an item's pictures one is seen at a
+    /// time.
     ///
     /// # Errors
-    /// When there are no items, one has no picture, or an option is out of its range.
-    pub fn new(vit: Vit, options: VitOptions, items: Vec<usize>) -> Result<Self> {
+    /// When there are no items, one has no picture, or a weight or an option is out of its range.
+    pub fn new(vit: Vit, options: VitOptions, sources: Vec<SourceItems>) -> Result<Self> {
         options.check()?;
-        if items.is_empty() || items.contains(&0) {
-            return Err(TrainError::Data("there is no picture to train on".into()));
-        }
+        let mixture = Mixture::new(sources, options.seed)?;
         let optimiser = AdamW::new(vit.parameters(), AdamWOptions::default());
         let average = values_of(&vit);
         Ok(Self {
@@ -132,22 +88,64 @@ impl VitTraining {
             average,
             step: 0,
             options,
-            items,
+            mixture,
+            device: None,
         })
     }
 
+    /// Goes on on a device, with products in these numbers. What it computes there is near to what it
+    /// computes on the processor, and has other bits.
+    ///
+    /// # Errors
+    /// When the device has no room for the network, or does not compute in these numbers.
+    pub fn on_device(&mut self, device: &Device, numbers: Numbers) -> Result<()> {
+        self.pull()?;
+        let there = OnDevice::new(device, numbers, &self.vit, &self.optimiser, &self.average)?;
+        self.device = Some((device.clone(), numbers, there));
+        Ok(())
+    }
+
+    /// Brings here what is on a device.
+    pub(crate) fn pull(&mut self) -> Result<()> {
+        match &self.device {
+            None => Ok(()),
+            Some((.., there)) => there.pull(&mut self.vit, &mut self.optimiser, &mut self.average),
+        }
+    }
+
+    /// Brings what is here to where the run computes.
+    pub(crate) fn push(&mut self) -> Result<()> {
+        if let Some((device, numbers, there)) = &mut self.device {
+            *there = OnDevice::new(device, *numbers, &self.vit, &self.optimiser, &self.average)?;
+        }
+        Ok(())
+    }
+
+    /// What the network looks like.
+    pub fn shape(&self) -> &VitShape {
+        self.vit.shape()
+    }
+
     /// The network as it is.
-    pub fn vit(&self) -> &Vit {
-        &self.vit
+    ///
+    /// # Errors
+    /// When it cannot be brought from its device.
+    pub fn vit(&mut self) -> Result<&Vit> {
+        self.pull()?;
+        Ok(&self.vit)
     }
 
     /// The network with the average of its weights: what is kept in the end.
-    pub fn averaged(&self) -> Vit {
+    ///
+    /// # Errors
+    /// As [`vit`](Self::vit).
+    pub fn averaged(&mut self) -> Result<Vit> {
+        self.pull()?;
         let mut vit = self.vit.clone();
         for (parameter, average) in vit.parameters_mut().iter_mut().zip(&self.average) {
             parameter.values.clone_from(average);
         }
-        vit
+        Ok(vit)
     }
 
     /// Steps that are done.
@@ -198,25 +196,36 @@ impl VitTraining {
     /// step alone.
     pub fn draws(&self, position: &Position) -> Vec<Draw> {
         let (seed, epoch) = (self.options.seed, u64::from(position.epoch));
-        let order = Random::of(&[seed, epoch, 1]).order(self.items.len());
+        let seen = self.mixture.epoch(epoch);
+        let order = Random::of(&[seed, epoch, 1]).order(seen.len());
         let (batch, batches) = (position.batch as usize, self.batches() as usize);
         let places = batch * order.len() / batches..(batch + 1) * order.len() / batches;
-        let draw = |item: &usize| Draw {
-            item: *item,
-            picture: Random::of(&[seed, epoch, 2, *item as u64]).below(self.items[*item]),
-            keys: (position.stage != Stage::Last).then_some([seed, epoch, *item as u64]),
+        let draw = |place: &usize| {
+            let Seen {
+                item,
+                before,
+                pictures,
+            } = seen[*place];
+            // What is seen again in an epoch is seen otherwise.
+            let epoch = epoch | before << 32;
+            Draw {
+                item,
+                picture: Random::of(&[seed, epoch, 2, item as u64]).below(pictures),
+                keys: (position.stage != Stage::Last).then_some([seed, epoch, item as u64]),
+            }
         };
         order[places].iter().map(draw).collect()
     }
 
-    /// Makes a step: `load` brings the pictures of some draws at a time. Nothing changes where it fails.
+    /// Makes a step: `load` brings the pictures of some draws at a time. Nothing changes where it fails,
+    /// but where a device does.
     ///
     /// # Errors
     /// Those of `load`; [`TrainError::NotFinite`] with the items of the step when the loss is no number,
     /// or a run that is done.
-    pub fn advance<E: From<TrainError>>(
+    pub fn advance<E: From<TrainError> + Send>(
         &mut self,
-        mut load: impl FnMut(&[Draw]) -> std::result::Result<VitBatch, E>,
+        mut load: impl FnMut(&[Draw]) -> std::result::Result<VitBatch, E> + Send,
     ) -> std::result::Result<StepReport, E> {
         let Some(position) = self.position() else {
             return Err(TrainError::Data("the run is done".into()).into());
@@ -226,27 +235,33 @@ impl VitTraining {
             Stage::All | Stage::Last => Part::All,
         };
         let draws = self.draws(&position);
-        let outputs = self.vit.shape().outputs;
+        let shape = *self.vit.shape();
         let mut gradients: Gradients = vec![Vec::new(); self.vit.parameters().len()];
+        if let Some((.., there)) = &mut self.device {
+            there.clear();
+        }
+        let share = 1.0 / draws.len() as f64;
         let mut loss = 0.0;
-        for some in draws.chunks(self.options.part) {
-            let batch = load(some)?;
-            let shares = vec![1.0 / draws.len() as f64; some.len()];
+        let mut parts = draws.chunks(self.options.part);
+        let mut next = parts.next().map(|some| (some.len(), load(some)));
+        while let Some((count, batch)) = next {
+            let batch = batch?;
             let found = (batch.pictures.len(), batch.targets.len());
-            let expected = (
-                some.len() * self.vit.shape().picture(),
-                some.len() * outputs,
-            );
+            let expected = (count * shape.picture(), count * shape.outputs);
             if found != expected {
                 let message = format!("a batch of {found:?} values where {expected:?} are needed");
                 return Err(TrainError::Data(message).into());
             }
-            let kept = match part {
-                Part::All => self.vit.forward(&batch.pictures)?,
-                Part::Head => self.vit.forward_for_head(&batch.pictures)?,
+            let shares = vec![share; count];
+            let (vit, device) = (&self.vit, &mut self.device);
+            let learn = || match device {
+                Some((.., there)) => there.learn(&batch, &shares, part),
+                None => learn(vit, &batch, &shares, part, &mut gradients),
             };
-            let piece = cosine_loss(&kept.outputs, &batch.targets, outputs, &shares);
-            loss += piece.value;
+            // A device works while the pictures of the next part are made.
+            let (learnt, loaded) =
+                rayon::join(learn, || parts.next().map(|some| (some.len(), load(some))));
+            loss += learnt?;
             if !loss.is_finite() {
                 let items = draws.iter().map(|draw| (draw.item, draw.picture)).collect();
                 return Err(TrainError::NotFinite {
@@ -255,10 +270,9 @@ impl VitTraining {
                 }
                 .into());
             }
-            self.vit
-                .backward(kept, &piece.gradient, part, &mut gradients)?;
+            next = loaded;
         }
-        self.apply(&position, part, &gradients);
+        self.apply(&position, part, &gradients)?;
         Ok(StepReport {
             step: self.step,
             loss,
@@ -266,10 +280,8 @@ impl VitTraining {
         })
     }
 
-    fn apply(&mut self, position: &Position, part: Part, gradients: &Gradients) {
-        if position.local == 0 {
-            self.optimiser = AdamW::new(self.vit.parameters(), self.optimiser.options);
-        }
+    /// Makes the step. Gradients that were computed on a device are still there.
+    fn apply(&mut self, position: &Position, part: Part, gradients: &Gradients) -> Result<()> {
         let VitOptions {
             layer_decay,
             decay,
@@ -279,11 +291,34 @@ impl VitTraining {
         } = self.options;
         let treatments = self.vit.treatments(part, layer_decay, decay, head_bias);
         let rate = position.schedule.rate(position.local);
-        self.optimiser
-            .step(self.vit.parameters_mut(), gradients, &treatments, rate);
+        let begins = position.local == 0;
+        match &mut self.device {
+            Some((.., there)) => {
+                if begins {
+                    there.forget()?;
+                    self.optimiser.steps = 0;
+                }
+                self.optimiser.steps += 1;
+                let AdamW { steps, options, .. } = self.optimiser;
+                there.step(steps, options, &treatments, rate)?;
+            }
+            None => {
+                if begins {
+                    self.optimiser = AdamW::new(self.vit.parameters(), self.optimiser.options);
+                }
+                let parameters = self.vit.parameters_mut();
+                self.optimiser
+                    .step(parameters, gradients, &treatments, rate);
+            }
+        }
         self.step += 1;
-        match self.averaged_steps() {
-            0 => {
+        let steps = self.averaged_steps();
+        // Early on there is little to average.
+        let early = (1.0 + steps as f64) / (10.0 + steps as f64);
+        let kept = average.min(early);
+        match (steps, &mut self.device) {
+            (0, Some((.., there))) => there.begin_average(&treatments)?,
+            (0, None) => {
                 let averages = self.average.iter_mut().zip(self.vit.parameters());
                 for ((average, parameter), treatment) in averages.zip(&treatments) {
                     if treatment.rate > 0.0 {
@@ -291,12 +326,10 @@ impl VitTraining {
                     }
                 }
             }
-            // Early on there is little to average.
-            steps => {
-                let early = (1.0 + steps as f64) / (10.0 + steps as f64);
-                average_weights(&mut self.average, self.vit.parameters(), average.min(early));
-            }
+            (_, Some((.., there))) => there.move_average(kept)?,
+            (_, None) => average_weights(&mut self.average, self.vit.parameters(), kept),
         }
+        Ok(())
     }
 
     /// Steps that were made since the head's stage ended.
@@ -307,38 +340,29 @@ impl VitTraining {
 
     /// Steps of an epoch.
     fn batches(&self) -> u64 {
-        self.items.len().div_ceil(self.options.batch).max(1) as u64
+        self.mixture.len().div_ceil(self.options.batch).max(1) as u64
     }
 }
 
-impl VitOptions {
-    fn stages(&self) -> [(Stage, u32, f64); 3] {
-        [
-            (Stage::Head, self.head_epochs, self.head_rate),
-            (Stage::All, self.epochs, self.rate),
-            (Stage::Last, self.last_epochs, self.last_rate),
-        ]
+/// The loss of some pictures on the processor, whose gradients are added to those before; not where the
+/// loss is no number.
+fn learn(
+    vit: &Vit,
+    batch: &VitBatch,
+    shares: &[f64],
+    part: Part,
+    gradients: &mut Gradients,
+) -> Result<f64> {
+    let kept = match part {
+        Part::All => vit.forward(&batch.pictures)?,
+        Part::Head => vit.forward_for_head(&batch.pictures)?,
+    };
+    let outputs = vit.shape().outputs;
+    let loss = cosine_loss(&kept.outputs, &batch.targets, outputs, shares);
+    if loss.value.is_finite() {
+        vit.backward(kept, &loss.gradient, part, gradients)?;
     }
-
-    fn check(&self) -> Result<()> {
-        self.augment.check()?;
-        let rates = [self.head_rate, self.rate, self.last_rate];
-        let fits = rates.iter().all(|rate| *rate > 0.0 && rate.is_finite())
-            && self.layer_decay > 0.0
-            && self.layer_decay <= 1.0
-            && (0.0..1.0).contains(&self.decay)
-            && (0.0..1.0).contains(&self.average)
-            && (0.0..=1.0).contains(&self.warm_up)
-            && self.batch > 0
-            && self.part > 0;
-        fits.then_some(()).ok_or_else(|| {
-            TrainError::Data(
-                "rates and the layer decay are above 0, the latter at most 1; decay, average and \
-                 warm-up are shares; batches are not empty"
-                    .into(),
-            )
-        })
-    }
+    Ok(loss.value)
 }
 
 fn values_of(vit: &Vit) -> Vec<Vec<f32>> {

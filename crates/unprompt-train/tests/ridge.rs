@@ -1,7 +1,10 @@
 //! The head against numpy's, from `fixtures/ridge.py`.
 
 use serde::Deserialize;
-use unprompt_train::{HeadConfig, RidgeOptions, SourceRows, TrainError, ridge, save_head};
+use unprompt_train::{
+    HeadConfig, RidgeOptions, STRENGTHS, SourceRows, StrengthScore, TrainError, choose_strength,
+    ridge, save_head,
+};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -9,6 +12,17 @@ struct Fixture {
     sources: Vec<Source>,
     outputs: Vec<Vec<f64>>,
     target_mean: Vec<f64>,
+    fold_of: Vec<Vec<usize>>,
+    tried: Vec<Tried>,
+    chosen: f64,
+    outputs_of_chosen: Vec<Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Tried {
+    strength: f64,
+    mean_cosine: f64,
+    folds: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +88,60 @@ fn the_bits_are_the_same_with_any_number_of_threads() {
 }
 
 #[test]
+fn the_strength_is_the_one_that_numpy_chooses() {
+    let (fixture, sources, _) = fixture();
+    let choose = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let chosen = || choose_strength(&sources, &fixture.fold_of, &STRENGTHS);
+        pool.build().unwrap().install(chosen).unwrap()
+    };
+    let choice = choose(1);
+    assert_eq!(choice, choose(3));
+    assert_eq!(choice.strength, fixture.chosen);
+    assert_eq!(choice.tried.len(), fixture.tried.len());
+    for (found, expected) in choice.tried.iter().zip(&fixture.tried) {
+        let StrengthScore {
+            strength,
+            mean_cosine,
+            folds,
+        } = found;
+        assert_eq!(*strength, expected.strength);
+        assert!((mean_cosine - expected.mean_cosine).abs() < 1e-6);
+        assert_eq!(folds.len(), expected.folds.len());
+        for (found, expected) in folds.iter().zip(&expected.folds) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+    let strength = choice.strength;
+    let head = ridge(&sources, RidgeOptions { strength }).unwrap();
+    let features = sources.iter().flat_map(|source| &source.features);
+    for (features, expected) in features.zip(&fixture.outputs_of_chosen) {
+        for (found, expected) in head.output(features).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn folds_that_cannot_be_are_refused() {
+    let (fixture, sources, _) = fixture();
+    let fails = |change: fn(&mut Vec<Vec<usize>>), expected: &str| {
+        let mut fold_of = fixture.fold_of.clone();
+        change(&mut fold_of);
+        let error = choose_strength(&sources, &fold_of, &STRENGTHS).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    fails(|fold_of| fold_of[0].truncate(3), "not as many places");
+    fails(|fold_of| fold_of.truncate(3), "not as many places");
+    let zeros =
+        |fold_of: &mut Vec<Vec<usize>>| fold_of.iter_mut().flatten().for_each(|fold| *fold = 0);
+    fails(zeros, "not enough different captions");
+    fails(|fold_of| fold_of[0][0] = usize::MAX - 1, "not enough");
+    assert!(choose_strength(&sources, &fixture.fold_of, &[]).is_err());
+    assert!(choose_strength(&sources, &fixture.fold_of, &[1.0, -1.0]).is_err());
+}
+
+#[test]
 fn rows_that_cannot_be_right_are_refused() {
     let (_, sources, options) = fixture();
     let fails = |change: fn(&mut Vec<SourceRows>), expected: &str| {
@@ -106,6 +174,7 @@ fn a_head_is_written_once() {
         outputs: 5,
         solver: "ridge".into(),
         strength: Some(options.strength),
+        tried: Vec::new(),
         gradient: None,
         data: Vec::new(),
     };

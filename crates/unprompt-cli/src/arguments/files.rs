@@ -86,20 +86,20 @@ impl Arguments {
                 }
                 inputs.other(encoder);
             }
-            Command::Data {
-                what: Data::Check(check),
-            } => {
-                for spec in check
-                    .data
-                    .iter()
-                    .flat_map(|spec| spec.parse::<SourceSpec>())
-                {
+            Command::Data { what } => {
+                let (data, encoder) = match what {
+                    Data::Check(check) => (&check.data, &check.encoder),
+                    Data::Split(split) => (&split.data, &split.encoder),
+                };
+                for spec in data.iter().flat_map(|spec| spec.parse::<SourceSpec>()) {
                     inputs.other(&spec.path);
                     inputs.others(&spec.images);
                 }
-                inputs.others(&check.against);
-                inputs.others(&check.pred);
-                inputs.other(&check.encoder);
+                if let Data::Check(check) = what {
+                    inputs.others(&check.against);
+                    inputs.others(&check.pred);
+                }
+                inputs.other(encoder);
             }
             Command::Merge(merge) => inputs.pictures(std::slice::from_ref(&merge.job)),
             Command::Job { action } => match action {

@@ -30,12 +30,20 @@ pub(crate) struct Serve {
     /// Image encoder, for /v1/embed/image: CLIP, SigLIP or Vision Transformer
     #[arg(long, value_name = "M")]
     pub(crate) image_encoder: Option<String>,
+    /// Attention heads of an image encoder whose tensors stand alone (a .pth without config.json)
+    #[arg(long, value_name = "N", requires = "image_encoder",
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) image_encoder_heads: Option<u16>,
     /// Text encoder, for /v1/embed/text [default: the preset's, if it is on this machine]
     #[arg(long, value_name = "M")]
     pub(crate) text_encoder: Option<String>,
     /// Classifier, for /v1/classify [default: the one that the program carries]
     #[arg(long, value_name = "M")]
     pub(crate) classifier: Option<String>,
+    /// Attention heads of such a classifier
+    #[arg(long, value_name = "N", requires = "classifier",
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) classifier_heads: Option<u16>,
     /// What clients have to know; on the command line others on this machine can read it
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! `unprompt train` and `unprompt data`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use std::str::FromStr;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Train {
@@ -28,9 +29,14 @@ pub(crate) struct TrainHead {
     /// How the head is found
     #[arg(long, value_enum, default_value_t)]
     pub(crate) solver: Solver,
-    /// ridge: what is added to the diagonal of the features' second moments, which are near 1
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    pub(crate) strength: f64,
+    /// ridge: what is added to the diagonal of the features' second moments, which are near 1; `auto`
+    /// takes the best of .01 to 100 by cross-validation
+    #[arg(long, value_name = "X|auto", default_value = "1")]
+    pub(crate) strength: Strength,
+    /// ridge: parts of the cross-validation; pictures with nearly the same caption are in one
+    #[arg(long, value_name = "K", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub(crate) folds: u16,
     /// mlp: width of the hidden layer
     #[arg(long, value_name = "N", default_value_t = 512,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -65,6 +71,28 @@ pub(crate) struct GradientArguments {
     pub(crate) seed: u64,
 }
 
+/// The strength of a ridge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Strength {
+    /// The best by cross-validation.
+    Auto,
+    Is(f64),
+}
+
+impl FromStr for Strength {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text
+                .parse()
+                .map(Self::Is)
+                .map_err(|_| format!("`{text}` is neither a number nor `auto`")),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Solver {
     /// In closed form, with an intercept for each source
@@ -86,6 +114,9 @@ pub(crate) struct TrainVit {
     /// path
     #[arg(long, required = true, value_name = "M")]
     pub(crate) tower: String,
+    /// Its attention heads, where its tensors stand alone (a .pth without config.json)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) heads: Option<u16>,
     /// Sentence encoder: a name, a hub id or a path
     #[arg(long, value_name = "M", default_value = "all-MiniLM-L6-v2")]
     pub(crate) encoder: String,

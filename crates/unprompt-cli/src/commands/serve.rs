@@ -90,7 +90,9 @@ fn choice(arguments: &Serve) -> ModelChoice {
             .to_owned(),
         text_encoder: arguments.text_encoder.clone(),
         image_encoder: arguments.image_encoder.clone(),
+        image_encoder_heads: arguments.image_encoder_heads.map(usize::from),
         classifier: arguments.classifier.clone(),
+        classifier_heads: arguments.classifier_heads.map(usize::from),
         captioner: arguments.captioner.clone(),
         clip: arguments.clip.clone(),
         labels: LabelChoice {

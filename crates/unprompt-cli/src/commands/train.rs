@@ -7,6 +7,8 @@ mod texts;
 mod vit;
 mod vit_report;
 
+pub(crate) use rows::{Tower, features};
+
 use crate::{
     Finished,
     arguments::{Common, Train},

@@ -12,6 +12,7 @@ mod caption;
 mod classify;
 mod common;
 mod data;
+mod data_split;
 mod default_preset;
 mod doctor;
 mod draw;

@@ -362,6 +362,38 @@ fn models_that_are_given_answer_as_their_commands_do() {
 }
 
 #[test]
+fn heads_of_tensors_alone_are_told_when_the_server_starts() {
+    let (place, pictures) = place();
+    let bare = workspace("fixtures/models/tiny-vit-bare.pth");
+    let bare = bare.to_str().unwrap();
+    let serving = Serving::start(
+        &place,
+        &[
+            "--allow-pickle",
+            "--image-encoder",
+            bare,
+            "--image-encoder-heads",
+            "4",
+            "--classifier",
+            bare,
+            "--classifier-heads",
+            "2",
+        ],
+        &[],
+    );
+    let post = |path: &str| records(&post_files(serving.address, path, &files(&pictures), &[]));
+    for (path, arguments) in [
+        ("/v1/embed/image", &["embed", "image", "--heads", "4"][..]),
+        ("/v1/classify", &["classify", "--heads", "2"]),
+    ] {
+        let arguments = [arguments, &["--allow-pickle", "--model", bare]].concat();
+        assert_eq!(post(path), command_line(&place, &arguments), "{path}");
+    }
+    let run = place.run(&["serve", "--offline", "--image-encoder-heads", "4"]);
+    assert!(run.refusal().contains("--image-encoder"), "{run:?}");
+}
+
+#[test]
 fn models_that_are_forgotten_come_back_with_the_same_bits() {
     let (place, pictures) = place();
     let serving = Serving::start(&place, &["--idle-unload", "1s"], &[]);

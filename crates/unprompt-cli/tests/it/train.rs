@@ -1,6 +1,7 @@
 //! `unprompt train head`, and a preset with the head.
 
 use crate::{
+    data_split::{ENCODER, UNLIKE},
     harness::{Place, json, json_lines, workspace},
     presets::model,
 };
@@ -137,6 +138,81 @@ fn what_cannot_be_trained_is_said_before_anything_is_computed() {
         assert!(run.stderr.contains(expected), "{run:?}");
         assert!(!place.path("h/config.json").exists());
     }
+}
+
+#[test]
+fn the_strength_of_a_head_is_chosen_by_cross_validation() {
+    let place = place();
+    let endings = [
+        ("cat", "png"),
+        ("coffee", "webp"),
+        ("rocket", "jpg"),
+        ("astronaut", "jpg"),
+    ];
+    for ((stem, ending), caption) in endings.iter().zip(UNLIKE) {
+        let picture = place.path(format!("in/{stem}.{ending}"));
+        place.copy(&picture, &format!("data/{stem}.{ending}"));
+        place.write(&format!("data/{stem}.txt"), caption);
+    }
+    // One more with the first one's caption.
+    place.copy(&place.path("in/rocket.jpg"), "data/again.jpg");
+    place.write("data/again.txt", UNLIKE[0]);
+    let encoder = model(ENCODER);
+    let own = [
+        "--encoder",
+        &encoder,
+        "--data",
+        "data",
+        "--strength",
+        "auto",
+    ];
+    let tower = model("tiny-vit-timm");
+    let train = |more: &[&str]| {
+        let arguments = ["train", "head", "--tower", &tower];
+        place.run(&[&arguments[..], &own, more].concat())
+    };
+    let run = train(&["--folds", "4", "--out", "head", "--format", "jsonl"]);
+    let lines = json_lines(run.output());
+    assert_eq!(lines.len(), 9 + 1, "{lines:?}");
+    let config = json(&place.read("head/config.json"));
+    let cosine = |line: &serde_json::Value| line["mean_cosine"].as_f64().unwrap();
+    let best = lines[..9].iter().map(cosine).fold(f64::MIN, f64::max);
+    let chosen = lines[..9].iter().find(|line| cosine(line) == best).unwrap();
+    assert_eq!(config["strength"], chosen["strength"]);
+    assert_eq!(config["tried"].as_array().unwrap()[..], lines[..9]);
+    assert_eq!(chosen["folds"].as_array().unwrap().len(), 4);
+    assert_eq!(place.read("head/log.jsonl").lines().count(), 10);
+
+    // The same strength by hand gives the same head.
+    let strength = chosen["strength"].to_string();
+    let by_hand = [
+        "train",
+        "head",
+        "--tower",
+        &tower,
+        "--encoder",
+        &encoder,
+        "--data",
+        "data",
+        "--strength",
+        &strength,
+        "--out",
+        "by-hand",
+    ];
+    assert_eq!(place.run(&by_hand).code, 0);
+    let weights =
+        |folder: &str| std::fs::read(place.path(folder).join("head.safetensors")).unwrap();
+    assert_eq!(weights("head"), weights("by-hand"));
+    let text = train(&["--folds", "4", "--out", "text", "--threads", "1"]);
+    assert_eq!(text.output().matches(": chosen\n").count(), 1, "{text:?}");
+    assert_eq!(weights("head"), weights("text"));
+
+    // Five pictures, but four captions.
+    let run = train(&["--folds", "5", "--out", "five"]);
+    assert!(
+        run.refusal().contains("--strength auto: 4 groups"),
+        "{run:?}"
+    );
 }
 
 #[test]
@@ -303,16 +379,48 @@ fn a_vit_is_trained_goes_on_where_it_stopped_and_predicts() {
 }
 
 #[test]
+fn a_vit_sees_sources_by_their_weight_and_goes_on_so() {
+    let place = place();
+    place.copy(&place.path("in/cat.png"), "more/cat.png");
+    place.write("more/cat.txt", "another cat");
+    let mixed = |more: &[&str]| {
+        let data = ["--data", "more,weight=2"];
+        train_vit(&place, &[&data[..], more].concat())
+    };
+    // Four pictures and twice one, in three steps each of five epochs.
+    let run = mixed(&["--out", "whole", "--format", "jsonl"]);
+    let summary = json_lines(run.output());
+    assert_eq!(summary[0]["steps"], 15);
+    assert_eq!(summary[0]["data"][1]["items"], 1);
+    assert_eq!(mixed(&["--out", "parts", "--steps", "7"]).code, 0);
+    let other = train_vit(
+        &place,
+        &["--data", "more,weight=3", "--out", "parts", "--resume"],
+    );
+    assert!(other.refusal().contains("other options"), "{other:?}");
+    let other = train_vit(&place, &["--out", "parts", "--resume"]);
+    assert!(other.refusal().contains("other data"), "{other:?}");
+    assert_eq!(mixed(&["--out", "parts", "--resume"]).code, 0);
+    let model = |folder: &str| std::fs::read(place.path(folder).join("model.safetensors")).unwrap();
+    assert_eq!(model("whole"), model("parts"));
+}
+
+#[test]
 fn a_vit_that_cannot_be_trained_is_refused() {
     let place = place();
     for (arguments, expected) in [
         (&[][..], "--out DIR"),
+        (&["--out", "t", "--data", "in,weight=2000"], "weight 2000"),
         (
-            &["--out", "v", "--data", "in,weight=2"],
-            "a weight does not count",
+            &["--out", "u", "--dtype", "bf16"],
+            "bf16 is not computed on the cpu",
         ),
+        (&["--out", "u", "--heads", "2"], "--heads"),
         (&["--out", "v", "--layer-decay", "2"], "layer decay"),
-        (&["--out", "w", "--dtype", "int8"], "f32 on the processor"),
+        (
+            &["--out", "w", "--dtype", "int8"],
+            "--dtype int8: train vit computes",
+        ),
         (&["--out", "x", "--head-rate", "1e39"], "it saw in: "),
     ] {
         let run = train_vit(&place, arguments);
@@ -358,9 +466,21 @@ fn a_bare_state_dict_is_trained_and_says_all_that_it_is() {
         "--samples",
         "4",
     ];
-    assert_eq!(place.run(&arguments).code, 0);
+    let run = place.run(&arguments);
+    assert_eq!(run.code, 0);
+    assert!(
+        run.stderr.contains("attention heads is guessed: 1"),
+        "{run:?}"
+    );
     let config = json(&place.read("bare/config.json"));
     assert_eq!(config["model_args"]["num_heads"], 1);
+    let mut told = arguments;
+    told[told.iter().position(|one| *one == "bare").unwrap()] = "told";
+    let run = place.run(&[&told[..], &["--heads", "2"]].concat());
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(!run.stderr.contains("guessed"), "{run:?}");
+    let config = json(&place.read("told/config.json"));
+    assert_eq!(config["model_args"]["num_heads"], 2);
     let run = place.run(&[
         "embed",
         "image",

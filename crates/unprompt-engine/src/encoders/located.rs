@@ -151,13 +151,18 @@ impl Located {
             None => Vit::load(path, options),
         })?;
         if let Some(heads) = vit.guessed_heads() {
-            progress.note(&format!(
-                "{}: the number of attention heads is guessed: {heads}, as in timm's networks of this width \
-                 (say another one with `--heads N`, or `heads = N` in a preset)",
-                self.name
-            ));
+            self.note_guess(heads, progress);
         }
         Ok(vit)
+    }
+
+    /// Says that nobody said the number of heads.
+    pub(crate) fn note_guess(&self, heads: usize, progress: &dyn Progress) {
+        progress.note(&format!(
+            "{}: the number of attention heads is guessed: {heads}, as in timm's networks of this width \
+             (say another one with `--heads N`, or `heads = N` in a preset)",
+            self.name
+        ));
     }
 
     /// Refuses a number of heads for what is no Vision Transformer.

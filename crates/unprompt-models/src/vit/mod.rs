@@ -62,11 +62,7 @@ impl Vit {
         let plan = match &config {
             None => Plan::Timm(timm::TimmConfig::bare(heads)),
             Some(_) if heads.is_some() => {
-                return Err(refuse(
-                    "says how many heads there are; a number (`--heads`) is told for tensors \
-                     without a config.json"
-                        .into(),
-                ));
+                return Err(refuse(timm::SAYS_HEADS.into()));
             }
             Some(config) if config.contains_key("architecture") => {
                 Plan::Timm(timm::TimmConfig::parse(config).map_err(refuse)?)

@@ -25,6 +25,8 @@ pub struct VitTensors {
     pub depth: usize,
     /// Attention heads.
     pub heads: usize,
+    /// Whether their number was said by nobody, and is what timm gives this width.
+    pub heads_are_guessed: bool,
     /// Width between the two linear layers of a block.
     pub inner: usize,
     /// Numbers that its head gives; none without a head.
@@ -42,6 +44,20 @@ impl VitTensors {
     /// Names the file, and what of the network is not trained: registers, pooling that is not the class
     /// token's, layer scale, or an activation other than GELU.
     pub fn load(path: &Path, options: impl Into<LoadOptions>) -> Result<Self> {
+        Self::load_with_heads(path, None, options)
+    }
+
+    /// As [`load`](Self::load), with the number of heads of tensors alone where it is known: no shape
+    /// shows it.
+    ///
+    /// # Errors
+    /// As `load`; when a number is given beside a configuration, or the width does not divide into so
+    /// many heads.
+    pub fn load_with_heads(
+        path: &Path,
+        heads: Option<usize>,
+        options: impl Into<LoadOptions>,
+    ) -> Result<Self> {
         let options = options.into();
         let config_path = path.join("config.json");
         let config: Option<Map<String, Value>> = if path.is_dir() {
@@ -54,7 +70,8 @@ impl VitTensors {
             ModelError::configuration(path, message)
         };
         let parsed = match &config {
-            None => TimmConfig::bare(None),
+            None => TimmConfig::bare(heads),
+            Some(_) if heads.is_some() => return Err(refuse(timm::SAYS_HEADS.into())),
             Some(config) if config.contains_key("architecture") => {
                 TimmConfig::parse(config).map_err(refuse)?
             }
@@ -154,6 +171,7 @@ impl VitTensors {
             width,
             depth,
             heads: timm::heads(parsed, width, 1)?,
+            heads_are_guessed: parsed.guesses_heads(),
             inner: inner.ok_or_else(|| "a network without blocks is not trained".to_owned())?,
             outputs: root
                 .shape("head.weight")

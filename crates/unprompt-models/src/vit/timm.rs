@@ -55,6 +55,10 @@ pub(crate) struct TimmConfig {
     labels: Option<Vec<String>>,
 }
 
+/// What is wrong with a number of heads beside a configuration.
+pub(super) const SAYS_HEADS: &str = "says how many heads there are; a number (`--heads`) is told for \
+                                     tensors without a config.json";
+
 impl TimmConfig {
     /// A state dict by itself, with as many heads as one is told.
     pub(super) fn bare(heads: Option<usize>) -> Self {
@@ -79,6 +83,12 @@ impl TimmConfig {
             image_size: Some(image_size),
             ..Self::default()
         })
+    }
+
+    /// Whether the number of heads follows from a width alone: an architecture's name says it, as
+    /// `num_heads` does.
+    pub(super) fn guesses_heads(&self) -> bool {
+        self.architecture.is_none() && self.heads.is_none()
     }
 
     /// `global_pool`, where it is said.
@@ -409,8 +419,7 @@ pub(crate) fn build(
         head,
         outputs,
         labels: config.labels.clone(),
-        // An architecture's name says how many, as `num_heads` does; a width by itself does not.
-        guessed_heads: (config.architecture.is_none() && config.heads.is_none()).then_some(heads),
+        guessed_heads: config.guesses_heads().then_some(heads),
     })
 }
 

@@ -226,6 +226,7 @@ class Classifier:
         threads: int | None = None,
         offline: bool = False,
         allow_pickle: bool = False,
+        heads: int | None = None,
     ) -> Self: ...
     @overload
     def classify(  # type: ignore[overload-overlap]
@@ -260,6 +261,7 @@ class ImageEncoder:
         threads: int | None = None,
         offline: bool = False,
         allow_pickle: bool = False,
+        heads: int | None = None,
     ) -> Self: ...
     @overload
     def embed(  # type: ignore[overload-overlap]

@@ -10,6 +10,8 @@ mod shape;
 pub use forward::Kept;
 pub use shape::{VitFamily, VitShape};
 
+pub(crate) use shape::A_BLOCK;
+
 use crate::{Parameter, Result, Treatment, parameters::in_order, random::Random};
 
 /// A Vision Transformer that is trained.

@@ -21,7 +21,7 @@ pub enum VitFamily {
 
 impl VitFamily {
     /// What is added to the variance in normalisation, as timm gives it to the family.
-    pub(super) fn epsilon(self) -> f32 {
+    pub(crate) fn epsilon(self) -> f32 {
         match self {
             Self::Plain => 1e-6,
             Self::Clip { .. } => 1e-5,
@@ -29,7 +29,7 @@ impl VitFamily {
     }
 
     /// Between the two linear layers of a block.
-    pub(super) fn activation(self) -> Activation {
+    pub(crate) fn activation(self) -> Activation {
         match self {
             Self::Clip { quick: true } => Activation::QuickGelu,
             Self::Plain | Self::Clip { quick: false } => Activation::Gelu,
@@ -59,7 +59,7 @@ pub struct VitShape {
 }
 
 /// Tensors of a block.
-pub(super) const A_BLOCK: usize = 12;
+pub(crate) const A_BLOCK: usize = 12;
 
 impl VitShape {
     /// An error unless everything fits.
@@ -122,7 +122,7 @@ impl VitShape {
     }
 
     /// Tensors before those of block `block`, of all blocks for their number.
-    pub(super) fn first_of(&self, block: usize) -> usize {
+    pub(crate) fn first_of(&self, block: usize) -> usize {
         let before = match self.family {
             VitFamily::Plain => 4,
             VitFamily::Clip { .. } => 5,

@@ -4,6 +4,7 @@
 mod caption;
 mod comparison;
 mod draw;
+mod features;
 mod first_prediction;
 mod index;
 mod interrogate;
@@ -65,6 +66,9 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
         }
         Some(BenchKind::Caption) => caption::caption(common, arguments, folder.path())?,
         Some(BenchKind::Draw) => draw::draw(common, arguments, folder.path())?,
+        Some(BenchKind::Features) => {
+            features::features_of_a_folder(common, arguments, &hub, folder.path())?
+        }
         Some(BenchKind::Index) => index::index(common, arguments, folder.path())?,
         Some(BenchKind::Interrogate) => {
             interrogate::interrogate(common, arguments, &hub, folder.path())?

@@ -1,4 +1,5 @@
-//! A step of training at full size, on random weights that a Python peer writes.
+//! A step of training at full size, on random weights that a Python peer writes: the way forward and back
+//! on the processor, and where `--device` is a graphics card a whole step there in bf16.
 
 use super::{
     comparison::{largest_difference, median},
@@ -8,17 +9,24 @@ use super::{
 use crate::{
     arguments::{Bench, Common},
     output::{complain, describe},
+    setup::compute,
 };
 use anyhow::{Context, Result};
 use std::{fs, path::Path, process::Command, thread, time::Instant};
 use unprompt::{
+    Compute,
     models::{Checkpoint, Pickle, VitTensors},
-    train::{Gradients, Parameter, Part, Vit, VitFamily, VitShape, cosine_loss},
+    train::{
+        Augment, Draw, Gradients, Numbers, Parameter, Part, SourceItems, TrainError, Vit, VitBatch,
+        VitFamily, VitOptions, VitShape, VitTraining, cosine_loss,
+    },
 };
 
 const SCRIPT: &str = include_str!("../../../bench/train.py");
 const NAME: &str = "ViT-B/16 forward + backward, batch 8";
 const BATCH: usize = 8;
+const ON_CARD: &str = "ViT-B/16, a step on the card, batch 128";
+const BATCH_ON_CARD: usize = 128;
 
 /// The way forward and back of a batch, beside PyTorch's in the same rounds.
 pub(super) fn train(common: &Common, arguments: &Bench, folder: &Path) -> Result<Vec<Row>> {
@@ -64,7 +72,7 @@ pub(super) fn train(common: &Common, arguments: &Bench, folder: &Path) -> Result
     }
     let (our_median, peer_median) = (median(&mut ours), median(&mut theirs));
     let rate = |milliseconds: f64| Some(BATCH as f64 * 1e3 / milliseconds);
-    Ok(vec![
+    let mut rows = vec![
         Row {
             pictures_per_second: rate(our_median),
             ..Row::measured(NAME, "unprompt f32", our_median)
@@ -74,6 +82,83 @@ pub(super) fn train(common: &Common, arguments: &Bench, folder: &Path) -> Result
             ours_to_this: Some(our_median / peer_median),
             largest_difference: difference,
             ..Row::measured(NAME, peer.name(0), peer_median)
+        },
+    ];
+    drop(peer);
+    let compute = compute(common)?;
+    if !compute.is_cpu() {
+        rows.extend(on_card(&compute, arguments, &script, folder)?);
+    }
+    Ok(rows)
+}
+
+/// A whole step in bf16 of a run on a graphics card, beside PyTorch's in the same rounds: pictures to
+/// the card, forward, back, AdamW, average.
+fn on_card(compute: &Compute, arguments: &Bench, script: &Path, folder: &Path) -> Result<Vec<Row>> {
+    let model = folder.join("vit-on-card");
+    fs::create_dir(&model)?;
+    let mut command = Command::new(&arguments.python);
+    command.arg(script).arg(&model);
+    command.args([&BATCH_ON_CARD.to_string(), "1", "cuda"]);
+    let mut peer = match Peers::start(command) {
+        Ok(peer) => peer,
+        Err(error) => return Ok(vec![Row::missing(ON_CARD, "PyTorch", describe(&error))]),
+    };
+    let vit = load(&model)?;
+    let input = Checkpoint::open(model.join("input.safetensors"), Pickle::Deny)?;
+    let (height, width) = vit.shape().image;
+    let batch = VitBatch {
+        pictures: input.tensor_f32("pixels", &[BATCH_ON_CARD, height, width, 3])?,
+        targets: input.tensor_f32("targets", &[BATCH_ON_CARD, vit.shape().outputs])?,
+    };
+    let options = VitOptions {
+        head_epochs: 0,
+        head_rate: 1e-5,
+        epochs: 1000,
+        rate: 1e-5,
+        last_epochs: 0,
+        last_rate: 1e-5,
+        layer_decay: 0.6,
+        decay: 0.05,
+        average: 0.9998,
+        warm_up: 0.0,
+        batch: BATCH_ON_CARD,
+        part: BATCH_ON_CARD,
+        augment: Augment::default(),
+        head_bias: true,
+        seed: 0,
+    };
+    let items = SourceItems {
+        weight: 1.0,
+        pictures: vec![1; BATCH_ON_CARD],
+    };
+    let mut run = VitTraining::new(vit, options, vec![items])?;
+    run.on_device(compute.device(), Numbers::Bf16)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    // A card is fast, and slow to begin: more rounds than asked for, of which the first are not counted.
+    for round in 0..arguments.runs.saturating_add(3) {
+        let start = Instant::now();
+        run.advance(|_: &[Draw]| Ok::<_, TrainError>(batch.clone()))?;
+        // What the step has asked for is not yet done.
+        compute.device().synchronize()?;
+        let elapsed = start.elapsed().as_secs_f64() * 1e3;
+        let answer = peer.ask(0)?;
+        if round >= 3 {
+            ours.push(elapsed);
+            theirs.push(answer["ms"].as_f64().context("no `ms`")?);
+        }
+    }
+    let (our_median, peer_median) = (median(&mut ours), median(&mut theirs));
+    let rate = |milliseconds: f64| Some(BATCH_ON_CARD as f64 * 1e3 / milliseconds);
+    Ok(vec![
+        Row {
+            pictures_per_second: rate(our_median),
+            ..Row::measured(ON_CARD, "unprompt bf16", our_median)
+        },
+        Row {
+            pictures_per_second: rate(peer_median),
+            ours_to_this: Some(our_median / peer_median),
+            ..Row::measured(ON_CARD, peer.name(0), peer_median)
         },
     ])
 }

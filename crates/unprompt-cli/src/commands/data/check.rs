@@ -1,30 +1,25 @@
 //! `unprompt data check`: captions that repeat each other, and a test set beside them.
 
-use super::report::{
-    Against, Nearest, PromptReport, Report, Share, SourceReport, Threshold, Without, write,
+use super::{
+    captions::{Captions, Encoder, TEXTS_AT_ONCE},
+    report::{
+        Against, Nearest, PromptReport, Report, Share, SourceReport, Threshold, Without,
+        count_distinct, write,
+    },
 };
 use crate::{
     Finished,
     arguments::{Common, DataCheck},
-    output::{Output, complain},
-    progress::{Bar, LoadingProgress},
-    records::{RecordWriter, TEXT_OR_JSON, one_line},
-    setup::{compute, hub},
+    output::Output,
+    records::{RecordWriter, TEXT_OR_JSON},
 };
 use anyhow::{Context, Result, bail};
 use std::io::Write as _;
 use unprompt::{
     KnownPrompts, SentenceEncoder,
-    data::{ALIKE, Limits, NearDuplicates, NearestTexts, SAME, Source, SourceSpec},
+    data::{ALIKE, NearestTexts, SAME, SourceSpec},
     eval::{Answer, Answers, Entry, PromptGroups, cosine_or_zero},
-    load_sentence_encoder,
-    train::VectorStore,
 };
-
-/// Texts that are embedded and compared together.
-const TEXTS_AT_ONCE: usize = 256;
-/// Bad records of a source that are shown one by one; of all the number is.
-const SHOWN: usize = 5;
 
 pub(crate) fn run(common: &Common, arguments: &DataCheck) -> Result<Finished> {
     let specs = arguments.data.iter().map(|spec| spec.parse());
@@ -45,34 +40,25 @@ pub(crate) fn run(common: &Common, arguments: &DataCheck) -> Result<Finished> {
         .map(|path| Output::open(Some(path)))
         .transpose()?;
 
-    let (hub, compute) = (hub(common)?, compute(common)?);
-    let progress = LoadingProgress::new(common.quiet);
-    let (model, encoder) = load_sentence_encoder(&hub, &arguments.encoder, &compute, &progress)?;
-    // The same that `train` keeps: what was embedded for one is there for the other.
-    let identity = compute.identity(model.sha256()?);
-    let store = VectorStore::open(
-        &hub.environment().own_cache.join("features"),
-        &format!("texts {identity}"),
-        encoder.width(),
-    )?;
-    let test_set = truth.as_ref().map(|truth| TestSet::new(truth, &encoder));
+    let encoder = Encoder::load(common, &arguments.encoder)?;
+    let test_set = truth.as_ref();
+    let test_set = test_set.map(|truth| TestSet::new(truth, &encoder.encoder));
     let mut test_set = test_set.transpose()?;
-    let mut check = Check {
-        common,
-        encoder: &encoder,
-        store,
-        near: NearDuplicates::new(encoder.width()),
-        captions: Vec::new(),
-    };
+    let mut captions = Captions::new(common, encoder);
     let mut sources = Vec::new();
     for spec in &specs {
-        sources.push(check.read(spec, test_set.as_mut())?);
+        sources.push(captions.read(spec, |texts| {
+            if let Some(set) = &mut test_set {
+                set.nearest.push(&spec.name, texts);
+            }
+        })?);
     }
-    let report = check.report(sources, groups_file)?;
+    let report = report(&captions, sources, groups_file)?;
     let against = match (&truth, test_set) {
         (Some(truth), Some(set)) => {
             let known = KnownPrompts::carried(&arguments.encoder)?;
-            Some(set.report(truth, prediction.as_ref(), known.as_ref(), &encoder)?)
+            let encoder = &captions.encoder.encoder;
+            Some(set.report(truth, prediction.as_ref(), known.as_ref(), encoder)?)
         }
         _ => None,
     };
@@ -85,122 +71,41 @@ pub(crate) fn run(common: &Common, arguments: &DataCheck) -> Result<Finished> {
     })
 }
 
-/// A caption, by where it is from.
-struct Caption {
-    source: String,
-    id: String,
-    text: String,
-}
-
-struct Check<'a> {
-    common: &'a Common,
-    encoder: &'a SentenceEncoder,
-    store: VectorStore,
-    near: NearDuplicates,
-    captions: Vec<Caption>,
-}
-
-impl Check<'_> {
-    /// Reads the captions of a source to its end; what is distinct is known once all are read.
-    fn read(
-        &mut self,
-        spec: &SourceSpec,
-        mut test_set: Option<&mut TestSet>,
-    ) -> Result<SourceReport> {
-        let quiet = self.common.quiet;
-        let mut source = Source::open(spec, Limits::default())?;
-        let mut bar = Bar::open_ended(&format!("{}: captions", spec.name), quiet);
-        let begin = self.captions.len();
-        let mut ended = false;
-        while !ended {
-            let from = self.captions.len();
-            while self.captions.len() - from < TEXTS_AT_ONCE {
-                match source.next() {
-                    Some(Ok(sample)) => {
-                        let id = sample.id;
-                        self.captions
-                            .extend(sample.captions.into_iter().map(|text| Caption {
-                                source: spec.name.clone(),
-                                id: id.clone(),
-                                text,
-                            }));
-                    }
-                    Some(Err(error)) => {
-                        if source.tally().bad <= SHOWN && !quiet {
-                            let line = one_line(&format!("{}: {error}", spec.name));
-                            bar.suspend(|| complain(&line));
-                        }
-                    }
-                    None => {
-                        ended = true;
-                        break;
-                    }
-                }
-            }
-            let new = &self.captions[from..];
-            let texts: Vec<&str> = new.iter().map(|caption| caption.text.as_str()).collect();
-            let rows = embed(&texts, self.encoder, &mut self.store)?;
-            if let Some(set) = test_set.as_deref_mut() {
-                let rows = rows.iter().map(Vec::as_slice);
-                let texts: Vec<(&str, &[f32])> = texts.iter().copied().zip(rows).collect();
-                set.nearest.push(&spec.name, &texts);
-            }
-            self.near.push(&rows);
-            bar.advance(rows.len() as u64);
+/// What was found, with the groups written down where a file is given.
+fn report(
+    captions: &Captions<'_>,
+    mut sources: Vec<SourceReport>,
+    file: Option<Output>,
+) -> Result<Report> {
+    let found = captions.groups();
+    count_distinct(&mut sources, &found);
+    if let Some(mut file) = file {
+        let mut rows = csv::Writer::from_writer(&mut file);
+        rows.write_record(["source", "id", "caption", "group", "repeats"])?;
+        for (caption, found) in captions.list.iter().zip(&found) {
+            let repeats = found
+                .repeats
+                .map_or("", |text| captions.list[text].id.as_str());
+            rows.write_record([
+                caption.source.as_str(),
+                &caption.id,
+                &caption.text,
+                &found.group.to_string(),
+                repeats,
+            ])?;
         }
-        bar.finish();
-        let tally = source.tally();
-        if tally.bad > SHOWN {
-            let (name, bad) = (&spec.name, tally.bad);
-            complain(&one_line(&format!(
-                "{name}: {bad} records in all gave nothing"
-            )));
-        }
-        Ok(SourceReport {
-            name: spec.name.clone(),
-            samples: tally.samples,
-            bad: tally.bad,
-            captions: self.captions.len() - begin,
-            distinct: 0,
-        })
+        rows.flush()?;
+        drop(rows);
+        file.flush()?;
+        file.finish()?;
     }
-
-    /// What was found, with the groups written down where a file is given.
-    fn report(&self, mut sources: Vec<SourceReport>, file: Option<Output>) -> Result<Report> {
-        let found = self.near.groups();
-        let mut captions = found.iter();
-        for source in &mut sources {
-            let of_source = captions.by_ref().take(source.captions);
-            source.distinct = of_source.filter(|found| found.repeats.is_none()).count();
-        }
-        if let Some(mut file) = file {
-            let mut rows = csv::Writer::from_writer(&mut file);
-            rows.write_record(["source", "id", "caption", "group", "repeats"])?;
-            for (caption, found) in self.captions.iter().zip(&found) {
-                let repeats = found
-                    .repeats
-                    .map_or("", |text| self.captions[text].id.as_str());
-                rows.write_record([
-                    caption.source.as_str(),
-                    &caption.id,
-                    &caption.text,
-                    &found.group.to_string(),
-                    repeats,
-                ])?;
-            }
-            rows.flush()?;
-            drop(rows);
-            file.flush()?;
-            file.finish()?;
-        }
-        Ok(Report {
-            sources,
-            captions: found.len(),
-            distinct: found.iter().filter(|found| found.repeats.is_none()).count(),
-            groups: found.iter().map(|found| found.group + 1).max().unwrap_or(0),
-            against: None,
-        })
-    }
+    Ok(Report {
+        sources,
+        captions: found.len(),
+        distinct: found.iter().filter(|found| found.repeats.is_none()).count(),
+        groups: found.iter().map(|found| found.group + 1).max().unwrap_or(0),
+        against: None,
+    })
 }
 
 /// The prompts of a test set, each once, and the captions nearest to them.
@@ -395,30 +300,4 @@ fn widened(row: &[f32]) -> Vec<f64> {
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// The embeddings of texts, from the store or computed now.
-fn embed(
-    texts: &[&str],
-    encoder: &SentenceEncoder,
-    store: &mut VectorStore,
-) -> Result<Vec<Vec<f32>>> {
-    let keys: Vec<[u8; 32]> = texts
-        .iter()
-        .map(|text| VectorStore::key(text.as_bytes()))
-        .collect();
-    let (mut new, mut new_keys) = (Vec::new(), Vec::new());
-    for (text, key) in texts.iter().zip(&keys) {
-        if store.get(key).is_none() {
-            new.push(*text);
-            new_keys.push(*key);
-        }
-    }
-    store.put(new_keys.into_iter().zip(encoder.embed(&new)?))?;
-    keys.iter()
-        .map(|key| {
-            let row = store.get(key).map(<[f32]>::to_vec);
-            row.context("an embedding is missing from its store")
-        })
-        .collect()
 }

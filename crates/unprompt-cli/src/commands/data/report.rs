@@ -3,6 +3,7 @@
 use crate::records::one_line;
 use serde::Serialize;
 use std::io::{Result, Write};
+use unprompt::data::TextGroup;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -26,6 +27,16 @@ pub(super) struct SourceReport {
     pub(super) captions: usize,
     /// Captions that repeat no earlier one, of this source or of one before.
     pub(super) distinct: usize,
+}
+
+/// Counts what is distinct in each source: `found` has what was found about the captions of all, in
+/// their order.
+pub(super) fn count_distinct(sources: &mut [SourceReport], found: &[TextGroup]) {
+    let mut captions = found.iter();
+    for source in sources {
+        let of_source = captions.by_ref().take(source.captions);
+        source.distinct = of_source.filter(|found| found.repeats.is_none()).count();
+    }
 }
 
 /// A test set beside the captions and the prompts that the program carries.
@@ -105,17 +116,7 @@ impl PromptReport {
 const SHOWN: usize = 5;
 
 pub(super) fn write(out: &mut dyn Write, found: &Report) -> Result<()> {
-    for source in &found.sources {
-        writeln!(
-            out,
-            "{}: {} pictures, {} left out, {} captions, {} of them new",
-            one_line(&source.name),
-            source.samples,
-            source.bad,
-            source.captions,
-            source.distinct
-        )?;
-    }
+    write_sources(out, &found.sources)?;
     writeln!(
         out,
         "{} captions, {} distinct, in {} groups to keep together",
@@ -176,6 +177,22 @@ pub(super) fn write(out: &mut dyn Write, found: &Report) -> Result<()> {
             nearest.similarity,
             one_line(prompt.prompt.as_deref().unwrap_or("an embedding")),
             one_line(&nearest.text)
+        )?;
+    }
+    Ok(())
+}
+
+/// A line a source.
+pub(super) fn write_sources(out: &mut dyn Write, sources: &[SourceReport]) -> Result<()> {
+    for source in sources {
+        writeln!(
+            out,
+            "{}: {} pictures, {} left out, {} captions, {} of them new",
+            one_line(&source.name),
+            source.samples,
+            source.bad,
+            source.captions,
+            source.distinct
         )?;
     }
     Ok(())

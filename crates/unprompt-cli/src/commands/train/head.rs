@@ -1,28 +1,29 @@
 //! `unprompt train head`: a head in closed form or by gradient.
 
 use super::{
-    rows::{Encoders, Rows, Tower, read},
+    rows::{Encoders, Likeness, Rows, Tower, read},
     texts::Texts,
 };
 use crate::{
     Finished,
-    arguments::{Common, Solver, TrainHead},
+    arguments::{Common, Solver, Strength, TrainHead},
     output::Output,
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON},
     setup::{compute, hub},
 };
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::{io::Write as _, time::Instant};
 use unprompt::{
     FeatureTower,
-    data::SourceSpec,
+    data::{SourceSpec, divide},
     eval::cosine,
     models::Features,
     train::{
-        GradientOptions, HeadConfig, HeadWeights, RidgeOptions, SourceNotice, SourceRows,
-        TowerNotice, VectorStore, Vocabulary, head_by_gradient, ridge, save_head,
+        GradientOptions, HeadConfig, HeadWeights, RidgeOptions, STRENGTHS, SourceNotice,
+        SourceRows, StrengthChoice, TowerNotice, VectorStore, Vocabulary, choose_strength,
+        head_by_gradient, ridge, save_head,
     },
 };
 
@@ -84,8 +85,10 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
         .iter()
         .map(|tower| tower.network.width())
         .sum::<usize>();
+    let chooses = arguments.solver == Solver::Ridge && arguments.strength == Strength::Auto;
     let mut encoders = Encoders {
         towers,
+        likeness: chooses.then(|| Likeness::new(texts.width())),
         texts,
         vocabulary: (arguments.vocabulary > 0).then(Vocabulary::default),
     };
@@ -105,12 +108,22 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
     }
     let words = choose_words(&mut sources, &encoders, arguments);
     let gradient = gradient_options(arguments, words);
-    let head: HeadWeights = match &gradient {
-        None => {
-            let strength = arguments.strength;
+    let choice = encoders.likeness.as_ref().map(|likeness| {
+        let groups = likeness.groups();
+        cross_validated(&sources, &groups, arguments.folds)
+    });
+    let choice = choice.transpose()?;
+    let strength = match (arguments.strength, &choice) {
+        (Strength::Is(strength), _) => Some(strength),
+        (Strength::Auto, choice) => choice.as_ref().map(|choice| choice.strength),
+    };
+    let strength = strength.filter(|_| gradient.is_none());
+    let head: HeadWeights = match (&gradient, strength) {
+        (Some(options), _) => by_gradient(common, &sources, options)?,
+        (None, strength) => {
+            let strength = strength.context("a ridge has a strength")?;
             ridge(&sources, RidgeOptions { strength })?.into()
         }
-        Some(options) => by_gradient(common, &sources, options)?,
     };
     let first = named.remove(0);
     let config = HeadConfig {
@@ -127,13 +140,32 @@ pub(crate) fn run(common: &Common, arguments: &TrainHead) -> Result<Finished> {
             Solver::Linear => "linear".into(),
             Solver::Mlp => "mlp".into(),
         },
-        strength: gradient.is_none().then_some(arguments.strength),
+        strength,
+        tried: choice.map(|choice| choice.tried).unwrap_or_default(),
         gradient,
         data: notices,
     };
     save_head(folder, &head, &config)?;
 
     let mut log = Output::open(Some(&folder.join("log.jsonl")))?;
+    for tried in &config.tried {
+        serde_json::to_writer(&mut log, tried)?;
+        writeln!(log)?;
+        if !records.write_json(tried)? {
+            let folds = tried.folds.iter().map(|cosine| format!("{cosine:.3}"));
+            let folds = folds.collect::<Vec<_>>().join(", ");
+            let chosen = match Some(tried.strength) == config.strength {
+                true => ": chosen",
+                false => "",
+            };
+            writeln!(
+                records.raw(),
+                "strength {}: cosine {:.4} beyond the mean (folds {folds}){chosen}",
+                tried.strength,
+                tried.mean_cosine
+            )?;
+        }
+    }
     let failures = config.data.iter().any(|notice| notice.bad > 0);
     for ((rows, notice), seconds) in sources.iter().zip(&config.data).zip(seconds) {
         let entry = Entry {
@@ -179,6 +211,18 @@ fn choose_words(sources: &mut [SourceRows], encoders: &Encoders, arguments: &Tra
         *words = chosen.of(words);
     }
     chosen.count()
+}
+
+/// The strength that cross-validation chooses; pictures of one group are in one fold.
+fn cross_validated(sources: &[SourceRows], groups: &[usize], folds: u16) -> Result<StrengthChoice> {
+    let fractions = vec![1.0; folds.into()];
+    let divided = divide(groups, &fractions, 0).context("--strength auto")?;
+    let mut divided = divided.into_iter();
+    let fold_of: Vec<Vec<usize>> = sources
+        .iter()
+        .map(|source| divided.by_ref().take(source.features.len()).collect())
+        .collect();
+    choose_strength(sources, &fold_of, &STRENGTHS).context("--strength auto")
 }
 
 /// How a head is trained by gradient, if it is.

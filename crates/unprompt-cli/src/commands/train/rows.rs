@@ -6,7 +6,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use unprompt::{
     FeatureTower, InputError,
-    data::{Limits, Sample, Source, SourceSpec},
+    data::{Limits, NearDuplicates, Sample, Source, SourceSpec, picture_groups},
     image::{self, decode},
     train::{SourceRows, VectorStore, Vocabulary},
 };
@@ -20,12 +20,45 @@ pub(super) struct Encoders {
     pub(super) texts: Texts,
     /// Counts the captions' words, if anything is to be done with them.
     pub(super) vocabulary: Option<Vocabulary>,
+    /// Compares the captions with each other, if pictures are to be divided by them.
+    pub(super) likeness: Option<Likeness>,
+}
+
+/// Which captions of the pictures that gave rows are alike.
+pub(super) struct Likeness {
+    near: NearDuplicates,
+    /// How many captions each picture has.
+    counts: Vec<usize>,
+}
+
+impl Likeness {
+    pub(super) fn new(width: usize) -> Self {
+        Self {
+            near: NearDuplicates::new(width),
+            counts: Vec::new(),
+        }
+    }
+
+    /// The group of each picture, of all sources one after the other.
+    pub(super) fn groups(&self) -> Vec<usize> {
+        let pictures = picture_groups(&self.counts, &self.near.groups());
+        pictures.iter().map(|picture| picture.group).collect()
+    }
+
+    fn take(&mut self, samples: &[&Sample], texts: &Texts) -> Result<()> {
+        let captions = samples.iter().flat_map(|sample| &sample.captions);
+        let rows = captions.map(|caption| Ok(texts.of(caption)?.to_vec()));
+        self.near.push(&rows.collect::<Result<Vec<_>>>()?);
+        self.counts
+            .extend(samples.iter().map(|sample| sample.captions.len()));
+        Ok(())
+    }
 }
 
 /// A tower and the features that it gave before.
-pub(super) struct Tower {
-    pub(super) network: FeatureTower,
-    pub(super) features: VectorStore,
+pub(crate) struct Tower {
+    pub(crate) network: FeatureTower,
+    pub(crate) features: VectorStore,
 }
 
 /// The rows of a source, and how many of its records gave none.
@@ -61,19 +94,24 @@ pub(super) fn read(common: &Common, spec: &SourceSpec, encoders: &mut Encoders) 
             break;
         }
         bar.advance(samples.len() as u64);
-        let features = features(&samples, encoders)?;
+        let features = features(&samples, &mut encoders.towers)?;
         let targets = encoders.texts.targets(&samples)?;
+        let mut whole = Vec::new();
         for ((sample, features), target) in samples.iter().zip(features).zip(targets) {
             match features {
                 Ok(features) => {
                     rows.rows.features.push(features);
                     rows.rows.targets.push(target);
+                    whole.push(sample);
                     if let Some(vocabulary) = &mut encoders.vocabulary {
                         rows.rows.words.push(vocabulary.take(&sample.captions));
                     }
                 }
                 Err(error) => rows.complain(common, &bar, &format!("{}: {error}", sample.id)),
             }
+        }
+        if let Some(likeness) = &mut encoders.likeness {
+            likeness.take(&whole, &encoders.texts)?;
         }
     }
     bar.finish();
@@ -97,9 +135,9 @@ impl Rows {
 }
 
 /// The features of each picture, those of all towers one after the other.
-fn features(
+pub(crate) fn features(
     samples: &[Sample],
-    encoders: &mut Encoders,
+    towers: &mut [Tower],
 ) -> Result<Vec<Result<Vec<f32>, InputError>>> {
     let keys: Vec<[u8; 32]> = samples
         .par_iter()
@@ -107,7 +145,7 @@ fn features(
         .collect();
     let mut rows: Vec<Result<Vec<f32>, InputError>> =
         samples.iter().map(|_| Ok(Vec::new())).collect();
-    for tower in &mut encoders.towers {
+    for tower in towers {
         for (row, found) in rows.iter_mut().zip(tower.of(samples, &keys)?) {
             match (row.as_mut(), found) {
                 (Ok(row), Ok(features)) => row.extend(features),

@@ -10,7 +10,7 @@ use std::{collections::HashMap, fs, path::Path};
 use unprompt::{
     data::{Limits, Sample, Source, SourceSpec},
     image::{DecodeOptions, decode},
-    train::{PictureFile, PictureFileWriter, Place, VectorStore},
+    train::{PictureFile, PictureFileWriter, Place, SourceItems, VectorStore},
 };
 
 const PICTURES: &str = "pictures";
@@ -42,6 +42,8 @@ pub(super) struct Counted {
     pub(super) name: String,
     pub(super) samples: usize,
     pub(super) bad: usize,
+    /// Items that are of none of the sources before it; they follow those of these.
+    pub(super) items: usize,
 }
 
 /// Pictures with the same captions.
@@ -73,7 +75,8 @@ impl Samples {
         };
         let (mut known, mut targets) = (HashMap::new(), Vec::new());
         for spec in specs {
-            let counted = read(common, spec, decoding, |samples| {
+            let before = list.items.len();
+            let mut counted = read(common, spec, decoding, |samples| {
                 for (sample, target) in samples.iter().zip(texts.targets(samples)?) {
                     let captions = sample.captions.join("\n");
                     let next = list.items.len();
@@ -93,6 +96,7 @@ impl Samples {
                 }
                 Ok(())
             })?;
+            counted.items = list.items.len() - before;
             list.sources.push(counted);
         }
         if list.items.is_empty() {
@@ -123,7 +127,8 @@ impl Samples {
         let list: List = serde_json::from_slice(&text).with_context(damaged)?;
         let chunks = bytes.as_chunks::<4>().0.iter();
         let targets: Vec<f32> = chunks.map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        if targets.len() != list.items.len() * list.width {
+        let items: usize = list.sources.iter().map(|source| source.items).sum();
+        if targets.len() != list.items.len() * list.width || items != list.items.len() {
             bail!(damaged());
         }
         let digest = VectorStore::key(&[text, bytes].concat());
@@ -133,6 +138,25 @@ impl Samples {
             pictures: PictureFile::open(&folder.join(PICTURES))?,
             digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         })
+    }
+
+    /// The items of each source with its weight, which `specs` has.
+    pub(super) fn mixture(&self, specs: &[SourceSpec]) -> Result<Vec<SourceItems>> {
+        let names = specs.iter().map(|spec| &spec.name);
+        if !names.eq(self.list.sources.iter().map(|source| &source.name)) {
+            bail!("the run was begun with other data; give the same --data again");
+        }
+        let mut items = self.list.items.iter();
+        let sources = specs.iter().zip(&self.list.sources);
+        let source = sources.map(|(spec, source)| SourceItems {
+            weight: spec.weight,
+            pictures: items
+                .by_ref()
+                .take(source.items)
+                .map(|item| item.places.len())
+                .collect(),
+        });
+        Ok(source.collect())
     }
 
     /// An item's target.
@@ -153,6 +177,7 @@ fn read(
         name: spec.name.clone(),
         samples: 0,
         bad: 0,
+        items: 0,
     };
     let mut bar = Bar::open_ended(&format!("{}: pictures", spec.name), common.quiet);
     let note = |counted: &mut Counted, bar: &Bar, error: &dyn std::fmt::Display| {

@@ -41,11 +41,18 @@ impl Texts {
         self.encoder.width()
     }
 
+    /// A caption's embedding, once [`targets`](Self::targets) has taken it in.
+    pub(super) fn of(&self, caption: &str) -> Result<&[f32]> {
+        let found = self.embeddings.get(&VectorStore::key(caption.as_bytes()));
+        found.context("an embedding is missing from its store")
+    }
+
     /// The mean of the embeddings of each picture's captions.
     pub(super) fn targets(&mut self, samples: &[Sample]) -> Result<Vec<Vec<f32>>> {
-        let captions = || samples.iter().flat_map(|sample| &sample.captions);
         let store = &mut self.embeddings;
-        let new: Vec<&String> = captions()
+        let new: Vec<&String> = samples
+            .iter()
+            .flat_map(|sample| &sample.captions)
             .filter(|caption| store.get(&VectorStore::key(caption.as_bytes())).is_none())
             .collect();
         for texts in new.chunks(TEXTS_AT_ONCE) {
@@ -57,11 +64,8 @@ impl Texts {
             let mut sum = vec![0.0f32; self.encoder.width()];
             let share = 1.0 / sample.captions.len().max(1) as f32;
             for caption in &sample.captions {
-                let embedding = store
-                    .get(&VectorStore::key(caption.as_bytes()))
-                    .context("an embedding is missing from its store")?;
                 sum.iter_mut()
-                    .zip(embedding)
+                    .zip(self.of(caption)?)
                     .for_each(|(sum, value)| *sum += share * value);
             }
             Ok(sum)

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Finished,
-    arguments::{Common, Device, Format, Precision, TrainVit},
+    arguments::{Common, Format, TrainVit},
     output::{Output, complain},
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON},
@@ -24,12 +24,13 @@ use std::{
     time::{Duration, Instant},
 };
 use unprompt::{
+    Dtype,
     data::SourceSpec,
     image::{Filter, IMAGENET_MEAN, IMAGENET_STD, Layout, Limits, Preprocessor, Step, decode},
     load_vit_tensors,
     models::VitTensors,
     train::{
-        Augment, Draw, Parameter, Position, Stage, TrainError, Vit, VitBatch, VitFamily,
+        Augment, Draw, Numbers, Parameter, Position, Stage, TrainError, Vit, VitBatch, VitFamily,
         VitOptions, VitShape, VitTraining,
     },
 };
@@ -65,23 +66,22 @@ pub(crate) fn run(common: &Common, arguments: &TrainVit) -> Result<Finished> {
     let folder = Folder::new(common, arguments)?;
     let specs = arguments.data.iter().map(|spec| spec.parse());
     let specs: Vec<SourceSpec> = specs.collect::<Result<_, _>>()?;
-    if let Some(spec) = specs.iter().find(|spec| spec.weight != 1.0) {
-        bail!(
-            "--data {}: a weight does not count here; `most=` limits a source",
-            spec.name
-        );
-    }
-    if matches!(common.device, Device::Cuda)
-        || !matches!(common.dtype, Precision::Auto | Precision::F32)
-    {
-        bail!("train vit computes in f32 on the processor");
-    }
+    let compute = compute(common)?;
+    let numbers = match compute.dtype() {
+        Dtype::F32 => Numbers::F32,
+        Dtype::Bf16 => Numbers::Bf16,
+        other => {
+            bail!("--dtype {other}: train vit computes in f32, on a graphics card in bf16 too")
+        }
+    };
     let mut records = RecordWriter::new(Output::open(None)?, common.format, &TEXT_OR_JSON)?;
 
     let hub = hub(common)?;
     let progress = LoadingProgress::new(common.quiet);
-    let (tower, tensors, preprocessor) = load_vit_tensors(&hub, &arguments.tower, &progress)?;
-    let (encoder, mut texts) = Texts::load(common, &hub, &arguments.encoder, &compute(common)?)?;
+    let heads = arguments.heads.map(usize::from);
+    let (tower, tensors, preprocessor) =
+        load_vit_tensors(&hub, &arguments.tower, heads, &progress)?;
+    let (encoder, mut texts) = Texts::load(common, &hub, &arguments.encoder, &compute.in_f32())?;
     let decoding = preprocessor.decode_options(Limits::default());
     let _lock = folder.take(common.quiet)?;
     if !Samples::are_in(&folder.training) {
@@ -98,15 +98,18 @@ pub(crate) fn run(common: &Common, arguments: &TrainVit) -> Result<Finished> {
         "tower": tower.sha256()?,
         "encoder": encoder.sha256()?,
         "samples": samples.digest,
+        "weights": specs.iter().map(|spec| spec.weight).collect::<Vec<_>>(),
     })
     .to_string();
-    let counts = samples.list.items.iter().map(|item| item.places.len());
-    let mut training = VitTraining::new(vit, options, counts.collect())?;
+    let mut training = VitTraining::new(vit, options, samples.mixture(&specs)?)?;
     if folder.state.is_file() {
         training.restore(&folder.state, &plan)?;
     }
+    if !compute.is_cpu() {
+        training.on_device(compute.device(), numbers)?;
+    }
     let mut log = Log::open(&folder.log, training.step())?;
-    let view = View::of(&preprocessor, training.vit().shape());
+    let view = View::of(&preprocessor, training.shape());
     let (start, steps) = (training.step(), training.steps());
     let end = arguments
         .steps
@@ -139,7 +142,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainVit) -> Result<Finished> {
     bar.finish();
     let done = training.position().is_none();
     if done {
-        folder.finish(&training.averaged(), &config)?;
+        folder.finish(&training.averaged()?, &config)?;
     }
     let summary = Summary {
         step: training.step(),

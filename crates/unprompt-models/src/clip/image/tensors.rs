@@ -120,6 +120,7 @@ pub(in crate::clip) fn tensors(
         width,
         depth: config.layers,
         heads: config.shape.heads,
+        heads_are_guessed: false,
         inner,
         outputs: None,
         tensors,
