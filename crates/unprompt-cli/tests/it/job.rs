@@ -4,7 +4,7 @@ use crate::harness::{Place, Run, json, json_lines, keys, workspace};
 use serde_json::Value;
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
