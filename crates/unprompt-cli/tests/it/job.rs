@@ -386,7 +386,12 @@ fn damaged_archives_and_tables_cost_themselves() {
     let mut arguments: Vec<&str> = paths.iter().map(String::as_str).collect();
     arguments.extend(["in", "--job", "job", "--format", "jsonl"]);
     let run = predict(&place, &arguments);
-    assert_eq!(run.failures().1.len(), 6, "{run:?}");
+    let (_, told) = run.failures();
+    assert_eq!(told.len(), 6, "{run:?}");
+    for line in told {
+        let (path, why) = line.split_once(": ").unwrap().1.split_once(": ").unwrap();
+        assert!(!why.contains(path) && why.is_ascii(), "{line}");
+    }
     let records = merged(&place, "job");
     let good: Vec<&str> = records
         .iter()

@@ -12,7 +12,7 @@ use std::{
 };
 use unprompt::{
     Source, SourceList,
-    data::{Limits, PictureTable, RecordError, read_tar_picture, tar_pictures},
+    data::{DataError, Limits, PictureTable, RecordError, read_tar_picture, tar_pictures},
     job::Item,
     source_list,
 };
@@ -159,11 +159,7 @@ fn expand(source: Source) -> Box<dyn Iterator<Item = Item>> {
 fn rows(path: PathBuf, limits: Limits) -> Box<dyn Iterator<Item = Item>> {
     let table = match PictureTable::open(&path, limits) {
         Ok(table) => table,
-        Err(error) => {
-            let shown = path.to_string_lossy().into_owned();
-            let why = error.to_string().into();
-            return Box::new(std::iter::once(item(shown, [(REFUSED, why)])));
-        }
+        Err(error) => return Box::new(std::iter::once(refused_table(&path, &error))),
     };
     if let Some(rows) = table.picture_rows() {
         return Box::new((0..rows).map(move |row| {
@@ -176,12 +172,17 @@ fn rows(path: PathBuf, limits: Limits) -> Box<dyn Iterator<Item = Item>> {
             Ok(found) => item(found.to_string_lossy().into_owned(), []),
             Err(error) => refused(&path, &error),
         })),
-        Err(error) => {
-            let shown = path.to_string_lossy().into_owned();
-            let why = error.to_string().into();
-            Box::new(std::iter::once(item(shown, [(REFUSED, why)])))
-        }
+        Err(error) => Box::new(std::iter::once(refused_table(&path, &error))),
     }
+}
+
+/// A table that cannot be read. Its name stands before the error anyway.
+fn refused_table(path: &Path, error: &DataError) -> Item {
+    let shown = path.to_string_lossy().into_owned();
+    let why = error.to_string();
+    let why = why.strip_prefix(&format!("{shown}: ")).unwrap_or(&why);
+    let why = why.to_owned();
+    item(shown, [(REFUSED, why.into())])
 }
 
 /// Something in an archive or a table that is no picture.
