@@ -191,14 +191,14 @@ fn member(server: &mut Server) {
 
 fn info(server: &mut Server) {
     let place = place();
-    let of_folder = run(&place, &["index", "info", "ix", "--format", "json"]);
+    let of_folder = run(&place, &["index", "info", "ix", "--format", "jsonl"]);
     let of_folder = json(of_folder.output());
     for (table, more) in [("told", &[][..]), ("told_hnsw", &["--hnsw"])] {
         let address = server.address(PROMPTS, table);
         export(&place, &address, more);
         for at in [&[&*address][..], &["--index", &address]] {
             let arguments = [&["index", "info", "--check", "--quiet"], at].concat();
-            let told = run(&place, &[&arguments[..], &["--format", "json"]].concat());
+            let told = run(&place, &[&arguments[..], &["--format", "jsonl"]].concat());
             let told = json(told.output());
             for key in [
                 "prompts",
@@ -210,6 +210,7 @@ fn info(server: &mut Server) {
                 "sentence",
                 "sentence_width",
             ] {
+                assert!(!told[key].is_null(), "{key}: {told}");
                 assert_eq!(told[key], of_folder[key], "{key}");
             }
             assert_eq!(told["approximate"], !more.is_empty());
