@@ -220,7 +220,7 @@ fn info(server: &mut Server) {
             assert!(shown.ends_with(&format!("?table={table}")), "{told}");
             let words = run(&place, &arguments);
             let expected = match more.is_empty() {
-                true => "MB in a table of PostgreSQL, searched row by row\n",
+                true => " in a table of PostgreSQL, searched row by row\n",
                 false => "searched by HNSW indexes, which miss some of the nearest\n",
             };
             assert!(words.output().ends_with(expected), "{words:?}");
