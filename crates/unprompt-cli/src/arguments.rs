@@ -26,7 +26,7 @@ pub(crate) use caption::{Caption, LengthOf};
 pub(crate) use data::{Data, DataCheck, DataSplit};
 pub(crate) use draw::{Draw, DrawHow};
 pub(crate) use eval::Eval;
-pub(crate) use index::{Index, IndexBuild, IndexExport, IndexSearch};
+pub(crate) use index::{Index, IndexBuild, IndexExport, IndexInfo, IndexSearch};
 pub(crate) use interrogate::Interrogate;
 pub(crate) use job::{Job, JobFlags, Layout, Merge};
 pub(crate) use mcp::Mcp;
@@ -433,7 +433,7 @@ pub(crate) struct Bench {
     /// Runs of each measurement; the median is shown
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) runs: u16,
-    /// Small sizes, only to see that it works (draw, interrogate, job, predict, serve)
+    /// Small sizes, only to see that it works (draw, interrogate, job, memory, predict, serve)
     #[arg(long)]
     pub(crate) quick: bool,
     /// A picture to predict [default: one that the program carries]
@@ -468,6 +468,8 @@ pub(crate) enum BenchKind {
     Interrogate,
     /// A folder of pictures with a job, without one, and with two shards
     Job,
+    /// The memory that 10,000 and 100,000 pictures take, in a folder and as a job
+    Memory,
     /// The Python package: its import, and a folder beside the command line and a script of torch
     Python,
     /// The server at 1, 8 and 64 clients, beside FastAPI around the same models

@@ -65,6 +65,8 @@ pub use record::{
     Evidence, FailureRecord, MemberRecord, ModelReceipt, Outcome, PredictionRecord, PromptSource,
     Receipt,
 };
-pub use source::{Source, SourceList, is_picture_file, source_list, sources, sources_besides};
+pub use source::{
+    IntoSources, Source, SourceList, is_picture_file, source_list, sources, sources_besides,
+};
 pub use text::Candidate;
 pub use unprompt_remote::{Question, RemoteError, is_remote};

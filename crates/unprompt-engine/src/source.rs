@@ -4,7 +4,7 @@ mod list;
 mod picture_file;
 mod walk;
 
-pub use list::SourceList;
+pub use list::{IntoSources, SourceList};
 pub use picture_file::is_picture_file;
 
 use crate::error::{EngineError, InputError, Result};

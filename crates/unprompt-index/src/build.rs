@@ -229,16 +229,19 @@ fn count(prompts: PromptIterator, progress: &mut dyn FnMut(BuildProgress)) -> Re
     })
 }
 
-#[derive(Default)]
-struct PromptHasher(Sha256);
+/// The digest of [`PromptCounts::sha256`].
+#[derive(Debug, Default)]
+pub struct PromptHasher(Sha256);
 
 impl PromptHasher {
-    fn add(&mut self, prompt: &str) {
+    /// Takes the next prompt.
+    pub fn add(&mut self, prompt: &str) {
         self.0.update((prompt.len() as u64).to_le_bytes());
         self.0.update(prompt);
     }
 
-    fn finish(self) -> String {
+    /// In hexadecimal digits.
+    pub fn finish(self) -> String {
         hexadecimal(&self.0.finalize())
     }
 }

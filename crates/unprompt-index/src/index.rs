@@ -1,7 +1,7 @@
 //! An index that is there, for reading.
 
 use crate::{
-    IndexError, Match, NearestPrompts, PromptStore, Result, Space,
+    Extent, IndexError, Kept, Match, NearestPrompts, PromptStore, Result, Space,
     file_names::segment_path,
     manifest::{self, Manifest, ModelIdentity, PromptCounts, SegmentRecord},
     nearest::Neighbour,
@@ -53,7 +53,7 @@ impl PromptIndex {
         self.manifest.prompts.rows
     }
 
-    /// Reads every file once and compares it with its digest. `progress` is called with the bytes of
+    /// Reads every file once and compares it with its digest. `progress` is called with the prompts of
     /// each.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl PromptIndex {
     pub fn check(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
         let check = |segment: &Segment| {
             let checked = segment.check();
-            progress(segment.bytes() as u64);
+            progress(segment.rows() as u64);
             checked
         };
         let checked: Vec<Result<()>> = self.segments.par_iter().map(check).collect();
@@ -122,6 +122,25 @@ impl PromptStore for PromptIndex {
 
     fn prompts(&self) -> &PromptCounts {
         &self.manifest().prompts
+    }
+
+    fn width(&self, space: Space) -> u64 {
+        self.manifest().width(space)
+    }
+
+    fn extent(&self) -> Result<Extent> {
+        let manifest = self.manifest();
+        Ok(Extent {
+            bytes: manifest.bytes(),
+            kept: Kept::Files {
+                count: manifest.segment_count(),
+                rows: manifest.segment_rows,
+            },
+        })
+    }
+
+    fn check(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
+        Self::check(self, progress)
     }
 }
 

@@ -43,13 +43,13 @@ mod search;
 mod segment;
 mod unique;
 
-pub use build::{BuildOptions, BuildProgress, Embedder, Embedders, build};
+pub use build::{BuildOptions, BuildProgress, Embedder, Embedders, PromptHasher, build};
 pub use candidates::{Candidate, rank, unit_queries};
 pub use error::{IndexError, Result};
 pub use index::PromptIndex;
 pub use manifest::{Manifest, ModelIdentity, PromptCounts};
 pub use nearest::Neighbour;
-pub use neighbours::{Match, NearestPrompts, PromptStore, Space};
+pub use neighbours::{Extent, Kept, Match, NearestPrompts, PromptStore, Space};
 pub use prompts::{MAX_PROMPT_BYTES, MAX_RECORD_BYTES, PromptFile, PromptFormat, PromptIterator};
 pub use regression::{NegativeDistance, Regressed, Regression};
 pub use rows::StoredRow;

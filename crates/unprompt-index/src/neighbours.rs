@@ -49,4 +49,46 @@ pub trait PromptStore: NearestPrompts + fmt::Debug + Send {
 
     /// The prompts that went in.
     fn prompts(&self) -> &PromptCounts;
+
+    /// Width of the embeddings of a space.
+    fn width(&self, space: Space) -> u64;
+
+    /// What it takes, and how it is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn extent(&self) -> Result<Extent>;
+
+    /// Reads what is stored and compares it with its digest; `progress` is called with the prompts of each
+    /// piece.
+    ///
+    /// # Errors
+    /// When something is not what was written, or cannot be read.
+    fn check(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<()>;
+}
+
+/// What a store takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes, with all that belongs to it.
+    pub bytes: u64,
+    /// Where they are.
+    pub kept: Kept,
+}
+
+/// How prompts are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// In files of a folder.
+    Files {
+        /// How many.
+        count: usize,
+        /// Prompts in each but the last.
+        rows: u64,
+    },
+    /// In a table of a database.
+    Table {
+        /// Whether it has indexes that find most of the nearest rows only.
+        approximate: bool,
+    },
 }

@@ -6,7 +6,7 @@
 use crate::{JobError, error::Result, list::id_and_failure};
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -86,16 +86,14 @@ impl Journal {
         Ok(())
     }
 
-    /// All records, as they were appended.
-    pub(crate) fn read(&mut self) -> Result<String> {
-        let failed = JobError::io(&self.path);
-        let mut read = || -> io::Result<String> {
-            let mut text = String::new();
-            self.file.seek(SeekFrom::Start(0))?;
-            self.file.read_to_string(&mut text)?;
-            Ok(text)
-        };
-        read().map_err(failed)
+    /// All records as they were appended, read one after the other: together they are long.
+    pub(crate) fn records(&mut self) -> io::Result<impl Iterator<Item = io::Result<String>> + '_> {
+        self.file.seek(SeekFrom::Start(0))?;
+        let lines = BufReader::new(&self.file).lines();
+        Ok(lines.map(|line| {
+            let changed = || io::Error::new(io::ErrorKind::InvalidData, "the journal was changed");
+            record(&line?).map(str::to_owned).ok_or_else(changed)
+        }))
     }
 }
 

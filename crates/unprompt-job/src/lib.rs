@@ -20,7 +20,8 @@
 //! Invariant: record i of a part belongs to item i of the list. Every item has one record: a failure
 //! is one with an `error`.
 //!
-//! Invariant: a record that was journaled is never computed again, and none is there twice.
+//! Invariant: a record that was journaled is never computed again, and none is there twice. No batch is
+//! computed before the records of the one before are journaled: a kill costs one batch at most.
 //!
 //! Invariant: the same list and the same records are the same bytes, however often the job was
 //! interrupted and whichever shards it had.
@@ -49,4 +50,4 @@ pub use part::OpenPart;
 pub use record::{Column, ColumnKind};
 pub use shard::Shard;
 pub use status::{Status, status};
-pub use supervise::{Ended, Event, Limits, Next, Worker, supervise};
+pub use supervise::{Ended, Event, KEPT, Limits, Next, Worker, supervise};

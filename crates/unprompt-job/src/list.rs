@@ -1,12 +1,7 @@
 //! The list of items on the disk.
 
-use crate::{
-    Item, JobError,
-    error::Result,
-    record::{ERROR, ID},
-};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use crate::{Item, JobError, error::Result};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashSet,
@@ -32,27 +27,37 @@ pub(crate) struct Written {
 }
 
 /// Writes the list, all or nothing. An item whose name stands in the list already gets another one and
-/// is refused: nobody could tell the two records apart.
+/// is refused: nobody could tell the two records apart. As long as the names are in the order of paths, as
+/// those of a folder are, none can be there twice, and none is held.
 pub(crate) fn write(
     path: &Path,
     items: impl Iterator<Item = Item>,
     step: impl Fn() -> io::Result<()>,
 ) -> io::Result<Written> {
-    let mut seen = Names::default();
-    let mut is_new = |id: &str| seen.insert(id);
+    let mut last = String::new();
+    let mut seen: Option<Names> = None;
     let mut hash = Sha256::new();
     let mut count = 0;
     write_by(path, step, |file| {
         for mut item in items {
-            if !is_new(&item.id) {
+            if seen.is_none() && count > 0 && !is_behind(&item.id, &last) {
+                file.flush()?;
+                seen = Some(names_of(file.get_mut().as_file_mut())?);
+            }
+            if let Some(seen) = &mut seen
+                && !seen.insert(&item.id)
+            {
                 let name = item.id.clone();
                 let mut number = 2_u64;
-                while !is_new(&item.id) {
+                while !seen.insert(&item.id) {
                     item.id = format!("{name}#{number}");
                     number += 1;
                 }
                 let why = "its name stands in the list a second time";
                 item.fields.entry(REFUSED).or_insert_with(|| why.into());
+            }
+            if seen.is_none() {
+                last.clone_from(&item.id);
             }
             let mut line = serde_json::to_vec(&item).map_err(io::Error::other)?;
             line.push(b'\n');
@@ -66,6 +71,23 @@ pub(crate) fn write(
         items: count,
         sha256: hex(&hash.finalize()),
     })
+}
+
+/// Whether a name stands behind another one in the order of paths, folder by folder.
+fn is_behind(name: &str, other: &str) -> bool {
+    name.split('/').gt(other.split('/'))
+}
+
+/// The names of a list that is being written.
+fn names_of(file: &mut File) -> io::Result<Names> {
+    let mut names = Names::default();
+    file.seek(SeekFrom::Start(0))?;
+    for line in BufReader::new(&mut *file).lines() {
+        let item: Item = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        names.insert(&item.id);
+    }
+    file.seek(SeekFrom::End(0))?;
+    Ok(names)
 }
 
 /// What a list of items that came later begins with, in a line of its own.
@@ -288,14 +310,20 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Whether a line is the record of a failure, and its id.
 pub(crate) fn id_and_failure(line: &str) -> Option<(String, bool)> {
-    let record: Map<String, Value> = serde_json::from_str(line).ok()?;
-    let id = record.get(ID)?.as_str()?.to_owned();
-    Some((id, record.contains_key(ERROR)))
+    /// The rest, which is long, is passed over.
+    #[derive(Deserialize)]
+    struct Head {
+        id: String,
+        error: Option<IgnoredAny>,
+    }
+    let Head { id, error } = serde_json::from_str(line).ok()?;
+    Some((id, error.is_some()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Map;
 
     fn item(id: &str) -> Item {
         Item {
@@ -308,6 +336,9 @@ mod tests {
     fn names_are_made_different_and_the_second_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
+        // The order of paths ends at the third.
+        assert!(is_behind("a-b/c", "a/b") && is_behind("a/c/d", "a/b") && is_behind("a/b", "a"));
+        assert!(!is_behind("a", "a") && !is_behind("a/b", "a-b"));
         let items = ["a", "b", "a", "a#2", "a"].map(item);
         let written = write(&path, items.into_iter(), || Ok(())).unwrap();
         let list = List::open(&path, 5, 2, &written.sha256).unwrap();

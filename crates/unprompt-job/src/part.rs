@@ -3,12 +3,13 @@
 use crate::{
     Item, Job, JobError, PartFormat,
     error::Result,
-    journal::{self, Journal},
+    journal::Journal,
+    list::id_and_failure,
     record::{self, Column},
 };
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
 };
 use unprompt_files::{sync_folder, write_by};
@@ -91,7 +92,7 @@ impl OpenPart {
     /// # Errors
     /// When it is not the record of that item, or cannot be written.
     pub fn append(&mut self, job: &Job, record: &str) -> Result<bool> {
-        let (id, failed) = crate::list::id_and_failure(record).unwrap_or_default();
+        let (id, failed) = id_and_failure(record).unwrap_or_default();
         let expected = self.items.get(self.done).map_or("", |item| &item.id);
         if id != expected || record.contains('\n') {
             let message = format!("the worker answered for `{id}` where `{expected}` was asked");
@@ -124,28 +125,40 @@ impl OpenPart {
     /// When a record does not fit its columns or the disk refuses; the journal is there still.
     pub fn finish(mut self, job: &Job, part: usize) -> Result<()> {
         let path = job.part_path(part);
-        let text = self.journal.read()?;
-        let damaged = || JobError::damaged(&job.journal_path(part), "the journal was changed");
-        let lines: Option<Vec<&str>> = text.lines().map(journal::record).collect();
-        let lines = lines.ok_or_else(damaged)?;
-        if lines.len() != self.items.len() {
-            return Err(damaged());
-        }
         let failures = self.failures;
+        let expected = self.items.len();
+        let records = &mut self.journal;
         write_by(
             &path,
             || job.step(),
-            |file| match job.manifest().part_format {
-                PartFormat::Jsonl => lines.iter().try_for_each(|line| writeln!(file, "{line}")),
-                PartFormat::Parquet => {
-                    let columns = job.columns();
-                    let rows: std::result::Result<Vec<_>, String> = lines
-                        .iter()
-                        .map(|line| record::row(columns, line))
-                        .collect();
-                    let rows = rows.map_err(io::Error::other)?;
-                    let notes = notes(failures as u64);
-                    write_table(file, columns, &notes, std::iter::once(Ok(rows)))
+            |file| {
+                let mut records = records.records()?;
+                let mut count = 0;
+                let mut counted = || {
+                    let record = records.next()?;
+                    count += 1;
+                    Some(record)
+                };
+                match job.manifest().part_format {
+                    PartFormat::Jsonl => {
+                        while let Some(record) = counted() {
+                            writeln!(file, "{}", record?)?;
+                        }
+                    }
+                    PartFormat::Parquet => {
+                        let columns = job.columns();
+                        let row = |record: io::Result<String>| {
+                            record::row(columns, &record?).map_err(io::Error::other)
+                        };
+                        let rows: io::Result<Vec<_>> =
+                            std::iter::from_fn(&mut counted).map(row).collect();
+                        let notes = notes(failures as u64);
+                        write_table(file, columns, &notes, std::iter::once(Ok(rows?)))?;
+                    }
+                }
+                match count == expected {
+                    true => Ok(()),
+                    false => Err(io::Error::other("the journal was changed")),
                 }
             },
         )
@@ -198,9 +211,7 @@ impl WholePart {
         let (found, whole) = match job.manifest().part_format {
             PartFormat::Jsonl => {
                 let text = fs::read_to_string(&path).map_err(JobError::io(&path))?;
-                let ids = text
-                    .lines()
-                    .map(|line| Some(crate::list::id_and_failure(line)?.0));
+                let ids = text.lines().map(|line| Some(id_and_failure(line)?.0));
                 (ids.collect(), Self::Lines(text))
             }
             PartFormat::Parquet => {
@@ -293,9 +304,13 @@ pub(crate) fn failures(job: &Job, part: usize) -> Result<u64> {
     let path = job.part_path(part);
     match job.manifest().part_format {
         PartFormat::Jsonl => {
-            let text = fs::read_to_string(&path).map_err(JobError::io(&path))?;
-            let failed = |line: &&str| crate::list::id_and_failure(line).is_some_and(|(_, f)| f);
-            Ok(text.lines().filter(failed).count() as u64)
+            let file = File::open(&path).map_err(JobError::io(&path))?;
+            let mut failures = 0;
+            for line in BufReader::new(file).lines() {
+                let line = line.map_err(JobError::io(&path))?;
+                failures += u64::from(id_and_failure(&line).is_some_and(|(_, failed)| failed));
+            }
+            Ok(failures)
         }
         PartFormat::Parquet => {
             let file = File::open(&path).map_err(JobError::io(&path))?;

@@ -5,6 +5,11 @@
 //! before it answers, but not past an empty line, nor longer than until its input ends, at which it ends
 //! too.
 //!
+//! Each of its records is answered by a line [`KEPT`] as soon as the end of this process cannot undo it any
+//! more. A worker begins to compute a batch only when all records of the one before are kept; it may read
+//! and decode ahead, which is cheap. So whatever is killed at whatever moment, what was computed and is not
+//! kept is one batch at most.
+//!
 //! A process and not a thread, for a thread cannot be ended, and takes all others with it when it runs
 //! out of stack or memory. When the worker ends or hangs, those items that it may have had in hand are
 //! given to a new one, one by one, and the item that it then dies of gets a record that says so. What
@@ -17,15 +22,22 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel},
+        mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
+/// The line that says that one more record is kept.
+pub const KEPT: &str = "kept";
+
+/// A worker that gives nothing for so long is computing: what takes time for us takes none from it now.
+const QUIET: Duration = Duration::from_millis(5);
+/// A worker that is never quiet is let wait so often.
+const BREATH: Duration = Duration::from_secs(1);
 /// How often is looked whether the work should end.
 const POLL: Duration = Duration::from_millis(50);
-/// Batches that the worker has: one in work, one that is prepared, one that waits.
+/// Batches that the worker has: one that it computes, one that it decodes, one that waits.
 const BATCHES: usize = 3;
 /// After so many deaths without a record in between it is not the items.
 const MOST_DEATHS: usize = 20;
@@ -79,9 +91,10 @@ pub enum Next {
 /// What the caller hears of.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The record of an item, one line of JSON.
+    /// The record of an item, one line of JSON. The worker waits until it is taken, so that this is
+    /// the time for what keeps it, and for nothing more.
     Record(&'a Item, &'a str),
-    /// Nothing for a moment: a good time to write what there is.
+    /// The worker computes, or a second has passed since the last pause: the time for everything else.
     Pause,
 }
 
@@ -157,8 +170,7 @@ impl Worker {
     /// A worker that has ended is noticed by its output.
     fn send(&mut self, line: &str) {
         if let Some(input) = &mut self.input {
-            let _ = input.write_all(line.as_bytes());
-            let _ = input.write_all(b"\n");
+            let _ = input.write_all(&[line.as_bytes(), b"\n"].concat());
         }
     }
 
@@ -200,7 +212,7 @@ impl Drop for Worker {
 }
 
 /// Gives items to a worker until there are none any more, or `stop` is set; `take` hears of every record, in the
-/// order of the items.
+/// order of the items, and has kept it when it returns.
 ///
 /// `start` makes the command of another worker, where the first one ends. Of a worker that is stopped the
 /// batch in work is waited for.
@@ -239,6 +251,7 @@ pub fn supervise(
         left: None,
         last: Instant::now(),
         looked: Instant::now(),
+        paused: Instant::now(),
     }
     .run()
 }
@@ -272,6 +285,8 @@ struct Supervisor<'a, S, I, T> {
     last: Instant,
     /// When its memory was last looked at.
     looked: Instant,
+    /// When the caller last had a pause.
+    paused: Instant,
 }
 
 impl<S, I, T> Supervisor<'_, S, I, T>
@@ -298,32 +313,13 @@ where
                     Some(_) => return Ok(Ended::Stopped),
                     None if self.is_exhausted => return Ok(Ended::Whole),
                     None => {
-                        (self.take)(Event::Pause)?;
+                        self.pause()?;
                         thread::sleep(POLL);
                         continue;
                     }
                 }
             }
-            let line = match self.worker.lines.try_recv() {
-                Ok(line) => Ok(line),
-                Err(TryRecvError::Disconnected) => Err(Some(Trouble::Ended)),
-                // What it has given is taken before anything is held against it.
-                Err(TryRecvError::Empty) if self.has_grown() => Err(Some(Trouble::Grew)),
-                Err(TryRecvError::Empty) => {
-                    (self.take)(Event::Pause)?;
-                    self.worker
-                        .lines
-                        .recv_timeout(POLL)
-                        .map_err(|error| match error {
-                            RecvTimeoutError::Disconnected => Some(Trouble::Ended),
-                            RecvTimeoutError::Timeout => {
-                                let hangs = self.last.elapsed() >= self.limits.time;
-                                hangs.then_some(Trouble::Hangs)
-                            }
-                        })
-                }
-            };
-            match line {
+            match self.next_line()? {
                 Ok(line) => self.record(&line)?,
                 Err(None) => {}
                 Err(Some(trouble)) => {
@@ -332,7 +328,39 @@ where
                     }
                 }
             }
+            if self.paused.elapsed() >= BREATH {
+                self.pause()?;
+            }
         }
+    }
+
+    /// What the worker gives, or what is wrong with it; neither where it is at work.
+    fn next_line(&mut self) -> Result<std::result::Result<String, Option<Trouble>>> {
+        match self.worker.lines.recv_timeout(QUIET) {
+            Ok(line) => return Ok(Ok(line)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Err(Some(Trouble::Ended))),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // What it has given is taken before anything is held against it.
+        if self.has_grown() {
+            return Ok(Err(Some(Trouble::Grew)));
+        }
+        self.pause()?;
+        let line = self.worker.lines.recv_timeout(POLL);
+        Ok(line.map_err(|error| match error {
+            RecvTimeoutError::Disconnected => Some(Trouble::Ended),
+            RecvTimeoutError::Timeout => {
+                let hangs = self.last.elapsed() >= self.limits.time;
+                hangs.then_some(Trouble::Hangs)
+            }
+        }))
+    }
+
+    /// Lets the caller do what takes time.
+    fn pause(&mut self) -> Result<()> {
+        (self.take)(Event::Pause)?;
+        self.paused = Instant::now();
+        Ok(())
     }
 
     /// Whether the worker holds more memory than it may.
@@ -396,7 +424,12 @@ where
         }
         self.last = Instant::now();
         self.left = self.left.map(|left| left - 1);
-        (self.take)(Event::Record(&item, line))
+        (self.take)(Event::Record(&item, line))?;
+        // A worker that is about to be ended begins nothing more.
+        if self.left != Some(0) {
+            self.worker.send(KEPT);
+        }
+        Ok(())
     }
 
     /// Puts another worker in the place of one that is of no use; `false` where none is needed.

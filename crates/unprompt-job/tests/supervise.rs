@@ -20,7 +20,7 @@ const SCRIPT: &str = r#"
     while IFS= read -r line; do
         id=$(printf '%s' "$line" | sed 's/.*"id":"\([^"]*\)".*/\1/')
         case $id in
-            '') continue ;;
+            ''|kept) continue ;;
             kill*) kill -9 $$ ;;
             hang*) exec sleep 1000 ;;
             grow*) held=$(head -c 100000000 /dev/zero | tr '\0' a); sleep 1000 ;;

@@ -11,6 +11,7 @@
 //! | `contents` | what a table says of itself, as its comment in the database |
 //! | `extension` | pgvector as the database has it |
 //! | `export` | an index becomes a table, all or nothing |
+//! | `inspect` | what a table takes, and whether it holds what was exported |
 //! | `table` | a table as a store of prompts |
 //!
 //! A table has the columns `id` (bigint, the row), `prompt` (text), `clip_embedding` and
@@ -28,6 +29,7 @@ mod connection;
 mod contents;
 mod export;
 mod extension;
+mod inspect;
 mod table;
 
 pub use address::{Address, DEFAULT_TABLE, is_address};

@@ -5,6 +5,7 @@ use crate::{
     connection::{connect, failed},
     contents::{Contents, column},
     extension::Extension,
+    inspect,
 };
 use half::f16;
 use pgvector::HalfVector;
@@ -15,8 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 use unprompt_index::{
-    Candidate, IndexError, Match, ModelIdentity, NearestPrompts, PromptCounts, PromptStore, Result,
-    Space, rank, unit_queries,
+    Candidate, Extent, IndexError, Kept, Match, ModelIdentity, NearestPrompts, PromptCounts,
+    PromptStore, Result, Space, rank, unit_queries,
 };
 
 const SPACES: [Space; 2] = [Space::Clip, Space::Sentence];
@@ -86,12 +87,26 @@ impl PromptTable {
         }
     }
 
+    /// The connection that is held, or another one.
+    fn session(&self, held: &mut Held) -> Result<Session> {
+        match held.session.take() {
+            Some(session) if !session.client.is_closed() => Ok(session),
+            _ => self.reopen(held),
+        }
+    }
+
+    /// What the database says to a question.
+    fn asked<T>(&self, ask: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.session(&mut held)?;
+        let answer = ask(&mut session);
+        held.session = Some(session);
+        answer
+    }
+
     fn search(&self, space: Space, queries: &[Vec<f32>], count: usize) -> Result<Vec<Vec<Match>>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut session = match held.session.take() {
-            Some(session) if !session.client.is_closed() => session,
-            _ => self.reopen(&mut held)?,
-        };
+        let mut session = self.session(&mut held)?;
         let found = queries
             .iter()
             .map(|query| {
@@ -139,6 +154,29 @@ impl PromptStore for PromptTable {
 
     fn prompts(&self) -> &PromptCounts {
         &self.contents.prompts
+    }
+
+    fn width(&self, space: Space) -> u64 {
+        self.contents.width(space)
+    }
+
+    /// The table with its indexes.
+    fn extent(&self) -> Result<Extent> {
+        self.asked(|session| {
+            let approximate = session.clip.is_approximate || session.sentence.is_approximate;
+            Ok(Extent {
+                bytes: inspect::bytes(&mut session.client, &self.address)?,
+                kept: Kept::Table { approximate },
+            })
+        })
+    }
+
+    /// Every prompt in its row; of embeddings the database keeps no digest.
+    fn check(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
+        self.asked(|session| {
+            let (client, address) = (&mut session.client, &self.address);
+            inspect::check(client, address, &self.contents.prompts, progress)
+        })
     }
 }
 

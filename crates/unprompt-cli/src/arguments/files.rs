@@ -148,7 +148,10 @@ impl Arguments {
                     inputs.others(&search.clip);
                     inputs.others(&search.sentence);
                 }
-                Index::Info { index, .. } => inputs.other(index),
+                Index::Info(info) => {
+                    info.places.iter().for_each(|place| inputs.other(place));
+                    inputs.others(&info.index);
+                }
                 Index::Export(export) => inputs.other(&export.index),
             },
             Command::Models { action } => match action {

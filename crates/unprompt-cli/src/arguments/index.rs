@@ -10,14 +10,7 @@ pub(crate) enum Index {
     /// The prompts nearest to each picture, and the embedding that they predict
     Search(IndexSearch),
     /// What an index holds
-    Info {
-        /// Folder of the index
-        #[arg(value_name = "DIR")]
-        index: PathBuf,
-        /// Read every file and compare it with its digest
-        #[arg(long)]
-        check: bool,
-    },
+    Info(IndexInfo),
     /// Write an index to one parquet file, `--out FILE`, or into a database, `--to ADDRESS`
     Export(IndexExport),
 }
@@ -40,6 +33,22 @@ pub(crate) struct IndexBuild {
     #[arg(long, value_name = "N", default_value_t = 2048,
           value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub(crate) segment_rows: u32,
+}
+
+#[derive(Args, Debug)]
+#[command(override_usage = "unprompt index info [OPTIONS] <DIR>\n       \
+                            unprompt index info [OPTIONS] --index <PLACE>")]
+pub(crate) struct IndexInfo {
+    /// Folder of the index, unless --index names its place
+    // Several are taken and refused later: what clap refuses, it shows.
+    #[arg(value_name = "DIR", required_unless_present = "index")]
+    pub(crate) places: Vec<PathBuf>,
+    /// Folder of the index, or the address of a table that `index export --to` made
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) index: Option<PathBuf>,
+    /// Read every file and compare it with its digest; of a table every prompt
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Args, Debug)]

@@ -4,7 +4,7 @@ mod search;
 
 use crate::{
     Finished,
-    arguments::{Common, Index, IndexBuild, IndexExport},
+    arguments::{Common, Index, IndexBuild, IndexExport, IndexInfo},
     output::Output,
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON},
@@ -14,14 +14,13 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use std::{
     io::Write,
-    path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 use unprompt::{
     hub::megabytes,
     index::{
-        BuildOptions, BuildProgress, IndexRequest, Manifest, ModelIdentity, PromptIndex,
-        build_index, export_index,
+        BuildOptions, BuildProgress, Extent, IndexRequest, IndexSearch, Kept, ModelIdentity,
+        PromptIndex, PromptStore, Space, build_index, export_index,
     },
 };
 
@@ -29,7 +28,7 @@ pub(crate) fn run(common: &Common, action: &Index) -> Result<Finished> {
     match action {
         Index::Build(arguments) => build(common, arguments),
         Index::Search(arguments) => search::run(common, arguments),
-        Index::Info { index, check } => info(common, index, *check),
+        Index::Info(arguments) => info(common, arguments),
         Index::Export(arguments) => export(common, arguments),
     }
 }
@@ -63,35 +62,36 @@ fn build(common: &Common, arguments: &IndexBuild) -> Result<Finished> {
         BuildProgress::Found(by) | BuildProgress::Embedded(by) => bar.advance(by),
         _ => {}
     };
-    let manifest = build_index(&hub(common)?, &request, &downloads, &mut report)?;
+    build_index(&hub(common)?, &request, &downloads, &mut report)?;
     bar.finish();
-    write_info(records, folder, &manifest)?;
+    write_info(
+        records,
+        &folder.to_string_lossy(),
+        &PromptIndex::open(folder)?,
+    )?;
     Ok(Finished::Whole)
 }
 
-fn info(common: &Common, folder: &Path, check: bool) -> Result<Finished> {
-    let records = RecordWriter::new(
-        Output::open(common.out.as_deref())?,
-        common.format,
-        &TEXT_OR_JSON,
-    )?;
-    let index = PromptIndex::open(folder)?;
-    if check {
-        let megabytes = usize::try_from(index.manifest().bytes() >> 20).unwrap_or(usize::MAX);
-        let bar = Mutex::new((Bar::count("MiB checked", megabytes, common.quiet), 0));
-        index.check(&|bytes| {
-            let mut bar = bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let before = bar.1 >> 20;
-            bar.1 += bytes;
-            let by = (bar.1 >> 20) - before;
-            bar.0.advance(by);
+fn info(common: &Common, arguments: &IndexInfo) -> Result<Finished> {
+    let place = match (&arguments.index, arguments.places.as_slice()) {
+        (Some(place), []) | (None, [place]) => place,
+        _ => bail!("index info tells of one index at a time"),
+    };
+    let output = Output::open(common.out.as_deref())?;
+    let records = RecordWriter::new(output, common.format, &TEXT_OR_JSON)?;
+    let index = IndexSearch::open(&hub(common)?, place)?;
+    let store = index.prompts();
+    if arguments.check {
+        let rows = usize::try_from(store.prompts().rows).unwrap_or(usize::MAX);
+        let bar = Mutex::new(Bar::count("prompts checked", rows, common.quiet));
+        store.check(&|rows| {
+            let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+            bar.advance(rows);
         })?;
-        bar.into_inner()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .0
-            .finish();
+        let bar = bar.into_inner();
+        bar.unwrap_or_else(PoisonError::into_inner).finish();
     }
-    write_info(records, folder, index.manifest())?;
+    write_info(records, index.place(), store)?;
     Ok(Finished::Whole)
 }
 
@@ -129,7 +129,7 @@ fn export(common: &Common, arguments: &IndexExport) -> Result<Finished> {
 
 #[derive(Serialize)]
 struct Info<'a> {
-    index: PathBuf,
+    index: &'a str,
     prompts: u64,
     duplicates: u64,
     empty: u64,
@@ -138,25 +138,38 @@ struct Info<'a> {
     clip_width: u64,
     sentence: &'a ModelIdentity,
     sentence_width: u64,
-    segments: usize,
-    segment_rows: u64,
+    /// Of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment_rows: Option<u64>,
+    /// Of a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approximate: Option<bool>,
     bytes: u64,
 }
 
-fn write_info(mut records: RecordWriter, folder: &Path, manifest: &Manifest) -> Result<()> {
+fn write_info(mut records: RecordWriter, place: &str, store: &dyn PromptStore) -> Result<()> {
+    let Extent { bytes, kept } = store.extent()?;
+    let (segments, segment_rows, approximate) = match kept {
+        Kept::Files { count, rows } => (Some(count), Some(rows), None),
+        Kept::Table { approximate } => (None, None, Some(approximate)),
+    };
+    let prompts = store.prompts();
     let info = Info {
-        index: folder.to_owned(),
-        prompts: manifest.prompts.rows,
-        duplicates: manifest.prompts.duplicates,
-        empty: manifest.prompts.empty,
-        prompts_sha256: &manifest.prompts.sha256,
-        clip: &manifest.clip,
-        clip_width: manifest.clip_width,
-        sentence: &manifest.sentence,
-        sentence_width: manifest.sentence_width,
-        segments: manifest.segment_count(),
-        segment_rows: manifest.segment_rows,
-        bytes: manifest.bytes(),
+        index: place,
+        prompts: prompts.rows,
+        duplicates: prompts.duplicates,
+        empty: prompts.empty,
+        prompts_sha256: &prompts.sha256,
+        clip: store.clip(),
+        clip_width: store.width(Space::Clip),
+        sentence: store.sentence(),
+        sentence_width: store.width(Space::Sentence),
+        segments,
+        segment_rows,
+        approximate,
+        bytes,
     };
     if !records.write_json(&info)? {
         let output = records.raw();
@@ -180,8 +193,17 @@ fn write_info(mut records: RecordWriter, folder: &Path, manifest: &Manifest) -> 
                 "{kind}: {name}, {revision}, {width} numbers computed in {dtype}, SHA-256 {sha256}"
             )?;
         }
-        let size = megabytes(info.bytes);
-        writeln!(output, "{size} in {} files", info.segments)?;
+        let size = megabytes(bytes);
+        match kept {
+            Kept::Files { count, .. } => writeln!(output, "{size} in {count} files")?,
+            Kept::Table { approximate } => {
+                let search = match approximate {
+                    true => "searched by HNSW indexes, which miss some of the nearest",
+                    false => "searched row by row",
+                };
+                writeln!(output, "{size} in a table of PostgreSQL, {search}")?;
+            }
+        }
     }
     records.finish()
 }

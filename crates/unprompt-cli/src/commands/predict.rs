@@ -67,7 +67,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<Finished> {
         encoder: &predictor.preset().encoder,
         told: false,
     };
-    let work = |take: Take<'_>| predict(common, &found, &predictor, &options, sidecars, take);
+    let work = |take: Take<'_>| predict(common, found, &predictor, &options, sidecars, take);
     match common.format {
         Format::Submission => submission(common, output, notes, work),
         _ => {
@@ -125,27 +125,38 @@ type Take<'a> =
 /// texts are asked for.
 fn predict(
     common: &Common,
-    sources: &SourceList,
+    sources: SourceList,
     predictor: &Predictor,
     options: &PredictOptions,
     sidecars: Option<&Sidecars>,
     take: Take<'_>,
 ) -> Result<Finished> {
     let all = sources.len();
-    let skips = |source: &Source| sidecars.is_some_and(|sidecars| sidecars.skips(source));
-    let (mut kept, mut skipped) = (SourceList::default(), VecDeque::new());
-    for source in sources.iter() {
-        if skips(&source) {
-            // With the number of pictures that come before it.
-            skipped.push_back((kept.len(), source));
-        } else {
-            kept.push(source);
+    let mut skipped = SourceList::default();
+    // For each of them the number of pictures that come before it.
+    let mut places = VecDeque::new();
+    let kept = match sidecars {
+        None => sources,
+        Some(sidecars) => {
+            let mut kept = SourceList::default();
+            for source in sources {
+                if sidecars.skips(&source) {
+                    places.push_back(kept.len());
+                    skipped.push(source);
+                } else {
+                    kept.push(source);
+                }
+            }
+            kept
         }
-    }
+    };
     let count = skipped.len();
     let mut done = 0;
+    let mut skipped = skipped.into_iter();
     let mut take_skipped = |done: usize, take: Take<'_>| -> Result<()> {
-        while let Some((_, source)) = skipped.pop_front_if(|(before, _)| *before <= done) {
+        while places.pop_front_if(|before| *before <= done).is_some()
+            && let Some(source) = skipped.next()
+        {
             take(source.path(), Ok(Done::skipped(&source)))?;
         }
         Ok(())

@@ -9,8 +9,9 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
@@ -36,7 +37,7 @@ pub(super) struct Sidecars {
     mode: SidecarMode,
     ending: String,
     edits: Edits,
-    // the picture that a text belongs to: the first of those that would share it
+    /// Of a text that several pictures would share: the first of these.
     owners: HashMap<PathBuf, PathBuf>,
 }
 
@@ -68,16 +69,35 @@ impl Sidecars {
             edits,
             owners: HashMap::new(),
         };
+        // Few texts belong to two pictures, and only these have to be remembered.
+        let digest = |text: &Path| {
+            let mut hasher = DefaultHasher::new();
+            text.hash(&mut hasher);
+            hasher.finish()
+        };
+        let (mut once, mut twice) = (HashSet::new(), HashSet::new());
         for source in sources.iter() {
             match source {
                 Source::File(path) => {
-                    let text = sidecars.text_of(&path);
-                    sidecars.owners.entry(text).or_insert(path);
+                    let text = digest(&sidecars.text_of(&path));
+                    if !once.insert(text) {
+                        twice.insert(text);
+                    }
                 }
                 Source::Stdin => bail!(
                     "--sidecar: a picture on standard input has no place for a text beside it"
                 ),
                 Source::Memory(..) | Source::Pixels(..) | Source::Unreadable(..) => {}
+            }
+        }
+        if !twice.is_empty() {
+            for source in sources.iter() {
+                let text = sidecars.text_of(source.path());
+                if let Source::File(path) = source
+                    && twice.contains(&digest(&text))
+                {
+                    sidecars.owners.entry(text).or_insert(path);
+                }
             }
         }
         Ok(Some(sidecars))

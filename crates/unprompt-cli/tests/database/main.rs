@@ -21,6 +21,7 @@ fn main() {
             "what_cannot_be_done_is_one_line_without_the_password",
             refusals,
         ),
+        ("a_table_tells_what_it_holds_and_is_checked", info),
         ("two_exports_at_once_make_one_table", at_once),
         ("the_bench_measures_the_database_beside_the_folder", bench),
     ];
@@ -188,6 +189,69 @@ fn member(server: &mut Server) {
     );
 }
 
+fn info(server: &mut Server) {
+    let place = place();
+    let of_folder = run(&place, &["index", "info", "ix", "--format", "jsonl"]);
+    let of_folder = json(of_folder.output());
+    for (table, more) in [("told", &[][..]), ("told_hnsw", &["--hnsw"])] {
+        let address = server.address(PROMPTS, table);
+        export(&place, &address, more);
+        for at in [&[&*address][..], &["--index", &address]] {
+            let arguments = [&["index", "info", "--check", "--quiet"], at].concat();
+            let told = run(&place, &[&arguments[..], &["--format", "jsonl"]].concat());
+            let told = json(told.output());
+            for key in [
+                "prompts",
+                "duplicates",
+                "empty",
+                "prompts_sha256",
+                "clip",
+                "clip_width",
+                "sentence",
+                "sentence_width",
+            ] {
+                assert!(!told[key].is_null(), "{key}: {told}");
+                assert_eq!(told[key], of_folder[key], "{key}");
+            }
+            assert_eq!(told["approximate"], !more.is_empty());
+            assert!(told["bytes"].as_u64().unwrap() > 8192, "{told}");
+            assert!(told.get("segments").is_none(), "{told}");
+            let shown = told["index"].as_str().unwrap();
+            assert!(shown.ends_with(&format!("?table={table}")), "{told}");
+            let words = run(&place, &arguments);
+            let expected = match more.is_empty() {
+                true => " in a table of PostgreSQL, searched row by row\n",
+                false => "searched by HNSW indexes, which miss some of the nearest\n",
+            };
+            assert!(words.output().ends_with(expected), "{words:?}");
+        }
+    }
+    // A table that was changed tells as before, and is found out.
+    let address = server.address(PROMPTS, "told");
+    for (change, undo, expected) in [
+        (
+            "UPDATE told SET prompt = 'x' WHERE id = 7",
+            "UPDATE told SET prompt = 'a pale ship, number 7, oil on canvas' WHERE id = 7",
+            "its prompts are not those",
+        ),
+        (
+            "UPDATE told SET id = 150 WHERE id = 3",
+            "UPDATE told SET id = 3 WHERE id = 150",
+            "row 3 is not there",
+        ),
+        ("DELETE FROM told WHERE id = 149", "", "it has 149 rows"),
+    ] {
+        server.sql(PROMPTS, change);
+        run(&place, &["index", "info", &address]).output();
+        let checked = run(&place, &["index", "info", &address, "--check", "--quiet"]);
+        assert!(checked.refusal().contains(expected), "{checked:?}");
+        if !undo.is_empty() {
+            server.sql(PROMPTS, undo);
+            run(&place, &["index", "info", &address, "--check", "--quiet"]).output();
+        }
+    }
+}
+
 fn refusals(server: &mut Server) {
     let place = place();
     let address = server.address(PROMPTS, "refused");
@@ -215,6 +279,13 @@ fn refusals(server: &mut Server) {
         ),
         (&["index", "export", "ix"], "--to ADDRESS"),
         (&["index", "search", &wrong, "in"], "PGPASSWORD"),
+        (&["index", "info", &wrong], "PGPASSWORD"),
+        (&["index", "info", &address], "no such table"),
+        (&["index", "info", &address, "--offline"], "--offline"),
+        (&["index", "info", "--index", &unreadable], "`port`"),
+        (&["index", "info", "ix", &wrong], "one index"),
+        (&["index", "info", "ix", "--index", &wrong], "one index"),
+        (&["index", "info"], "<DIR>"),
         (&["index", "search", &address, "in"], "no such table"),
         (
             &["index", "search", &address, "in", "--offline"],

@@ -25,6 +25,8 @@ mod fetching;
 mod index;
 mod interrogate;
 mod job;
+#[cfg(target_os = "linux")]
+mod job_kills;
 mod knn;
 mod mcp;
 mod metadata;

@@ -46,7 +46,7 @@ impl Members {
         let Some(entry) = archive.entries()?.next() else {
             return Ok(None);
         };
-        let entry = entry?;
+        let entry = entry.map_err(in_words)?;
         let kind = entry.header().entry_type();
         let length = match kind {
             EntryType::GNUSparse => entry.header().entry_size()?,
@@ -64,6 +64,16 @@ impl Members {
             offset,
             length,
         }))
+    }
+}
+
+/// The reader of archives repeats bytes of what is no header, whatever they are.
+fn in_words(error: io::Error) -> io::Error {
+    match (error.raw_os_error(), error.kind()) {
+        (None, kind) if kind != io::ErrorKind::UnexpectedEof => {
+            io::Error::new(kind, "no header of a tar file stands where one is expected")
+        }
+        _ => error,
     }
 }
 

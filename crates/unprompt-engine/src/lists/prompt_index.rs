@@ -105,6 +105,11 @@ impl IndexSearch {
         }
     }
 
+    /// Where it is, as it may be shown: of an address neither password nor parameters.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The prompts themselves.
     pub fn prompts(&self) -> &dyn PromptStore {
         &*self.prompts

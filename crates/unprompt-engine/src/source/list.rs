@@ -52,22 +52,8 @@ impl SourceList {
 
     /// Each of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = Source> + Send + '_ {
-        let mut paths = self.paths.as_slice();
-        let mut others = self.others.iter();
-        let mut last = Vec::new();
-        std::iter::from_fn(move || {
-            let (shared, length) = (take(&mut paths)?, take(&mut paths)?);
-            if length == 0 {
-                return others.next().cloned();
-            }
-            let (rest, after) = paths.split_at_checked(length)?;
-            paths = after;
-            last.truncate(shared);
-            last.extend_from_slice(rest);
-            // It was one when it was added.
-            let path = String::from_utf8(last.clone()).ok()?;
-            Some(Source::File(PathBuf::from(path)))
-        })
+        let mut place = Place::default();
+        std::iter::from_fn(move || place.next(self))
     }
 
     /// Batches of `size`, in order; the last one may be smaller.
@@ -82,6 +68,59 @@ impl SourceList {
     /// Those for which `keep` says so.
     pub(super) fn filtered(&self, keep: impl Fn(&Source) -> bool) -> Self {
         self.iter().filter(keep).collect()
+    }
+}
+
+/// How far a list was read.
+#[derive(Debug, Default)]
+struct Place {
+    path: usize,
+    other: usize,
+    last: Vec<u8>,
+}
+
+impl Place {
+    fn next(&mut self, list: &SourceList) -> Option<Source> {
+        let mut paths = list.paths.get(self.path..)?;
+        let (shared, length) = (take(&mut paths)?, take(&mut paths)?);
+        let (rest, after) = paths.split_at_checked(length)?;
+        self.path = list.paths.len() - after.len();
+        if rest.is_empty() {
+            self.other += 1;
+            return list.others.get(self.other - 1).cloned();
+        }
+        self.last.truncate(shared);
+        self.last.extend_from_slice(rest);
+        // It was one when it was added.
+        let path = String::from_utf8(self.last.clone()).ok()?;
+        Some(Source::File(PathBuf::from(path)))
+    }
+}
+
+/// What is left of a list that is read once.
+#[derive(Debug)]
+pub struct IntoSources {
+    list: SourceList,
+    place: Place,
+}
+
+impl Iterator for IntoSources {
+    type Item = Source;
+
+    fn next(&mut self) -> Option<Source> {
+        self.place.next(&self.list)
+    }
+}
+
+impl IntoIterator for SourceList {
+    type Item = Source;
+    type IntoIter = IntoSources;
+
+    fn into_iter(self) -> IntoSources {
+        IntoSources {
+            list: self,
+            place: Place::default(),
+        }
     }
 }
 
@@ -162,6 +201,7 @@ mod tests {
         let list: SourceList = sources.iter().cloned().collect();
         assert_eq!(list.len(), sources.len());
         assert_eq!(list.iter().collect::<Vec<_>>(), sources);
+        assert_eq!(list.clone().into_iter().collect::<Vec<_>>(), sources);
         let batches: Vec<Vec<Source>> = list.chunks(4).collect();
         assert!(
             batches[..batches.len() - 1]

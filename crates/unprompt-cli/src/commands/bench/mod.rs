@@ -10,6 +10,7 @@ mod index;
 mod interrogate;
 mod job;
 mod load;
+mod memory;
 mod minilm;
 mod peer;
 mod predict;
@@ -47,6 +48,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
                 | BenchKind::Draw
                 | BenchKind::Index
                 | BenchKind::Job
+                | BenchKind::Memory
                 | BenchKind::Serve
                 | BenchKind::Train
         )
@@ -74,6 +76,7 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
             interrogate::interrogate(common, arguments, &hub, folder.path())?
         }
         Some(BenchKind::Job) => job::job(common, arguments, folder.path())?,
+        Some(BenchKind::Memory) => memory::memory(common, arguments, folder.path())?,
         Some(BenchKind::Predict) => predict::predict(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Python) => python::python(common, arguments, &hub, folder.path())?,
         Some(BenchKind::Serve) => serve::serve(common, arguments, folder.path())?,
@@ -83,8 +86,10 @@ pub(crate) fn run(common: &Common, arguments: &Bench) -> Result<Finished> {
     let threads = rayon::current_num_threads();
     if records.format() == Format::Text {
         let runs = match arguments.what {
-            // The package takes minutes.
-            Some(BenchKind::Interrogate | BenchKind::Serve) => "one run each".to_owned(),
+            // They take minutes.
+            Some(BenchKind::Interrogate | BenchKind::Memory | BenchKind::Serve) => {
+                "one run each".to_owned()
+            }
             Some(BenchKind::Draw) => {
                 format!("medians of {} runs", arguments.runs.min(draw::MOST_RUNS))
             }

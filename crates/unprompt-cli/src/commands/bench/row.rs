@@ -27,6 +27,9 @@ pub(super) struct Row {
     /// Largest resident memory in MB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) peak_mb: Option<f64>,
+    /// Its memory divided by what a tenth of the pictures takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory_to_tenth: Option<f64>,
     /// Our median in f32 divided by this one: below 1 we are faster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ours_to_this: Option<f64>,
@@ -65,6 +68,7 @@ impl Row {
             processor_ms: None,
             pictures_per_second: None,
             peak_mb: None,
+            memory_to_tenth: None,
             ours_to_this: None,
             int8_to_f32: None,
             largest_difference: None,
@@ -123,6 +127,9 @@ pub(super) fn write_text(output: &mut impl Write, row: &Row) -> Result<()> {
     }
     if let Some(peak) = row.peak_mb {
         write!(output, " {peak:>10.1} MB")?;
+    }
+    if let Some(ratio) = row.memory_to_tenth {
+        write!(output, "   this / a tenth {ratio:.3}")?;
     }
     if let Some(missing) = &row.missing {
         write!(output, " not measured: {missing}")?;

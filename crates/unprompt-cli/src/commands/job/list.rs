@@ -11,10 +11,10 @@ use std::{
     sync::Arc,
 };
 use unprompt::{
-    Source,
-    data::{Limits, PictureTable, RecordError, read_tar_picture, tar_pictures},
+    Source, SourceList,
+    data::{DataError, Limits, PictureTable, RecordError, read_tar_picture, tar_pictures},
     job::Item,
-    sources,
+    source_list,
 };
 
 /// The longest line of a file of paths.
@@ -35,12 +35,12 @@ pub(super) fn items(
     from: Option<&Path>,
     exclude: &[String],
 ) -> Result<Box<dyn Iterator<Item = Item>>> {
-    let mut found = sources(paths)?;
-    if found.contains(&Source::Stdin) {
+    let mut found = source_list(paths, &[])?;
+    if found.iter().any(|source| source == Source::Stdin) {
         bail!("--job: a picture on standard input is gone when the job goes on; give a file");
     }
     if let Some(from) = from {
-        found.extend(listed(from).with_context(|| format!("--from {}", from.display()))?);
+        listed(from, &mut found).with_context(|| format!("--from {}", from.display()))?;
     }
     let exclude = Exclude::new(exclude)?;
     let items = found.into_iter().flat_map(expand);
@@ -49,15 +49,14 @@ pub(super) fn items(
     ))
 }
 
-/// The sources of a file of paths. One that is not there is an item that fails, as it would be if it
+/// Adds the sources of a file of paths. One that is not there is an item that fails, as it would be if it
 /// went away later.
-fn listed(from: &Path) -> Result<Vec<Source>> {
+fn listed(from: &Path, found: &mut SourceList) -> Result<()> {
     let reader: Box<dyn BufRead> = if from == Path::new("-") {
         Box::new(stdin().lock())
     } else {
         Box::new(BufReader::new(File::open(from)?))
     };
-    let mut found = Vec::new();
     for line in reader.split(b'\n') {
         let line = line?;
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
@@ -69,12 +68,12 @@ fn listed(from: &Path) -> Result<Vec<Source>> {
         }
         let path = path_of(line)?;
         if path.is_dir() {
-            found.extend(sources(&[path])?);
+            found.extend(source_list(&[path], &[])?);
         } else {
             found.push(Source::File(path));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -160,11 +159,7 @@ fn expand(source: Source) -> Box<dyn Iterator<Item = Item>> {
 fn rows(path: PathBuf, limits: Limits) -> Box<dyn Iterator<Item = Item>> {
     let table = match PictureTable::open(&path, limits) {
         Ok(table) => table,
-        Err(error) => {
-            let shown = path.to_string_lossy().into_owned();
-            let why = error.to_string().into();
-            return Box::new(std::iter::once(item(shown, [(REFUSED, why)])));
-        }
+        Err(error) => return Box::new(std::iter::once(refused_table(&path, &error))),
     };
     if let Some(rows) = table.picture_rows() {
         return Box::new((0..rows).map(move |row| {
@@ -177,12 +172,17 @@ fn rows(path: PathBuf, limits: Limits) -> Box<dyn Iterator<Item = Item>> {
             Ok(found) => item(found.to_string_lossy().into_owned(), []),
             Err(error) => refused(&path, &error),
         })),
-        Err(error) => {
-            let shown = path.to_string_lossy().into_owned();
-            let why = error.to_string().into();
-            Box::new(std::iter::once(item(shown, [(REFUSED, why)])))
-        }
+        Err(error) => Box::new(std::iter::once(refused_table(&path, &error))),
     }
+}
+
+/// A table that cannot be read. Its name stands before the error anyway.
+fn refused_table(path: &Path, error: &DataError) -> Item {
+    let shown = path.to_string_lossy().into_owned();
+    let why = error.to_string();
+    let why = why.strip_prefix(&format!("{shown}: ")).unwrap_or(&why);
+    let why = why.to_owned();
+    item(shown, [(REFUSED, why.into())])
 }
 
 /// Something in an archive or a table that is no picture.

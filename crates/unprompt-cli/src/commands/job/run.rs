@@ -145,7 +145,7 @@ fn work(
         |event| progress.borrow_mut().take(event),
     )?;
     let mut progress = progress.into_inner();
-    progress.sync()?;
+    progress.settle()?;
     progress.bar.finish();
     let job = progress.job;
     drop(lock);
@@ -226,7 +226,8 @@ struct Progress<'a> {
     watch: Option<Watch<'a>>,
     /// Those that are not open yet.
     parts: Range<usize>,
-    /// Parts with items that have no record, each with the number of items that were given away.
+    /// Parts that are not whole, in their order, each with the number of items that were given away. The
+    /// first ones may have all their records.
     open: VecDeque<(usize, OpenPart, usize)>,
     bar: Bar,
     is_dirty: bool,
@@ -277,20 +278,14 @@ impl Progress<'_> {
 
     fn take(&mut self, event: Event<'_>) -> Result<(), JobError> {
         let Event::Record(_, record) = event else {
-            return self.sync();
+            return self.settle();
         };
-        let Some((number, part, _)) = self.open.front_mut() else {
+        let mut parts = self.open.iter_mut().map(|(_, part, _)| part);
+        let Some(part) = parts.find(|part| !part.is_complete()) else {
             return Ok(());
         };
         let has_failed = part.append(&self.job, record)?;
         self.is_dirty = true;
-        let number = *number;
-        if part.is_complete()
-            && let Some((_, part, _)) = self.open.pop_front()
-        {
-            part.finish(&self.job, number)?;
-            self.is_dirty = false;
-        }
         if has_failed {
             let record: Value = serde_json::from_str(record).unwrap_or_default();
             let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
@@ -301,10 +296,18 @@ impl Progress<'_> {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), JobError> {
-        if std::mem::take(&mut self.is_dirty)
-            && let Some((_, part, _)) = self.open.front_mut()
+    /// Makes whole what has all its records, and brings the rest to the disk.
+    fn settle(&mut self) -> Result<(), JobError> {
+        if !std::mem::take(&mut self.is_dirty) {
+            return Ok(());
+        }
+        while let Some((number, part, _)) =
+            self.open.pop_front_if(|(_, part, _)| part.is_complete())
         {
+            part.finish(&self.job, number)?;
+        }
+        // Records come in order, so that no other part has one.
+        if let Some((_, part, _)) = self.open.front_mut() {
             part.sync(&self.job)?;
         }
         Ok(())

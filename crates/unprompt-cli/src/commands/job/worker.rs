@@ -1,4 +1,4 @@
-//! The process that makes records.
+//! The process that makes records: one batch, and the next when the records of that one are kept.
 
 use super::list::Opener;
 use crate::{Finished, arguments::Common, output::Output};
@@ -15,7 +15,7 @@ use std::{
 };
 use unprompt::{
     FailureRecord, PredictOptions, PredictionRecord, Predictor, PromptSource, Source,
-    job::{Column, ColumnKind, Item, Model, Work},
+    job::{Column, ColumnKind, Item, KEPT, Model, Work},
 };
 
 /// What a command tells of its work.
@@ -49,8 +49,8 @@ pub(in crate::commands) fn serve<R: Serialize>(
     described: Described,
     work: impl Fn(&[Source]) -> Vec<Result<R, FailureRecord>>,
 ) -> Result<Finished> {
-    let mut answers = Answers::begin(described)?;
-    let mut queue = Queue::new();
+    let (mut queue, kept) = Queue::new();
+    let mut answers = Answers::begin(described, kept)?;
     while queue.wait() {
         loop {
             let batch: Vec<(Item, Source)> =
@@ -62,9 +62,10 @@ pub(in crate::commands) fn serve<R: Serialize>(
             for (item, result) in items.iter().zip(work(&sources)) {
                 answers.give(item, result)?;
             }
+            answers.wait();
         }
     }
-    answers.0.finish()?;
+    answers.output.finish()?;
     Ok(Finished::Whole)
 }
 
@@ -74,8 +75,8 @@ pub(in crate::commands) fn serve_items<R: Serialize>(
     batch: usize,
     work: impl Fn(&[Item]) -> Vec<Result<R, FailureRecord>>,
 ) -> Result<Finished> {
-    let mut answers = Answers::begin(described)?;
-    let mut queue = Queue::new();
+    let (mut queue, kept) = Queue::new();
+    let mut answers = Answers::begin(described, kept)?;
     while queue.wait() {
         loop {
             let next = std::iter::from_fn(|| queue.next_item());
@@ -86,9 +87,10 @@ pub(in crate::commands) fn serve_items<R: Serialize>(
             for (item, result) in items.iter().zip(work(&items)) {
                 answers.give(item, result)?;
             }
+            answers.wait();
         }
     }
-    answers.0.finish()?;
+    answers.output.finish()?;
     Ok(Finished::Whole)
 }
 
@@ -99,8 +101,9 @@ pub(in crate::commands) fn serve_predictions(
     predictor: &Predictor,
     options: &PredictOptions,
 ) -> Result<Finished> {
-    let mut answers = Answers::begin(described)?;
-    let queue = RefCell::new(Queue::new());
+    let (queue, kept) = Queue::new();
+    let mut answers = Answers::begin(described, kept)?;
+    let queue = RefCell::new(queue);
     let items = RefCell::new(VecDeque::new());
     let batch_size = NonZeroUsize::new(common.batch_size.into()).unwrap_or(NonZeroUsize::MIN);
     while queue.borrow_mut().wait() {
@@ -114,10 +117,15 @@ pub(in crate::commands) fn serve_predictions(
         predictor.predict_each(sources, batch_size, options, |_, outcome| {
             let item = items.borrow_mut().pop_front();
             let item = item.context("a record that belongs to no item")?;
-            answers.give(&item, outcome.into_result().map(Prediction::from))
+            answers.give(&item, outcome.into_result().map(Prediction::from))?;
+            if answers.owed == batch_size.get() {
+                answers.wait();
+            }
+            anyhow::Ok(())
         })?;
+        answers.wait();
     }
-    answers.0.finish()?;
+    answers.output.finish()?;
     Ok(Finished::Whole)
 }
 
@@ -163,7 +171,12 @@ pub(in crate::commands) fn prediction_columns(width: usize) -> Vec<(&'static str
 }
 
 /// Where records go.
-struct Answers(Output);
+struct Answers {
+    output: Output,
+    kept: Receiver<()>,
+    /// Records that are not kept yet, as far as was heard.
+    owed: usize,
+}
 
 /// A record with the name of its item.
 #[derive(Serialize)]
@@ -174,24 +187,36 @@ struct Named<'a, R> {
 }
 
 impl Answers {
-    fn begin(described: Described) -> Result<Self> {
-        let mut answers = Self(Output::open(None)?);
+    fn begin(described: Described, kept: Receiver<()>) -> Result<Self> {
+        let mut answers = Self {
+            output: Output::open(None)?,
+            kept,
+            owed: 0,
+        };
         answers.line(&described.work())?;
         Ok(answers)
     }
 
     fn give<R: Serialize>(&mut self, item: &Item, result: Result<R, FailureRecord>) -> Result<()> {
         let id = &item.id;
+        self.owed += 1;
         match result {
             Ok(record) => self.line(&Named { id, record }),
             Err(record) => self.line(&Named { id, record }),
         }
     }
 
+    /// Waits until all records are kept, before which no other batch is computed.
+    fn wait(&mut self) {
+        while self.owed > 0 && self.kept.recv().is_ok() {
+            self.owed -= 1;
+        }
+    }
+
     fn line(&mut self, value: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut self.0, value)?;
-        writeln!(self.0)?;
-        Ok(self.0.flush()?)
+        serde_json::to_writer(&mut self.output, value)?;
+        writeln!(self.output)?;
+        Ok(self.output.flush()?)
     }
 }
 
@@ -203,11 +228,17 @@ struct Queue {
 }
 
 impl Queue {
-    fn new() -> Self {
+    /// Begins to read; the second is told of each record that is kept.
+    fn new() -> (Self, Receiver<()>) {
         let (sender, lines) = channel();
+        let (keeper, kept) = channel();
         thread::spawn(move || {
             for line in stdin().lock().lines() {
                 let Ok(line) = line else { break };
+                if line == KEPT {
+                    let _ = keeper.send(());
+                    continue;
+                }
                 let item = match line.is_empty() {
                     true => None,
                     false => match serde_json::from_str(&line) {
@@ -222,11 +253,12 @@ impl Queue {
             // Whoever asked is gone or has all that it wants, whatever is in work.
             std::process::exit(0);
         });
-        Self {
+        let queue = Self {
             lines,
             first: None,
             opener: Opener::default(),
-        }
+        };
+        (queue, kept)
     }
 
     /// The next item; `None` at an empty line, or where no line comes any more.
