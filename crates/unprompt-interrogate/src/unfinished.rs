@@ -11,6 +11,7 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+use unprompt_files::{Failpoint, create_folder};
 
 const HASH: usize = 32;
 
@@ -33,7 +34,8 @@ impl Unfinished {
         blocks: &[usize],
         width: usize,
     ) -> Option<(Self, Vec<f16>)> {
-        fs::create_dir_all(path.parent()?).ok()?;
+        create_folder(path.parent()?).ok()?;
+        Failpoint::Create.pass().ok()?;
         let options = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -62,8 +64,10 @@ impl Unfinished {
             }
         } else {
             file.seek(SeekFrom::Start(0)).ok()?;
+            Failpoint::Write.pass().ok()?;
             file.write_all(&header).ok()?;
         }
+        Failpoint::Write.pass().ok()?;
         file.set_len(whole as u64).ok()?;
         file.seek(SeekFrom::Start(whole as u64)).ok()?;
         let path = path.to_owned();
@@ -74,6 +78,7 @@ impl Unfinished {
     pub(crate) fn add(&mut self, rows: &[f16]) -> std::io::Result<()> {
         let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
         let hash = Sha256::digest(&bytes);
+        Failpoint::Write.pass()?;
         self.file.write_all(&[&hash[..], &bytes].concat())
     }
 

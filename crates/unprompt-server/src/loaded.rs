@@ -10,8 +10,8 @@ use unprompt::{
     CaptionOptions, Captioner, Classifier, Compute, Dtype, EngineError, Hub, ImageEncoder,
     InputError, LabelChoice, Outcome, PictureInterrogator, PredictOptions, Predictor, Preset,
     Progress, RemoteCaptioner, Source, TextEncoder, Views,
-    image::{DecodeOptions, Limits, Preprocessor, RgbImage, decode},
-    interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress},
+    image::Limits,
+    interrogate::{Behaviour, InterrogateOptions, Mode, Subject, TableProgress},
     is_remote,
     models::Caption,
 };
@@ -242,11 +242,13 @@ impl LoadedModels {
                 .map(|_| Ok(given.map(str::to_owned)))
                 .collect(),
         };
-        let images = decoded(pictures, interrogator.pictures().preprocessor());
-        let subjects: Vec<Result<(RgbImage, Option<String>), InputError>> = images
+        // No pixels are kept from one picture to the next, and those of one are counted.
+        let encoder = interrogator.pictures();
+        let vectors = encoder.embed_sources(pictures, &Limits::default(), Views::Plain, false);
+        let subjects: Vec<Result<(Vec<f32>, Option<String>), InputError>> = vectors
             .into_iter()
             .zip(captions)
-            .map(|(image, caption)| Ok((image?, caption?)))
+            .map(|(vector, caption)| Ok((vector?, caption?)))
             .collect();
         let captions: Vec<Option<String>> = subjects
             .iter()
@@ -257,13 +259,19 @@ impl LoadedModels {
                     .and_then(|(_, caption)| caption.clone())
             })
             .collect();
-        let work = |subjects: &[(RgbImage, Option<String>)]| {
-            let images: Vec<RgbImage> = subjects.iter().map(|(image, _)| image.clone()).collect();
-            let captions: Vec<Option<&str>> = subjects
+        let work = |subjects: &[(Vec<f32>, Option<String>)]| {
+            let subjects: Vec<Subject<'_>> = subjects
                 .iter()
-                .map(|(_, caption)| caption.as_deref())
+                .map(|(picture, caption)| Subject {
+                    picture,
+                    caption: caption.as_deref(),
+                })
                 .collect();
-            interrogator.interrogate_in(mode, &images, &captions)
+            let found = interrogator
+                .interrogator()
+                .interrogate_in(mode, &subjects)?;
+            let found = found.into_iter().map(|one| one.map_err(InputError::from));
+            Ok(found.collect::<Vec<_>>())
         };
         let found = together_or_alone(subjects, work);
         found
@@ -314,11 +322,10 @@ impl Models for LoadedModels {
             Task::Predict { metadata } => self.predict(&pictures, *metadata),
             Task::Metadata => pictures.par_iter().map(metadata).collect(),
             Task::Classify { top } => {
-                let classify = |source: &Source| {
-                    let image = read(source, self.classifier.preprocessor())?;
-                    self.classifier.classify(&image, *top)
-                };
-                answers(pictures.par_iter().map(classify).collect(), Answer::Labels)
+                let found = self
+                    .classifier
+                    .classify_sources(&pictures, &Limits::default(), *top);
+                answers(found, Answer::Labels)
             }
             Task::Caption(options) => match &self.captioner {
                 Some(captioner) => answers(captioner.caption(&pictures, options), Answer::Caption),
@@ -370,19 +377,6 @@ fn metadata(source: &Source) -> Result<Answer, InputFailure> {
         Ok(found) => Ok(Answer::Metadata(found.map(Box::new))),
         Err(error) => Err(failure(&error)),
     }
-}
-
-fn decoded(pictures: &[Source], preprocessor: &Preprocessor) -> Vec<Result<RgbImage, InputError>> {
-    pictures
-        .par_iter()
-        .map(|source| read(source, preprocessor))
-        .collect()
-}
-
-fn read(source: &Source, preprocessor: &Preprocessor) -> Result<RgbImage, InputError> {
-    let limits = Limits::default();
-    let options: DecodeOptions = preprocessor.decode_options(limits);
-    Ok(decode(&source.read(&limits)?, &options)?)
 }
 
 /// Works on all inputs together; where that fails as a whole each is done alone, so that only the one
@@ -450,6 +444,7 @@ fn small_picture() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unprompt::image::{DecodeOptions, decode};
 
     #[test]
     fn one_that_fails_does_not_cost_the_others_theirs() {
