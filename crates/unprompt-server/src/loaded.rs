@@ -245,7 +245,7 @@ impl LoadedModels {
         // No pixels are kept from one picture to the next, and those of one are counted.
         let encoder = interrogator.pictures();
         let vectors = encoder.embed_sources(pictures, &Limits::default(), Views::Plain, false);
-        let subjects: Vec<Result<(Vec<f32>, Option<String>), InputError>> = vectors
+        let subjects: Vec<Result<_, InputError>> = vectors
             .into_iter()
             .zip(captions)
             .map(|(vector, caption)| Ok((vector?, caption?)))
