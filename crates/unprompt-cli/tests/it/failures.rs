@@ -3,7 +3,7 @@
 use crate::{
     harness::{Place, Run, json, workspace},
     knn::{member, preset},
-    presets::model,
+    presets::{model, regressor},
 };
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -112,19 +112,21 @@ fn caches_whose_writing_failed_at_any_step_change_no_result_and_are_made_by_the_
     place.copy(&workspace("examples/pictures/cat.png"), "a.png");
     place.write("list.txt", "a red fox\na castle\na ship in a storm\n");
     let clip = model("tiny-clip");
+    regressor(&place, 32);
     let members = [
+        member("vit", "regressor", 0.2, "model = 'vit'"),
         // The index of a list, and the embeddings of one.
         member(
             "knn",
             "knn",
-            0.5,
+            0.4,
             &format!("prompts = 'list.txt'\nclip = '{clip}'"),
         ),
         member(
             "near",
             "retrieval",
-            0.5,
-            "prompts = 'list.txt'\nquery = 'knn'\ntemperature = 0.5",
+            0.4,
+            "prompts = 'list.txt'\nquery = 'vit'\ntemperature = 0.5",
         ),
     ];
     place.write("own.toml", preset(&members));
@@ -144,7 +146,7 @@ fn caches_whose_writing_failed_at_any_step_change_no_result_and_are_made_by_the_
         "--mode",
         "analyze",
     ];
-    for (arguments, least) in [(&predict[..], 20), (&interrogate[..], 10)] {
+    for (arguments, least) in [(&predict[..], 18), (&interrogate[..], 20)] {
         let arguments = [arguments, &common].concat();
         let result = |run: &Run| {
             let mut result = json(&run.stdout);
