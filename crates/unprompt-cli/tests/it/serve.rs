@@ -533,7 +533,6 @@ fn pictures_of_one_batch_stay_within_the_memory_of_pictures() {
         let answer = post_files(serving.address, path, &pictures, fields);
         assert_eq!(answer.of(200)["records"].as_array().unwrap().len(), 8);
         let grown = peak_of(serving.child.id()) - before;
-        println!("{path}: {} MiB", grown >> 20);
         assert!(grown < MOST, "{path}: {grown}");
     }
 }
