@@ -1,16 +1,21 @@
 //! What each fuzz target does with its bytes. A file of its own, so that the tests run the same on the fixtures
 //! and on changed ones (`crates/unprompt/tests/fuzz.rs`), and nothing here stops compiling unnoticed.
 
+#[path = "hub_server.rs"]
+mod hub_server;
+
+use sha2::{Digest, Sha256};
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
 use unprompt::{
-    Hub, HubOptions, NoProgress, Preset,
+    Hub, HubOptions, ModelRef, NoProgress, Preset,
     eval::{Answers, Predictions},
     hub::{Environment, Manifest},
-    image::{DecodeOptions, Layout, Preprocessor, decode, decoding_bytes},
-    index::{PromptFile, PromptIndex},
+    image::{DecodeOptions, Layout, Preprocessor, decode, decoding_bytes, set_memory},
+    index::{NearestPrompts, PromptFile, PromptIndex, Space},
     metadata,
     models::{Checkpoint, ClipTokenizer, Pickle, SentenceTokenizer},
 };
@@ -19,7 +24,7 @@ use unprompt::{
 pub type Body = fn(&[u8]);
 
 /// All of them, by the name of their target.
-pub const BODIES: [(&str, Body); 12] = [
+pub const BODIES: [(&str, Body); 13] = [
     ("picture", picture),
     ("picture_metadata", picture_metadata),
     ("safetensors", safetensors),
@@ -32,10 +37,15 @@ pub const BODIES: [(&str, Body); 12] = [
     ("prompt_list", prompt_list),
     ("index", index),
     ("bundle", bundle),
+    ("hub_answers", hub_answers),
 ];
+
+/// What pictures may take; with it a target stays within 512 MB exactly if [`decoding_bytes`] says the truth.
+const MEMORY: u64 = 160 << 20;
 
 /// Every decoder, and the preprocessing of a ViT after it.
 pub fn picture(data: &[u8]) {
+    set_memory(MEMORY);
     let needs = decoding_bytes(data);
     let Ok(image) = decode(data, &DecodeOptions::default()) else {
         return;
@@ -135,32 +145,100 @@ pub fn prompt_list(data: &[u8]) {
     }
 }
 
-/// The manifest of an index, and a segment after the first zero byte.
+/// The manifest of an index, and a segment after the first zero byte; or, of what begins as a segment, that segment
+/// with the digest and the manifest that belong to it, for nobody finds a digest by chance.
 pub fn index(data: &[u8]) {
-    let end = data.iter().position(|byte| *byte == 0);
-    let (manifest, segment) = data.split_at(end.unwrap_or(data.len()));
-    let files = [("manifest.json", manifest), ("segments/00000000", segment)];
+    let (manifest, segment) = match data.starts_with(b"UNPRIDX1") {
+        true => sealed(data),
+        false => {
+            let end = data.iter().position(|byte| *byte == 0);
+            let (manifest, segment) = data.split_at(end.unwrap_or(data.len()));
+            (
+                manifest.to_vec(),
+                segment.get(1..).unwrap_or_default().to_vec(),
+            )
+        }
+    };
+    let files = [
+        ("manifest.json", &manifest[..]),
+        ("segments/000000.segment", &segment),
+    ];
     let folder = folder("index", &files);
-    if let Ok(index) = PromptIndex::open(&folder) {
-        let _ = index.check(&|_| ());
+    let Ok(index) = PromptIndex::open(&folder) else {
+        return;
+    };
+    if index.check(&|_| ()).is_ok() {
+        for space in [Space::Clip, Space::Sentence] {
+            let query = vec![1.0; index.manifest().width(space) as usize];
+            let _ = index.nearest(space, &[query], 3);
+        }
     }
+}
+
+/// A segment with its digest, and the manifest of an index that has no other.
+fn sealed(data: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let digest = |bytes: &[u8]| -> String {
+        let digest = Sha256::digest(bytes);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let segment = [data, &Sha256::digest(data)].concat();
+    let number = |at: usize| {
+        let bytes = data.get(at..).and_then(|rest| rest.first_chunk::<4>());
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    };
+    let (rows, clip, sentence) = (number(8), number(12), number(16));
+    let model = r#"{"name":"","revision":"","sha256":"","dtype":""}"#;
+    let (length, sha256) = (segment.len(), digest(data));
+    let content = format!(
+        r#"{{"format":"unprompt-index","version":1,"clip":{model},"clip_width":{clip},"sentence":{model},"sentence_width":{sentence},"prompts":{{"rows":{rows},"duplicates":0,"empty":0,"sha256":""}},"segment_rows":{rows},"segments":[{{"rows":{rows},"bytes":{length},"sha256":"{sha256}"}}]}}"#
+    );
+    let sha256 = digest(content.as_bytes());
+    let manifest = format!(r#"{{"content":{content},"sha256":"{sha256}"}}"#);
+    (manifest.into_bytes(), segment)
 }
 
 /// A bundle of models, on a machine without a network.
 pub fn bundle(data: &[u8]) {
     let folder = folder("bundle", &[("bundle.tar", data)]);
-    let mut environment = Environment::read(|_| None, Some(folder.clone()));
-    environment.python = Vec::new();
     let options = HubOptions {
         offline: true,
         ..HubOptions::default()
     };
-    if let Ok(manifest) = Manifest::builtin() {
-        let hub = Hub::new(environment, options, manifest.clone());
-        let _ = hub.import(&folder.join("bundle.tar"), &NoProgress);
-    }
+    let _ = hub(&folder, None, options).import(&folder.join("bundle.tar"), &NoProgress);
     // What it has brought must not be there for the next one.
     let _ = fs::remove_dir_all(folder);
+}
+
+/// What a hub answers when a repository is fetched: the listing of its files, an entity tag and the content of
+/// every file, with zero bytes between.
+pub fn hub_answers(data: &[u8]) {
+    let endpoint = format!("http://{}", hub_server::answer(data));
+    let folder = folder("hub", &[]);
+    let options = HubOptions {
+        allow_pickle: true,
+        ..HubOptions::default()
+    };
+    let hub = hub(&folder, Some(endpoint), options);
+    let model: ModelRef = hub_server::REPOSITORY.parse().expect("it is an id");
+    if let Ok(found) = hub.resolve(&model, &NoProgress) {
+        for file in found.files.values() {
+            assert!(file.starts_with(&folder), "{file:?}");
+        }
+        let _ = hub.verify(&model);
+    }
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// A hub whose caches are in a folder.
+fn hub(folder: &Path, endpoint: Option<String>, options: HubOptions) -> Hub {
+    let variable = |name: &str| {
+        let endpoint = endpoint.clone().filter(|_| name == "HF_ENDPOINT");
+        endpoint.map(OsString::from)
+    };
+    let mut environment = Environment::read(variable, Some(folder.to_owned()));
+    environment.python = Vec::new();
+    let manifest = Manifest::builtin().expect("it is a part of the program");
+    Hub::new(environment, options, manifest.clone())
 }
 
 /// A folder of this process with these files in it.

@@ -131,6 +131,15 @@ pub fn sync_folder(folder: &Path) {
     }
 }
 
+/// Makes a folder and those above it, where they are not there.
+///
+/// # Errors
+/// When nothing can be written there, or something else has the name.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    Failpoint::Create.pass()?;
+    fs::create_dir_all(path)
+}
+
 /// The folder of a file, also of a name by itself.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {

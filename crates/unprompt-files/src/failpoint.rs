@@ -1,16 +1,17 @@
 //! Places where tests let the system fail.
 //!
 //! In a build with debug assertions the variable `UNPROMPT_FAIL` names a step and which of its occurrences fails:
-//! `rename:2` the second time that a file gets its name, `any:7` the seventh step of all. Other builds do not look.
+//! `rename:2` the second time that a file gets its name, `any:7` the seventh step of all. That it failed is said on
+//! standard error, for some failures cost the next run time and nothing else. Other builds do not look.
 
 use std::io;
 
 /// A step that changes the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failpoint {
-    /// A temporary file or folder is made.
+    /// A file, a folder or a link is made.
     Create,
-    /// Bytes are written.
+    /// Bytes are written, or a file gets another length.
     Write,
     /// What was written is brought to the disk.
     Sync,
@@ -25,9 +26,12 @@ impl Failpoint {
     /// As of a disk that is full.
     #[cfg(debug_assertions)]
     pub fn pass(self) -> io::Result<()> {
-        use std::sync::{
-            OnceLock,
-            atomic::{AtomicU64, Ordering},
+        use std::{
+            io::Write as _,
+            sync::{
+                OnceLock,
+                atomic::{AtomicU64, Ordering},
+            },
         };
         static ASKED: OnceLock<Option<(String, u64)>> = OnceLock::new();
         static PASSED: AtomicU64 = AtomicU64::new(0);
@@ -47,6 +51,8 @@ impl Failpoint {
         };
         let counts = name == "any" || name == own;
         if counts && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *number {
+            // Where even that cannot be written nobody looks.
+            let _ = writeln!(io::stderr(), "UNPROMPT_FAIL: step {number} failed ({own})");
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         Ok(())

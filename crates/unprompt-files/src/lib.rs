@@ -14,7 +14,9 @@ mod regular;
 mod temporary;
 mod undo;
 
-pub use durable::{folder_of, promote, promote_new, rename, replace, sync_folder, write, write_by};
+pub use durable::{
+    create_folder, folder_of, promote, promote_new, rename, replace, sync_folder, write, write_by,
+};
 pub use failpoint::Failpoint;
 pub use lock::Lock;
 pub use regular::{open_regular, read_regular};

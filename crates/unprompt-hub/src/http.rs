@@ -19,6 +19,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use unprompt_files::Failpoint;
 use ureq::{
     Agent, Body, ResponseExt as _,
     config::AutoHeaderValue,
@@ -168,8 +169,9 @@ impl<'a> Client<'a> {
             let have = prepared_length(&mut file, part, size)?;
             progress.reach(have);
             if have == size {
-                return file
-                    .sync_all()
+                return Failpoint::Sync
+                    .pass()
+                    .and_then(|()| file.sync_all())
                     .map_err(|error| Error::io("write", part, error));
             }
             if fruitless > 0 {
@@ -310,7 +312,9 @@ impl<'a> Client<'a> {
                     &subject, size, found,
                 )));
             }
-            file.write_all(&buffer[..n])
+            Failpoint::Write
+                .pass()
+                .and_then(|()| file.write_all(&buffer[..n]))
                 .map_err(|error| Attempt::Final(Error::io("write", part, error)))?;
             position += n as u64;
             progress.reach(position);
@@ -420,6 +424,7 @@ fn open_part(part: &Path) -> std::io::Result<File> {
         Ok(_) => fs::remove_file(part)?,
         Err(_) => {}
     }
+    Failpoint::Create.pass()?;
     // Made anew it follows no link that was put there since.
     options.create_new(true).open(part)
 }
@@ -439,7 +444,9 @@ fn prepared_length(file: &mut File, part: &Path, size: u64) -> Result<u64> {
 }
 
 fn truncate(file: &mut File, part: &Path) -> Result<()> {
-    file.set_len(0)
+    Failpoint::Write
+        .pass()
+        .and_then(|()| file.set_len(0))
         .and_then(|()| file.seek(SeekFrom::Start(0)))
         .map(drop)
         .map_err(|error| Error::io("write", part, error))

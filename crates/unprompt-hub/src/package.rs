@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use unprompt_files::Undo;
+use unprompt_files::{Undo, create_folder};
 
 /// How long `pip` may run without any file below its folder growing. It has its own, shorter
 /// timeouts for a server that does not answer; this is for the case that it hangs.
@@ -94,7 +94,7 @@ fn run_pip(
     let wheels = folder.join("wheels");
     let scratch = folder.join("scratch");
     for folder in [&wheels, &scratch] {
-        fs::create_dir_all(folder).map_err(failed)?;
+        create_folder(folder).map_err(failed)?;
     }
     let mut command = Command::new(interpreter);
     command

@@ -14,7 +14,7 @@ use unprompt_files::{
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| Error::io("create folder", path, error))
+    unprompt_files::create_folder(path).map_err(|error| Error::io("create folder", path, error))
 }
 
 /// Creates the folders of `relative` below `root`, refusing to pass through a symbolic link.
@@ -215,7 +215,7 @@ fn each_folder(folder: &Path, depth: usize, left: &mut usize, visit: &mut impl F
 pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
     let parent = folder.parent().unwrap_or(Path::new("."));
     let grave = temporary_folder(parent)?;
-    fs::rename(folder, grave.path().join("removed"))
+    unprompt_files::rename(folder, &grave.path().join("removed"))
         .map_err(|error| Error::io("remove", folder, error))?;
     grave
         .close()

@@ -7,7 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use unprompt_files::Lock;
+use unprompt_files::{Failpoint, Lock};
 
 /// A file of a repository that the hub has described.
 pub(crate) struct RemoteFile {
@@ -130,6 +130,7 @@ pub(crate) fn link(pointer: &Path, blob: &Path, depth: usize) -> Result<()> {
     let folder = pointer.parent().unwrap_or(Path::new("."));
     #[cfg(unix)]
     {
+        use std::os::unix::fs::symlink;
         // snapshots/<commit>/ and then the file's own folders.
         let mut target = PathBuf::new();
         target.extend(std::iter::repeat_n("..", 2 + depth));
@@ -137,13 +138,17 @@ pub(crate) fn link(pointer: &Path, blob: &Path, depth: usize) -> Result<()> {
         target.extend(blob.file_name());
         let work = storage::temporary_folder(folder)?;
         let link = work.path().join("link");
-        if std::os::unix::fs::symlink(&target, &link).is_ok() {
+        let made = Failpoint::Create.pass();
+        if made.and_then(|()| symlink(&target, &link)).is_ok() {
             return storage::promote_path(&link, pointer);
         }
     }
     // No links on this file system: a copy, as Python makes one.
     let _ = depth;
     let copy = storage::temporary_file(folder)?;
-    fs::copy(blob, copy.path()).map_err(|error| Error::io("write", pointer, error))?;
+    Failpoint::Write
+        .pass()
+        .and_then(|()| fs::copy(blob, copy.path()))
+        .map_err(|error| Error::io("write", pointer, error))?;
     storage::promote(copy, pointer)
 }

@@ -18,8 +18,9 @@ use unprompt_hub::{Environment, Hub, HubOptions, Manifest, ModelRef, NoProgress}
 
 const ROLE: &str = "UNPROMPT_TEST_FETCHES";
 const WITHOUT_LOCKS: &str = "UNPROMPT_TEST_WITHOUT_LOCKS";
+const BUNDLE: &str = "UNPROMPT_TEST_BUNDLE";
 
-/// In a child process: fetch and end. In the test itself: nothing.
+/// In a child process: fetch, or take in a bundle, and end. In the test itself: nothing.
 fn act_as_child() -> bool {
     let Some(manifest) = std::env::var_os(ROLE) else {
         return false;
@@ -31,7 +32,10 @@ fn act_as_child() -> bool {
         ..HubOptions::default()
     };
     let hub = Hub::new(Environment::from_process(), options, manifest);
-    hub.resolve(&named(), &NoProgress).unwrap();
+    match std::env::var_os(BUNDLE) {
+        Some(bundle) => drop(hub.import(Path::new(&bundle), &NoProgress).unwrap()),
+        None => drop(hub.resolve(&named(), &NoProgress).unwrap()),
+    }
     assert!(hub.verify(&named()).unwrap().is_good());
     true
 }
@@ -119,6 +123,32 @@ fn eight_threads_at_once_fetch_once() {
     assert!(hub.verify(&named()).unwrap().is_good());
 }
 
+/// Runs a child again and again, each time in a new place and with the next step failing, until none is left to
+/// fail. Gives the number of those that ended with an error.
+fn each_step(start: impl Fn(&Place) -> Command, server: &Server) -> usize {
+    let mut failed = 0;
+    for step in 1.. {
+        let place = Place::new();
+        let mut child = start(&place);
+        let child = child.env("UNPROMPT_FAIL", format!("any:{step}"));
+        let ended = child.stderr(Stdio::piped()).output().unwrap();
+        failed += usize::from(!ended.status.success());
+        let hub = place.hub(&server.address, &manifest(&tiny_files(), &[hub_source()]));
+        if hub.locate(&named()).unwrap().is_some() {
+            assert!(hub.verify(&named()).unwrap().is_good(), "step {step}");
+        }
+        hub.resolve(&named(), &NoProgress).unwrap();
+        assert!(hub.verify(&named()).unwrap().is_good(), "step {step}");
+        assert_no_leftovers(&place.hub_cache());
+        assert_no_leftovers(&place.own_cache());
+        if !String::from_utf8_lossy(&ended.stderr).contains("UNPROMPT_FAIL") {
+            assert!(ended.status.success(), "{ended:?}");
+            return failed;
+        }
+    }
+    unreachable!("a child has an end")
+}
+
 #[test]
 fn whichever_step_fails_nothing_half_is_trusted_and_the_next_run_completes_it() {
     if act_as_child() {
@@ -128,22 +158,31 @@ fn whichever_step_fails_nothing_half_is_trusted_and_the_next_run_completes_it() 
     let files = tiny_files();
     let server = Server::start(move |request| hub_reply(&files, request));
     for use_locks in [true, false] {
-        let mut failed = 0;
-        for step in 1..=16 {
-            let place = Place::new();
-            let mut child = command(&place, &server, test, use_locks);
-            let status = child.env("UNPROMPT_FAIL", format!("any:{step}")).status();
-            failed += usize::from(!status.unwrap().success());
-            let hub = place.hub(&server.address, &manifest(&tiny_files(), &[hub_source()]));
-            if hub.locate(&named()).unwrap().is_some() {
-                assert!(hub.verify(&named()).unwrap().is_good(), "step {step}");
-            }
-            hub.resolve(&named(), &NoProgress).unwrap();
-            assert!(hub.verify(&named()).unwrap().is_good(), "step {step}");
-            assert_no_leftovers(&place.hub_cache());
-        }
-        assert!(failed >= 6, "{failed} steps failed");
+        let failed = each_step(|place| command(place, &server, test, use_locks), &server);
+        assert!(failed >= 12, "{failed} steps failed");
     }
+}
+
+#[test]
+fn whichever_step_of_an_import_fails_nothing_half_is_trusted() {
+    if act_as_child() {
+        return;
+    }
+    let test = "whichever_step_of_an_import_fails_nothing_half_is_trusted";
+    let files = tiny_files();
+    let server = Server::start(move |request| hub_reply(&files, request));
+    let place = Place::new();
+    let hub = place.hub(&server.address, &manifest(&tiny_files(), &[hub_source()]));
+    hub.resolve(&named(), &NoProgress).unwrap();
+    let bundle = place.root.path().join("bundle.tar");
+    hub.export(&[named()], &bundle, &NoProgress).unwrap();
+    let import = |place: &Place| {
+        let mut child = command(place, &server, test, true);
+        child.env(BUNDLE, &bundle);
+        child
+    };
+    let failed = each_step(import, &server);
+    assert!(failed >= 8, "{failed} steps failed");
 }
 
 #[test]

@@ -2,34 +2,13 @@
 //!
 //! One test only, because it watches the memory of the whole process.
 
+#[path = "../../../attacks/png.rs"]
+mod png;
 #[path = "../../../attacks/webp_prefix_codes.rs"]
 mod webp_prefix_codes;
 
+use png::{chunk, png, zlib_of_zeros};
 use unprompt_image::{DecodeOptions, ImageErrorKind, decode};
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            if crc & 1 == 1 {
-                crc >> 1 ^ 0xedb8_8320
-            } else {
-                crc >> 1
-            }
-        })
-    })
-}
-
-fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
-    let typed = [kind, body].concat();
-    let length = (body.len() as u32).to_be_bytes();
-    [&length[..], &typed, &crc32(&typed).to_be_bytes()].concat()
-}
-
-fn png(width: u32, height: u32, depth: u8, colour: u8, chunks: &[Vec<u8>]) -> Vec<u8> {
-    let sizes = [width.to_be_bytes(), height.to_be_bytes()].concat();
-    let header = chunk(b"IHDR", &[&sizes[..], &[depth, colour, 0, 0, 0]].concat());
-    [b"\x89PNG\r\n\x1a\n".to_vec(), header, chunks.concat()].concat()
-}
 
 fn jpeg(kind: u8, width: u16, height: u16) -> Vec<u8> {
     let [h1, h0] = height.to_be_bytes();
@@ -141,31 +120,6 @@ fn peak_kib() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// A zlib stream of one stored-as-run block is beyond a test; 4 MiB of zeros packed 1000:1 come
-/// from fixed-Huffman repeats: literal 0, then `runs` copies of length 258 at distance 1.
-fn zlib_of_zeros(runs: usize) -> Vec<u8> {
-    let mut bits: Vec<bool> = vec![true, true, false]; // last block, fixed codes
-    let mut push = |code: u32, length: u32| {
-        bits.extend((0..length).rev().map(|shift| code >> shift & 1 == 1));
-    };
-    push(0x30, 8); // literal 0
-    for _ in 0..runs {
-        push(0b1100_0101, 8); // length 258
-        push(0, 5); // distance 1
-    }
-    push(0, 7); // end of block
-    let mut bytes = vec![0x78, 0x01];
-    bytes.extend(bits.chunks(8).map(|byte| {
-        byte.iter()
-            .enumerate()
-            .fold(0u8, |byte, (index, &bit)| byte | u8::from(bit) << index)
-    }));
-    // Adler-32 of zeros: a stays 1, b counts them.
-    let count = (1 + runs * 258) as u32 % 65_521;
-    bytes.extend((count << 16 | 1).to_be_bytes());
-    bytes
-}
-
 #[test]
 fn bombs_are_refused_without_spending_memory() {
     let huge = 100_000u32;
@@ -224,7 +178,7 @@ fn bombs_are_refused_without_spending_memory() {
         ("tiff", tiff(8_000, 8_000)),
     ];
     // A picture of one black pixel whose text and profile would unpack to 256 MiB each.
-    let zeros = zlib_of_zeros(1 << 20);
+    let zeros = zlib_of_zeros(256 << 20);
     let text = [&b"prompt\0\0"[..], &zeros].concat();
     let international = [&b"prompt\0\x01\0\0\0"[..], &zeros].concat();
     let profile = [&b"profile\0\0"[..], &zeros].concat();

@@ -11,7 +11,7 @@ use unprompt_files::{TEMPORARY_PREFIX, TemporaryFile, folder_of, sync_folder};
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
     failure::step()
-        .and_then(|()| fs::create_dir_all(path))
+        .and_then(|()| unprompt_files::create_folder(path))
         .map_err(|error| IndexError::io("create folder", path, error))
 }
 

@@ -158,8 +158,10 @@ fn open_segment(
         && segment.digest() == record.sha256
         && widths == [manifest.clip_width, manifest.sentence_width]
         && widths.iter().all(|width| *width > 0)
+        // One without rows could claim any width.
+        && record.rows > 0
         && (record.rows == manifest.segment_rows
-            || (is_last && 0 < record.rows && record.rows < manifest.segment_rows));
+            || (is_last && record.rows < manifest.segment_rows));
     // The system brings pages beside those that were read; they add up over many segments.
     segment.release();
     if agrees {

@@ -13,12 +13,11 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     io::Read,
     path::{Path, PathBuf},
 };
 use unprompt_checkpoint::{Checkpoint, DType, Pickle};
-use unprompt_files::open_regular;
+use unprompt_files::{create_folder, open_regular};
 
 /// The entry of the metadata that names the weights and, after a blank, the digest of the embeddings.
 /// One entry, for the order of several is not always the same.
@@ -161,7 +160,7 @@ impl TableCache {
         let path = self.path(list.name());
         let failed =
             |error: &dyn std::fmt::Display| InterrogateError::cache(&path, error.to_string());
-        fs::create_dir_all(&self.folder).map_err(|error| failed(&error))?;
+        create_folder(&self.folder).map_err(|error| failed(&error))?;
         let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
         let hash = list.sha256();
         let shape = vec![list.labels().len(), width];

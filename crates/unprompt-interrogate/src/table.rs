@@ -271,11 +271,12 @@ fn make(
         for (place, row) in places.iter().zip(block.chunks_exact(width.max(1))) {
             rows[place * width..(place + 1) * width].copy_from_slice(row);
         }
-        // Where it cannot be kept, a run that is stopped begins again.
-        if let Some(file) = &mut unfinished
-            && file.add(&block).is_err()
-        {
-            unfinished = None;
+        // Where it cannot be kept, a run that is stopped begins again, and what there is takes no space.
+        let kept = unfinished
+            .as_mut()
+            .is_none_or(|file| file.add(&block).is_ok());
+        if let Some(file) = unfinished.take_if(|_| !kept) {
+            file.remove();
         }
         progress.advance(places.len());
     }

@@ -11,6 +11,7 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+use unprompt_files::{Failpoint, create_folder};
 
 const HASH: usize = 32;
 
@@ -33,7 +34,8 @@ impl Unfinished {
         blocks: &[usize],
         width: usize,
     ) -> Option<(Self, Vec<f16>)> {
-        fs::create_dir_all(path.parent()?).ok()?;
+        create_folder(path.parent()?).ok()?;
+        Failpoint::Create.pass().ok()?;
         let options = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -43,29 +45,11 @@ impl Unfinished {
         let mut file = options.ok().filter(is_regular)?;
         file.try_lock().ok()?;
         let header = format!("{identity} {width}\n").into_bytes();
-        let mut rows = Vec::new();
-        let mut whole = header.len();
-        if read(&mut file, header.len()).as_deref() == Some(&header) {
-            for count in blocks {
-                let Some(hash) = read(&mut file, HASH) else {
-                    break;
-                };
-                let length = count * 2 * width;
-                match read(&mut file, length) {
-                    Some(bytes) if *Sha256::digest(&bytes) == *hash => {
-                        let halves = bytes.as_chunks::<2>().0.iter();
-                        rows.extend(halves.map(|bytes| f16::from_le_bytes(*bytes)));
-                        whole += HASH + length;
-                    }
-                    _ => break,
-                }
-            }
-        } else {
-            file.seek(SeekFrom::Start(0)).ok()?;
-            file.write_all(&header).ok()?;
-        }
-        file.set_len(whole as u64).ok()?;
-        file.seek(SeekFrom::Start(whole as u64)).ok()?;
+        let Some(rows) = whole_blocks(&mut file, &header, blocks, width) else {
+            // It is of no use, and nobody would look at it again once the table is whole.
+            let _ = fs::remove_file(path);
+            return None;
+        };
         let path = path.to_owned();
         Some((Self { path, file }, rows))
     }
@@ -74,6 +58,7 @@ impl Unfinished {
     pub(crate) fn add(&mut self, rows: &[f16]) -> std::io::Result<()> {
         let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
         let hash = Sha256::digest(&bytes);
+        Failpoint::Write.pass()?;
         self.file.write_all(&[&hash[..], &bytes].concat())
     }
 
@@ -82,6 +67,42 @@ impl Unfinished {
         // One that stays costs space only: it is of nothing that is looked for again.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// The rows of the whole blocks of a file that begins with `header`; without it the file is begun anew. What follows them
+/// is cut off, and the next block goes there. `None` where the file cannot be written.
+fn whole_blocks(
+    file: &mut File,
+    header: &[u8],
+    blocks: &[usize],
+    width: usize,
+) -> Option<Vec<f16>> {
+    let mut rows = Vec::new();
+    let mut whole = header.len();
+    if read(file, header.len()).as_deref() == Some(header) {
+        for count in blocks {
+            let Some(hash) = read(file, HASH) else {
+                break;
+            };
+            let length = count * 2 * width;
+            match read(file, length) {
+                Some(bytes) if *Sha256::digest(&bytes) == *hash => {
+                    let halves = bytes.as_chunks::<2>().0.iter();
+                    rows.extend(halves.map(|bytes| f16::from_le_bytes(*bytes)));
+                    whole += HASH + length;
+                }
+                _ => break,
+            }
+        }
+    } else {
+        file.seek(SeekFrom::Start(0)).ok()?;
+        Failpoint::Write.pass().ok()?;
+        file.write_all(header).ok()?;
+    }
+    Failpoint::Write.pass().ok()?;
+    file.set_len(whole as u64).ok()?;
+    file.seek(SeekFrom::Start(whole as u64)).ok()?;
+    Some(rows)
 }
 
 fn is_regular(file: &File) -> bool {

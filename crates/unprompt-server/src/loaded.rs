@@ -10,8 +10,8 @@ use unprompt::{
     CaptionOptions, Captioner, Classifier, Compute, Dtype, EngineError, Hub, ImageEncoder,
     InputError, LabelChoice, Outcome, PictureInterrogator, PredictOptions, Predictor,
     PreparedPicture, Preset, Progress, RemoteCaptioner, Source, TextEncoder, Views,
-    image::{DecodeOptions, Limits, Preprocessor, RgbImage, decode},
-    interrogate::{Behaviour, InterrogateOptions, Mode, TableProgress},
+    image::Limits,
+    interrogate::{Behaviour, InterrogateOptions, Mode, Subject, TableProgress},
     is_remote,
     models::Caption,
 };
@@ -262,11 +262,13 @@ impl LoadedModels {
                 .map(|_| Ok(given.map(str::to_owned)))
                 .collect(),
         };
-        let images = decoded(pictures, interrogator.pictures().preprocessor());
-        let subjects: Vec<Result<(RgbImage, Option<String>), InputError>> = images
+        // No pixels are kept from one picture to the next, and those of one are counted.
+        let encoder = interrogator.pictures();
+        let vectors = encoder.embed_sources(pictures, &Limits::default(), Views::Plain, false);
+        let subjects: Vec<Result<_, InputError>> = vectors
             .into_iter()
             .zip(captions)
-            .map(|(image, caption)| Ok((image?, caption?)))
+            .map(|(vector, caption)| Ok((vector?, caption?)))
             .collect();
         let captions: Vec<Option<String>> = subjects
             .iter()
@@ -277,13 +279,19 @@ impl LoadedModels {
                     .and_then(|(_, caption)| caption.clone())
             })
             .collect();
-        let work = |subjects: &[(RgbImage, Option<String>)]| {
-            let images: Vec<RgbImage> = subjects.iter().map(|(image, _)| image.clone()).collect();
-            let captions: Vec<Option<&str>> = subjects
+        let work = |subjects: &[(Vec<f32>, Option<String>)]| {
+            let subjects: Vec<Subject<'_>> = subjects
                 .iter()
-                .map(|(_, caption)| caption.as_deref())
+                .map(|(picture, caption)| Subject {
+                    picture,
+                    caption: caption.as_deref(),
+                })
                 .collect();
-            interrogator.interrogate_in(mode, &images, &captions)
+            let found = interrogator
+                .interrogator()
+                .interrogate_in(mode, &subjects)?;
+            let found = found.into_iter().map(|one| one.map_err(InputError::from));
+            Ok(found.collect::<Vec<_>>())
         };
         let found = together_or_alone(subjects, work);
         found
@@ -341,11 +349,9 @@ impl Models for LoadedModels {
             Task::Predict { metadata } => self.predict(inputs, *metadata),
             Task::Metadata => pictures(inputs).par_iter().map(metadata).collect(),
             Task::Classify { top } => {
-                let classify = |source: &Source| {
-                    let image = read(source, self.classifier.preprocessor())?;
-                    self.classifier.classify(&image, *top)
-                };
-                let found = pictures(inputs).par_iter().map(classify).collect();
+                let pictures = pictures(inputs);
+                let limits = Limits::default();
+                let found = self.classifier.classify_sources(&pictures, &limits, *top);
                 answers(found, Answer::Labels)
             }
             Task::Caption(options) => match &self.captioner {
@@ -425,19 +431,6 @@ fn metadata(source: &Source) -> Result<Answer, InputFailure> {
     }
 }
 
-fn decoded(pictures: &[Source], preprocessor: &Preprocessor) -> Vec<Result<RgbImage, InputError>> {
-    pictures
-        .par_iter()
-        .map(|source| read(source, preprocessor))
-        .collect()
-}
-
-fn read(source: &Source, preprocessor: &Preprocessor) -> Result<RgbImage, InputError> {
-    let limits = Limits::default();
-    let options: DecodeOptions = preprocessor.decode_options(limits);
-    Ok(decode(&source.read(&limits)?, &options)?)
-}
-
 /// Works on all inputs together; where that fails as a whole each is done alone, so that only the one
 /// at fault fails.
 fn together_or_alone<I, O>(
@@ -503,6 +496,7 @@ fn small_picture() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unprompt::image::{DecodeOptions, decode};
 
     #[test]
     fn one_that_fails_does_not_cost_the_others_theirs() {

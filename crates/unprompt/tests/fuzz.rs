@@ -24,64 +24,30 @@ const FILES: usize = 12;
 /// Changes of a file.
 const CHANGES: u64 = 12;
 
-fn seeds(body: &str) -> &'static [&'static str] {
-    match body {
-        "picture" => &["unprompt-image/fixtures/pictures"],
-        "picture_metadata" => &[
-            "unprompt-metadata/tests/fixtures",
-            "unprompt-metadata/tests/photographs",
-        ],
-        "safetensors" | "pickle" => &["unprompt-checkpoint/tests/fixtures"],
-        "preset" => &["unprompt-engine/presets"],
-        "scores" => &["unprompt-eval/tests/fixtures"],
-        "prompt_list" => &[
-            "unprompt-index/fixtures",
-            "unprompt-data/tests/fixtures/lists",
-        ],
-        _ => &[],
-    }
+/// The files that `fuzz/seeds` has or names for a target, none of them long.
+fn seeds(body: &str) -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folders = root.join("fuzz/seeds");
+    let list = fs::read_to_string(folders.join("folders.txt")).unwrap();
+    let named = list.lines().filter_map(|line| line.split_once(' '));
+    let named = named.filter(|(target, _)| *target == body);
+    let mut places: Vec<PathBuf> = named.map(|(_, place)| root.join(place)).collect();
+    places.extend(Some(folders.join(body)).filter(|own| own.is_dir()));
+    places.iter().flat_map(|place| files(place)).collect()
 }
 
-/// Small files of their own for what has no fixtures.
-fn written(body: &str) -> Vec<Vec<u8>> {
-    let text: &[&str] = match body {
-        "tokenizer_json" => &[
-            r###"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":
-            {"type":"Lowercase"},"pre_tokenizer":{"type":"Whitespace"},"decoder":null,"post_processor":
-            {"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},
-            {"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],
-            "tokens":["[CLS]"]}}},"model":{"type":"WordPiece","vocab":{"a":0,"[CLS]":1,"[UNK]":2,"c":3,
-            "##at":4},"unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":9}}"###,
-            r#"{"version":"1.0","added_tokens":[{"id":2,"content":"<u>","single_word":false,"lstrip":false,
-            "rstrip":false,"normalized":false,"special":true}],"model":{"type":"Unigram","unk_id":2,
-            "vocab":[["a",-1.0],["\u2581c",-2.5],["<u>",0.0]]}}"#,
-        ],
-        "vocabulary_and_merges" => &[
-            "{\"<|startoftext|>\":0,\"<|endoftext|>\":1,\"a\":2,\"c\":3,\"a</w>\":4,\"ca\":5}\0#version: 0.2\nc a\nca t</w>\n",
-        ],
-        "preprocessing" => &[
-            r#"{"image_processor_type":"CLIPImageProcessor","do_resize":true,"size":{"shortest_edge":224},
-            "do_center_crop":true,"crop_size":{"height":224,"width":224},"resample":3,"do_rescale":true,
-            "rescale_factor":0.00392,"do_normalize":true,"image_mean":[0.5,0.5,0.5],"image_std":[0.5,0.5,0.5]}"#,
-        ],
-        "index" => &["{\"format\":1,\"rows\":1,\"clip\":{},\"sentence\":{}}\0\0\0\0\0"],
-        "bundle" => &["unprompt-bundle.json"],
-        _ => &[],
+/// A file, or some files of a folder.
+fn files(place: &Path) -> Vec<Vec<u8>> {
+    let mut paths = match place.is_dir() {
+        true => {
+            let entries = fs::read_dir(place).unwrap();
+            entries.map(|entry| entry.unwrap().path()).collect()
+        }
+        false => vec![place.to_owned()],
     };
-    text.iter().map(|text| text.as_bytes().to_vec()).collect()
-}
-
-fn files(folder: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .join(folder);
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= LONGEST)
-        })
-        .collect();
+    paths.retain(|path| {
+        fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= LONGEST)
+    });
     paths.sort();
     let step = paths.len().div_ceil(FILES).max(1);
     paths
@@ -155,8 +121,7 @@ fn every_body_takes_every_fixture_and_what_becomes_of_it() {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15 ^ seed);
     let inputs = |name: &str| {
-        let mut inputs = written(name);
-        inputs.extend(seeds(name).iter().flat_map(|folder| files(folder)));
+        let mut inputs = seeds(name);
         assert!(!inputs.is_empty(), "{name}");
         inputs.push(Vec::new());
         inputs

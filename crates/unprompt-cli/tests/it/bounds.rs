@@ -1,10 +1,18 @@
 //! What a stranger sends costs no more than is said, whatever it claims.
 
+#[path = "../../../../attacks/png.rs"]
+pub mod png;
 #[path = "../../../../attacks/progressive_jpeg.rs"]
 mod progressive_jpeg;
 
-use crate::harness::{Place, json, workspace};
-use std::process::Command;
+use crate::{
+    harness::{Place, json, workspace},
+    presets::model,
+};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 fn pipe(place: &Place, name: &str) {
     let path = place.path(name);
@@ -94,6 +102,57 @@ fn a_picture_that_needs_more_memory_than_there_is_fails_alone() {
     for wrong in ["0", "lots", "2TB"] {
         let run = place.run(&["predict", "a.png", "--memory", wrong]);
         assert!(run.refusal().contains("2GiB"), "{run:?}");
+    }
+}
+
+/// The most memory that a running process had so far, in bytes; 0 when it has just ended.
+#[cfg(target_os = "linux")]
+pub fn peak_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
+/// Pixels a side of a picture that takes 64 MB, and is said to need 144.
+#[cfg(target_os = "linux")]
+pub const SIDE: u32 = 4000;
+/// Enough for one of them at a time.
+#[cfg(target_os = "linux")]
+pub const MEMORY: &str = "160MiB";
+/// What a process takes with one of them and tiny networks; with eight at once it would be half a gigabyte.
+#[cfg(target_os = "linux")]
+pub const MOST: u64 = (160 + 64) << 20;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_command_that_decodes_stays_within_the_memory_of_pictures() {
+    let place = Place::new();
+    let picture = png::black(SIDE);
+    for index in 0..8 {
+        place.write(&format!("in/{index}.png"), &picture);
+    }
+    let (clip, tower) = (model("tiny-clip"), model("tiny-vit-transformers"));
+    let captioner = model("tiny-blip");
+    place.write("labels/flavors.txt", "glass\nfire\n");
+    let interrogate = ["interrogate", "in", "--clip", &clip, "--labels", "labels"];
+    for command in [
+        &["predict", "in", "--preset", "lite", "--no-metadata"][..],
+        &["embed", "image", "in", "--model", &clip],
+        &["classify", "in", "--model", &tower],
+        &["caption", "in", "--model", &captioner],
+        &[&interrogate[..], &["--caption", ""]].concat(),
+    ] {
+        let more = ["--quiet", "--offline", "--threads", "8", "--memory", MEMORY];
+        let mut command = place.command(&[command, &more].concat());
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            peak = peak.max(peak_of(child.id()));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(child.wait().unwrap().success(), "{command:?}");
+        assert!(peak < MOST, "{command:?}: {peak}");
     }
 }
 

@@ -1,5 +1,10 @@
 //! The server as a program: what it loads, what it says, how it ends.
 
+#[cfg(target_os = "linux")]
+use crate::{
+    bounds::{MEMORY, MOST, SIDE, peak_of, png},
+    presets::model,
+};
 use crate::{
     harness::{Place, huge_png, json_lines, workspace},
     http_client::{self, Answer, ask, post_files},
@@ -526,4 +531,40 @@ fn a_port_that_is_taken_is_told() {
             .contains(&format!("cannot listen on 127.0.0.1 port {port}")),
         "{run:?}"
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pictures_of_one_batch_stay_within_the_memory_of_pictures() {
+    let (place, clip) = (Place::new(), model("tiny-clip"));
+    let tower = model("tiny-vit-transformers");
+    place.write("labels/flavors.txt", "glass\nfire\n");
+    let models = [
+        "--classifier",
+        &tower,
+        "--image-encoder",
+        &clip,
+        "--clip",
+        &clip,
+    ];
+    let more = ["--labels", "labels", "--threads", "8", "--memory", MEMORY];
+    let serving = Serving::start(&place, &[&models[..], &more].concat(), &[]);
+    // Its models are there, and were used.
+    let before = peak_of(serving.child.id());
+    let picture = png::black(SIDE);
+    let pictures: Vec<(&str, &[u8])> = vec![("a.png", &picture); 8];
+    for (path, fields) in [
+        ("/v1/predict", &[][..]),
+        ("/v1/classify", &[]),
+        ("/v1/embed/image", &[]),
+        (
+            "/v1/interrogate",
+            &[("mode", "fast"), ("caption", "a square")],
+        ),
+    ] {
+        let answer = post_files(serving.address, path, &pictures, fields);
+        assert_eq!(answer.of(200)["records"].as_array().unwrap().len(), 8);
+        let grown = peak_of(serving.child.id()) - before;
+        assert!(grown < MOST, "{path}: {grown}");
+    }
 }

@@ -16,8 +16,8 @@ use std::{path::PathBuf, sync::Arc};
 use unprompt_hub::{Hub, ModelRef, Progress, ResolvedModel};
 use unprompt_image::{Limits, RgbImage};
 use unprompt_interrogate::{
-    InterrogateOptions, Interrogation, Interrogator, LabelPolicy, LabelSet, Mode, PhraseEncoder,
-    Subject, TableCache, TableProgress, TokenCounter,
+    InterrogateOptions, Interrogation, Interrogator, LabelPolicy, LabelSet, PhraseEncoder, Subject,
+    TableCache, TableProgress, TokenCounter,
 };
 use unprompt_models::{Compute, Dtype};
 
@@ -175,25 +175,6 @@ impl PictureInterrogator {
     ) -> std::result::Result<Vec<std::result::Result<Interrogation, InputError>>, InputError> {
         let vectors = self.pictures.embed(images, Views::Plain, false)?;
         self.interrogate_vectors(&vectors, captions)
-    }
-
-    /// As [`interrogate`](Self::interrogate), in another mode than that of the options, which must
-    /// then be [`Mode::Analyze`].
-    ///
-    /// # Errors
-    /// As [`interrogate`](Self::interrogate), and when the options have a mode that is neither.
-    pub fn interrogate_in(
-        &self,
-        mode: Mode,
-        images: &[RgbImage],
-        captions: &[Option<&str>],
-    ) -> std::result::Result<Vec<std::result::Result<Interrogation, InputError>>, InputError> {
-        let vectors = self.pictures.embed(images, Views::Plain, false)?;
-        let found = self
-            .interrogator
-            .interrogate_in(mode, &subjects(&vectors, captions))?;
-        let found = found.into_iter().map(|one| one.map_err(InputError::from));
-        Ok(found.collect())
     }
 
     /// As [`interrogate`](Self::interrogate), of pictures by where they are: one result for each,

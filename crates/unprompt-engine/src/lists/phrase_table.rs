@@ -3,7 +3,7 @@
 use crate::text::Candidate;
 use sha2::{Digest, Sha256};
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{Read, Write},
     path::Path,
 };
@@ -117,7 +117,7 @@ fn write(folder: &Path, path: &Path, rows: &[Vec<f32>]) -> std::io::Result<()> {
         .flatten()
         .flat_map(|value| value.to_le_bytes())
         .collect();
-    fs::create_dir_all(folder)?;
+    unprompt_files::create_folder(folder)?;
     let mut file = unprompt_files::temporary_in(folder)?;
     file.write_all(&bytes)?;
     file.write_all(&Sha256::digest(&bytes))?;
@@ -127,6 +127,7 @@ fn write(folder: &Path, path: &Path, rows: &[Vec<f32>]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_table_is_read_back_bit_for_bit_and_never_when_damaged() {

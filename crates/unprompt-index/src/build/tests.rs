@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{PromptIndex, durable::failure::GOOD_STEPS};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -143,4 +144,25 @@ fn a_manifest_that_lies_is_found_out() {
     assert_eq!(found.unwrap(), [vec![]]);
     good.write(place.path()).unwrap();
     PromptIndex::open(place.path()).unwrap();
+}
+
+#[test]
+fn a_segment_of_no_rows_is_refused_whatever_its_width() {
+    let place = tempfile::tempdir().unwrap();
+    let mut manifest = build_in(place.path()).0.unwrap();
+    let mut bytes = b"UNPRIDX1".to_vec();
+    bytes.extend([0u32, 1 << 30, 1 << 30].map(u32::to_le_bytes).concat());
+    bytes.resize(64, 0);
+    let digest = Sha256::digest(&bytes);
+    bytes.extend(digest);
+    std::fs::write(crate::file_names::segment_path(place.path(), 0), &bytes).unwrap();
+    (manifest.clip_width, manifest.sentence_width) = (1 << 30, 1 << 30);
+    (manifest.prompts.rows, manifest.segment_rows) = (0, 0);
+    manifest.segments.truncate(1);
+    manifest.segments[0].rows = 0;
+    manifest.segments[0].bytes = bytes.len() as u64;
+    manifest.segments[0].sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    manifest.write(place.path()).unwrap();
+    let error = PromptIndex::open(place.path()).unwrap_err();
+    assert!(error.to_string().contains("it holds 0 rows"), "{error}");
 }
