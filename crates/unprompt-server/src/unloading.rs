@@ -142,14 +142,13 @@ impl Models for Unloading {
     }
 
     fn prepares(&self, task: &Task) -> bool {
-        let held = self.kept().held.clone();
-        held.is_some_and(|held| held.models.prepares(task))
+        self.held_now()
+            .is_some_and(|held| held.models.prepares(task))
     }
 
     /// What comes before they are loaded again is prepared when it is answered.
     fn prepare(&self, task: &Task, input: Input) -> Ready {
-        let held = self.kept().held.clone();
-        match held {
+        match self.held_now() {
             Some(held) => held.models.prepare(task, input),
             None => Ready::Given(input),
         }
@@ -171,6 +170,12 @@ impl Models for Unloading {
 }
 
 impl Unloading {
+    /// The models where they are in memory, without a wait for their being loaded: whoever takes a request in
+    /// asks this.
+    fn held_now(&self) -> Option<Held> {
+        self.kept.try_lock().ok()?.held.clone()
+    }
+
     /// The models, loaded again if they were forgotten.
     fn held(&self) -> Result<Held, String> {
         let mut kept = self.kept();

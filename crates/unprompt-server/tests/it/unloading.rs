@@ -3,8 +3,9 @@
 use crate::running::{Fake, wait_until};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
+        mpsc::channel,
     },
     time::Duration,
 };
@@ -72,4 +73,31 @@ fn who_asks_for_models_that_are_gone_is_told() {
         error.contains("cannot be loaded again: the file is gone"),
         "{error}"
     );
+}
+
+#[test]
+fn nobody_else_waits_while_they_are_loaded_again() {
+    let (began, beginning) = channel();
+    let (go_on, waiting) = channel::<()>();
+    let ends = Mutex::new((began, waiting));
+    let again: Box<LoadAgain> = Box::new(move || {
+        let ends = ends.lock().unwrap();
+        ends.0.send(()).unwrap();
+        ends.1.recv().unwrap();
+        Ok(Fake::new(true))
+    });
+    let models = unloading(Fake::new(true), IDLE, again);
+    wait_until(|| !models.is_loaded());
+    let asked = Arc::clone(&models);
+    let asking = std::thread::spawn(move || ask(&asked));
+    beginning.recv().unwrap();
+    let task = Task::Predict { metadata: false };
+    assert!(
+        !models.prepares(&task),
+        "it is prepared when it is answered"
+    );
+    let text = Input::Text("a cat".into());
+    assert!(matches!(models.prepare(&task, text), Ready::Given(_)));
+    go_on.send(()).unwrap();
+    asking.join().unwrap().unwrap();
 }
