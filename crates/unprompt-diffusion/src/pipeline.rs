@@ -50,7 +50,8 @@ impl Pipeline {
     /// Opens a folder. `note` is told what is left out or stands in for something else.
     ///
     /// # Errors
-    /// When int8 is asked for; otherwise names the file and the tensor, setting or part that is missing, broken or not built.
+    /// When int8 is asked for; otherwise names the file and the tensor, setting or part that is missing,
+    /// broken or not built.
     pub fn open(folder: &Path, options: &LoadOptions, note: &mut dyn FnMut(&str)) -> Result<Self> {
         if options.compute.dtype() == Dtype::Int8 {
             return Err(DiffusionError::Request(

@@ -5,6 +5,7 @@ use crate::{DiffusionError, Noise, Pipeline, Result, SchedulerKind};
 /// The smallest side of a picture, in pixels, and the largest.
 const SMALLEST_SIDE: usize = 64;
 const LARGEST_SIDE: usize = 4096;
+
 /// One picture to draw.
 #[derive(Clone, Debug)]
 pub struct Drawing {

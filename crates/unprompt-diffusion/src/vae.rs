@@ -63,7 +63,7 @@ impl Vae {
         let used = RefCell::default();
         let is_half = options.compute.dtype() == Dtype::F16;
         let compute = match is_half && may_upcast && config.or("force_upcast", true)? {
-            true => options.compute.in_single_precision(),
+            true => options.compute.in_f32(),
             false => options.compute.clone(),
         };
         let root = Weights::new(&checkpoint, &used).computed(&compute);

@@ -119,20 +119,6 @@ impl Compute {
         }
     }
 
-    /// The same device, in f32 where it is in half precision: for parts whose values are too large for
-    /// that.
-    #[must_use]
-    pub fn in_single_precision(&self) -> Self {
-        match self.dtype {
-            Dtype::F16 | Dtype::Bf16 => Self {
-                device: self.device.clone(),
-                dtype: Dtype::F32,
-                tensors: DType::F32,
-            },
-            Dtype::F32 | Dtype::Int8 => self.clone(),
-        }
-    }
-
     /// The number type.
     pub fn dtype(&self) -> Dtype {
         self.dtype

@@ -5,7 +5,7 @@ use crate::{
     models::{Catalog, Models, Ready},
     options::{Limits, ServeOptions},
     task::{Answers, Input, Task},
-    work::{Health, Job, Metrics, Preparation, Queue, Reply, Stage, Step, Worker},
+    work::{Health, Job, Metrics, Queue, Reply, Shared, Stage, Step, Worker},
 };
 use std::{
     sync::{
@@ -23,12 +23,8 @@ const UNKNOWN_PIXELS: u64 = 1 << 20;
 
 /// The models with the queue before them: what all dialects are made of.
 pub(crate) struct Service {
-    models: Arc<dyn Models>,
+    shared: Arc<Shared>,
     options: ServeOptions,
-    preparation: Arc<Preparation>,
-    queue: Arc<Queue>,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
     /// Bytes of bodies that may still come.
     bodies: Arc<Semaphore>,
     is_draining: AtomicBool,
@@ -53,26 +49,20 @@ impl Service {
         models: Arc<dyn Models>,
         options: ServeOptions,
     ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let queue = Arc::new(Queue::new(options.limits));
-        let (health, metrics) = (Arc::<Health>::default(), Arc::<Metrics>::default());
-        let preparation = Arc::new(Preparation {
-            models: Arc::clone(&models),
-            queue: Arc::clone(&queue),
-            health: Arc::clone(&health),
-            metrics: Arc::clone(&metrics),
+        let shared = Arc::new(Shared {
+            models,
+            queue: Queue::new(options.limits),
+            health: Health::default(),
+            metrics: Metrics::default(),
             batch: options.limits.batch.get(),
         });
-        let worker = Worker(Arc::clone(&preparation));
+        let worker = Worker(Arc::clone(&shared));
         let worker = std::thread::Builder::new()
             .name("models".into())
             .spawn(move || worker.work())?;
         let bodies = options.limits.bodies.min(Semaphore::MAX_PERMITS);
         let service = Self {
-            models,
-            preparation,
-            queue,
-            health,
-            metrics,
+            shared,
             bodies: Arc::new(Semaphore::new(bodies)),
             is_draining: AtomicBool::new(false),
             started: Instant::now(),
@@ -83,7 +73,7 @@ impl Service {
 
     /// What is loaded.
     pub(crate) fn catalog(&self) -> &Catalog {
-        self.models.catalog()
+        self.shared.models.catalog()
     }
 
     pub(crate) fn options(&self) -> &ServeOptions {
@@ -95,7 +85,7 @@ impl Service {
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
+        &self.shared.metrics
     }
 
     pub(crate) fn bodies(&self) -> &Arc<Semaphore> {
@@ -108,22 +98,22 @@ impl Service {
 
     /// Requests and pixels that wait or are worked on.
     pub(crate) fn load(&self) -> (usize, u64) {
-        self.queue.load()
+        self.shared.queue.load()
     }
 
     /// Whether the models are in memory.
     pub(crate) fn is_loaded(&self) -> bool {
-        self.models.is_loaded()
+        self.shared.models.is_loaded()
     }
 
     /// Whether another request could be taken now.
     pub(crate) fn has_room(&self) -> bool {
-        self.queue.has_room()
+        self.shared.queue.has_room()
     }
 
     /// Why the server is not well, if it is not.
     pub(crate) fn illness(&self) -> Option<String> {
-        self.health.illness()
+        self.shared.health.illness()
     }
 
     /// From now on the server says that it is not ready; what comes all the same is still done.
@@ -137,7 +127,7 @@ impl Service {
 
     /// Ends the worker after what is in the queue.
     pub(crate) fn close(&self) {
-        self.queue.close();
+        self.shared.queue.close();
     }
 
     /// Has a task done with pictures or texts, all of them or none.
@@ -155,13 +145,14 @@ impl Service {
             return Ok(Vec::new());
         }
         let (reply, answer) = oneshot::channel();
-        let stage = match self.models.prepares(&task) {
+        let stage = match self.shared.models.prepares(&task) {
             true => Stage::Unprepared,
             false => Stage::Ready,
         };
-        self.queue
+        self.shared
+            .queue
             .push(job(task, inputs, stage, deadline, Reply::Whole(reply)))?;
-        self.preparation.go_on();
+        self.shared.go_on();
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(_)) => Err(Self::too_late()),
@@ -186,7 +177,8 @@ impl Service {
         }
         // It may be left half-way, and is prepared as it goes.
         let reply = Reply::Steps(reply);
-        self.queue
+        self.shared
+            .queue
             .push(job(task, inputs, Stage::Ready, deadline, reply))?;
         Ok(steps)
     }

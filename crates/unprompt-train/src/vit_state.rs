@@ -14,7 +14,8 @@ impl VitTraining {
     /// what it belongs to.
     ///
     /// # Errors
-    /// When it cannot be brought from its device, or the file cannot be written; one that was there before is then still there.
+    /// When it cannot be brought from its device, or the file cannot be written; one that was there before
+    /// is then still there.
     pub fn save(&mut self, path: &Path, plan: &str) -> Result<()> {
         self.pull()?;
         let mut tensors = Vec::new();

@@ -68,7 +68,7 @@ pub struct VitTraining {
     mixture: Mixture,
     /// Where the run computes, if that is not the processor. Network, optimiser and average are then
     /// there, and here only after [`pull`](Self::pull).
-    device: Option<(Device, Numbers, OnDevice)>,
+    device: Option<OnDevice>,
 }
 
 impl VitTraining {
@@ -101,7 +101,7 @@ impl VitTraining {
     pub fn on_device(&mut self, device: &Device, numbers: Numbers) -> Result<()> {
         self.pull()?;
         let there = OnDevice::new(device, numbers, &self.vit, &self.optimiser, &self.average)?;
-        self.device = Some((device.clone(), numbers, there));
+        self.device = Some(there);
         Ok(())
     }
 
@@ -109,16 +109,16 @@ impl VitTraining {
     pub(crate) fn pull(&mut self) -> Result<()> {
         match &self.device {
             None => Ok(()),
-            Some((.., there)) => there.pull(&mut self.vit, &mut self.optimiser, &mut self.average),
+            Some(there) => there.pull(&mut self.vit, &mut self.optimiser, &mut self.average),
         }
     }
 
     /// Brings what is here to where the run computes.
     pub(crate) fn push(&mut self) -> Result<()> {
-        if let Some((device, numbers, there)) = &mut self.device {
-            *there = OnDevice::new(device, *numbers, &self.vit, &self.optimiser, &self.average)?;
+        match &mut self.device {
+            None => Ok(()),
+            Some(there) => there.push(&self.vit, &self.optimiser, &self.average),
         }
-        Ok(())
     }
 
     /// What the network looks like.
@@ -237,7 +237,7 @@ impl VitTraining {
         let draws = self.draws(&position);
         let shape = *self.vit.shape();
         let mut gradients: Gradients = vec![Vec::new(); self.vit.parameters().len()];
-        if let Some((.., there)) = &mut self.device {
+        if let Some(there) = &mut self.device {
             there.clear();
         }
         let share = 1.0 / draws.len() as f64;
@@ -255,7 +255,7 @@ impl VitTraining {
             let shares = vec![share; count];
             let (vit, device) = (&self.vit, &mut self.device);
             let learn = || match device {
-                Some((.., there)) => there.learn(&batch, &shares, part),
+                Some(there) => there.learn(&batch, &shares, part),
                 None => learn(vit, &batch, &shares, part, &mut gradients),
             };
             // A device works while the pictures of the next part are made.
@@ -293,7 +293,7 @@ impl VitTraining {
         let rate = position.schedule.rate(position.local);
         let begins = position.local == 0;
         match &mut self.device {
-            Some((.., there)) => {
+            Some(there) => {
                 if begins {
                     there.forget()?;
                     self.optimiser.steps = 0;
@@ -317,7 +317,7 @@ impl VitTraining {
         let early = (1.0 + steps as f64) / (10.0 + steps as f64);
         let kept = average.min(early);
         match (steps, &mut self.device) {
-            (0, Some((.., there))) => there.begin_average(&treatments)?,
+            (0, Some(there)) => there.begin_average(&treatments)?,
             (0, None) => {
                 let averages = self.average.iter_mut().zip(self.vit.parameters());
                 for ((average, parameter), treatment) in averages.zip(&treatments) {
@@ -326,7 +326,7 @@ impl VitTraining {
                     }
                 }
             }
-            (_, Some((.., there))) => there.move_average(kept)?,
+            (_, Some(there)) => there.move_average(kept)?,
             (_, None) => average_weights(&mut self.average, self.vit.parameters(), kept),
         }
         Ok(())

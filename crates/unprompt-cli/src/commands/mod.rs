@@ -27,6 +27,7 @@ mod reference;
 mod score;
 mod serve;
 mod sidecars;
+mod texts;
 mod thumbnail;
 mod tokenize;
 mod train;

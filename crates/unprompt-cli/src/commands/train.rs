@@ -3,7 +3,6 @@
 mod head;
 mod rows;
 mod samples;
-mod texts;
 mod vit;
 mod vit_report;
 

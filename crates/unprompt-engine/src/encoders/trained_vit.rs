@@ -15,8 +15,9 @@ use unprompt_models::{Compute, VitTensors};
 /// knows it, for tensors alone; where it has to be guessed, `progress` gets a note.
 ///
 /// # Errors
-/// When a number of heads is told of a model whose files say it, when the model cannot be had, or is none that is trained: a Vision Transformer with a class token, in
-/// the layout of timm or as a bare state dict, or a CLIP, whose image tower it is then.
+/// When a number of heads is told of a model whose files say it, when the model cannot be had, or is none
+/// that is trained: a Vision Transformer with a class token, in the layout of timm or as a bare state dict,
+/// or a CLIP, whose image tower it is then.
 pub fn load_vit_tensors(
     hub: &Hub,
     name: &str,

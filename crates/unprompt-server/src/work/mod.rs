@@ -5,11 +5,12 @@ mod metrics;
 mod preparation;
 mod queue;
 mod reply;
+mod shared;
 mod worker;
 
 pub(crate) use health::Health;
 pub(crate) use metrics::Metrics;
-pub(crate) use preparation::Preparation;
 pub(crate) use queue::{Job, Queue, Stage, busy};
 pub(crate) use reply::{Reply, Step};
+pub(crate) use shared::Shared;
 pub(crate) use worker::Worker;

@@ -1,11 +1,7 @@
 //! What is done with each input alone, before its batch: on all threads, while the models work on others.
 
-use super::{health::Health, metrics::Metrics, queue::Queue};
-use crate::{
-    error::ServeError,
-    models::{Models, Ready},
-    task::Task,
-};
+use super::shared::Shared;
+use crate::{error::ServeError, models::Ready, task::Task};
 use rayon::prelude::*;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,16 +11,7 @@ use std::{
 /// So many batches are prepared beforehand: memory holds no more.
 const BATCHES: usize = 2;
 
-pub(crate) struct Preparation {
-    pub(crate) models: Arc<dyn Models>,
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) metrics: Arc<Metrics>,
-    /// Inputs that are worked on together.
-    pub(crate) batch: usize,
-}
-
-impl Preparation {
+impl Shared {
     /// Begins with what came into reach: to be called when something was put into the queue, or taken out of it.
     pub(crate) fn go_on(self: &Arc<Self>) {
         for unprepared in self.queue.unprepared(BATCHES * self.batch) {
@@ -46,9 +33,7 @@ impl Preparation {
         };
         let prepare = || inputs.into_par_iter().map(one).collect();
         catch_unwind(AssertUnwindSafe(prepare)).map_err(|_| {
-            self.health.panicked();
-            self.metrics.panic();
-            ServeError::bug("a picture could not be prepared, which is a bug; others go on")
+            self.panicked("a picture could not be prepared, which is a bug; others go on")
         })
     }
 }

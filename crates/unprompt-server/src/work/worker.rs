@@ -1,9 +1,9 @@
 //! The one thread that uses the models.
 
 use super::{
-    preparation::Preparation,
     queue::{Job, Taken},
     reply::{Reply, Step},
+    shared::Shared,
 };
 use crate::{
     error::ServeError,
@@ -19,7 +19,7 @@ use std::{
 /// Quick inputs that are worked on together where each is told of.
 const AT_ONCE: usize = 4;
 
-pub(crate) struct Worker(pub(crate) Arc<Preparation>);
+pub(crate) struct Worker(pub(crate) Arc<Shared>);
 
 impl Worker {
     /// Works until the queue is closed and empty.
@@ -88,23 +88,20 @@ impl Worker {
 
     /// All inputs, a batch at a time. A panic costs the jobs that were taken together.
     fn run(&self, task: &Task, mut inputs: Vec<Ready>) -> Result<Answers, ServeError> {
-        let work = &self.0;
+        let shared = &self.0;
         let mut answers = Vec::with_capacity(inputs.len());
-        while let Some(batch) = next(&mut inputs, work.batch) {
+        while let Some(batch) = next(&mut inputs, shared.batch) {
             let (count, started) = (batch.len(), Instant::now());
             // On a thread of the pool, so that a network's layers find it awake.
-            let run = || rayon::scope(|_| work.models.run(task, batch));
+            let run = || rayon::scope(|_| shared.models.run(task, batch));
             let found = catch_unwind(AssertUnwindSafe(run));
-            work.metrics.batch(count, started.elapsed());
+            shared.metrics.batch(count, started.elapsed());
             match found {
                 Ok(found) if found.len() == count => answers.extend(found),
                 Ok(_) => return Err(ServeError::bug("the models lost an input")),
                 Err(_) => {
-                    work.health.panicked();
-                    work.metrics.panic();
-                    return Err(ServeError::bug(
-                        "the models failed on this batch, which is a bug; others go on",
-                    ));
+                    let message = "the models failed on this batch, which is a bug; others go on";
+                    return Err(shared.panicked(message));
                 }
             }
         }

@@ -38,7 +38,7 @@ impl Numbers {
 #[derive(Debug)]
 pub(crate) struct OnDevice {
     device: Device,
-    numbers: DType,
+    numbers: Numbers,
     shape: VitShape,
     weights: Vec<Var>,
     means: Vec<Tensor>,
@@ -56,8 +56,7 @@ impl OnDevice {
         optimiser: &AdamW,
         average: &[Vec<f32>],
     ) -> Result<Self> {
-        let numbers = numbers.dtype();
-        check_numbers(device, numbers)?;
+        check_numbers(device, numbers.dtype())?;
         let there = |values: &[Vec<f32>]| -> Result<Vec<Tensor>> {
             let tensors = values.iter().zip(vit.parameters());
             let tensors = tensors.map(|(values, parameter)| {
@@ -101,6 +100,17 @@ impl OnDevice {
         Ok(())
     }
 
+    /// Takes everything anew from where it is kept on the processor.
+    pub(crate) fn push(
+        &mut self,
+        vit: &Vit,
+        optimiser: &AdamW,
+        average: &[Vec<f32>],
+    ) -> Result<()> {
+        *self = Self::new(&self.device, self.numbers, vit, optimiser, average)?;
+        Ok(())
+    }
+
     /// Forgets the gradients of a step that was not made.
     pub(crate) fn clear(&mut self) {
         self.gradients.iter_mut().for_each(|sum| *sum = None);
@@ -122,7 +132,7 @@ impl OnDevice {
         let network = Network {
             shape: &self.shape,
             weights: weights.collect(),
-            numbers: self.numbers,
+            numbers: self.numbers.dtype(),
         };
         let outputs = network.forward(&pictures)?;
         let given = values(&outputs)?;

@@ -70,20 +70,17 @@ pub(super) fn train(common: &Common, arguments: &Bench, folder: &Path) -> Result
             theirs.push(answer["ms"].as_f64().context("no `ms`")?);
         }
     }
-    let (our_median, peer_median) = (median(&mut ours), median(&mut theirs));
-    let rate = |milliseconds: f64| Some(BATCH as f64 * 1e3 / milliseconds);
-    let mut rows = vec![
-        Row {
-            pictures_per_second: rate(our_median),
-            ..Row::measured(NAME, "unprompt f32", our_median)
-        },
-        Row {
-            pictures_per_second: rate(peer_median),
-            ours_to_this: Some(our_median / peer_median),
-            largest_difference: difference,
-            ..Row::measured(NAME, peer.name(0), peer_median)
-        },
-    ];
+    let [our_row, peer_row] = rows(
+        NAME,
+        BATCH,
+        ("unprompt f32", &mut ours),
+        (peer.name(0), &mut theirs),
+    );
+    let peer_row = Row {
+        largest_difference: difference,
+        ..peer_row
+    };
+    let mut rows = vec![our_row, peer_row];
     drop(peer);
     let compute = compute(common)?;
     if !compute.is_cpu() {
@@ -148,19 +145,35 @@ fn on_card(compute: &Compute, arguments: &Bench, script: &Path, folder: &Path) -
             theirs.push(answer["ms"].as_f64().context("no `ms`")?);
         }
     }
-    let (our_median, peer_median) = (median(&mut ours), median(&mut theirs));
-    let rate = |milliseconds: f64| Some(BATCH_ON_CARD as f64 * 1e3 / milliseconds);
-    Ok(vec![
+    let rows = rows(
+        ON_CARD,
+        BATCH_ON_CARD,
+        ("unprompt bf16", &mut ours),
+        (peer.name(0), &mut theirs),
+    );
+    Ok(rows.into())
+}
+
+/// Both by the medians of their milliseconds for so many pictures.
+fn rows(
+    name: &'static str,
+    batch: usize,
+    (our_name, ours): (&str, &mut [f64]),
+    (peer_name, theirs): (&str, &mut [f64]),
+) -> [Row; 2] {
+    let (our_median, peer_median) = (median(ours), median(theirs));
+    let rate = |milliseconds: f64| Some(batch as f64 * 1e3 / milliseconds);
+    [
         Row {
             pictures_per_second: rate(our_median),
-            ..Row::measured(ON_CARD, "unprompt bf16", our_median)
+            ..Row::measured(name, our_name, our_median)
         },
         Row {
             pictures_per_second: rate(peer_median),
             ours_to_this: Some(our_median / peer_median),
-            ..Row::measured(ON_CARD, peer.name(0), peer_median)
+            ..Row::measured(name, peer_name, peer_median)
         },
-    ])
+    ]
 }
 
 fn load(folder: &Path) -> Result<Vit> {

@@ -3,67 +3,24 @@
 use super::report::SourceReport;
 use crate::{
     arguments::Common,
+    commands::texts::Texts,
     output::complain,
-    progress::{Bar, LoadingProgress},
+    progress::Bar,
     records::one_line,
     setup::{compute, hub},
 };
-use anyhow::{Context, Result};
-use unprompt::{
-    SentenceEncoder,
-    data::{Limits, NearDuplicates, Source, SourceSpec, TextGroup},
-    load_sentence_encoder,
-    train::VectorStore,
-};
+use anyhow::Result;
+use unprompt::data::{Limits, NearDuplicates, Source, SourceSpec, TextGroup};
 
 /// Texts that are embedded and compared together.
 pub(super) const TEXTS_AT_ONCE: usize = 256;
 /// Bad records of a source that are shown one by one; of all the number is.
 const SHOWN: usize = 5;
 
-/// A sentence encoder and what it said before.
-pub(super) struct Encoder {
-    pub(super) encoder: SentenceEncoder,
-    store: VectorStore,
-}
-
-impl Encoder {
-    pub(super) fn load(common: &Common, name: &str) -> Result<Self> {
-        let (hub, compute) = (hub(common)?, compute(common)?);
-        let progress = LoadingProgress::new(common.quiet);
-        let (model, encoder) = load_sentence_encoder(&hub, name, &compute, &progress)?;
-        // The same that `train` keeps: what was embedded for one is there for the other.
-        let identity = compute.identity(model.sha256()?);
-        let store = VectorStore::open(
-            &hub.environment().own_cache.join("features"),
-            &format!("texts {identity}"),
-            encoder.width(),
-        )?;
-        Ok(Self { encoder, store })
-    }
-
-    /// The embeddings of texts, from the store or computed now.
-    fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-        let keys: Vec<[u8; 32]> = texts
-            .iter()
-            .map(|text| VectorStore::key(text.as_bytes()))
-            .collect();
-        let (mut new, mut new_keys) = (Vec::new(), Vec::new());
-        for (text, key) in texts.iter().zip(&keys) {
-            if self.store.get(key).is_none() {
-                new.push(*text);
-                new_keys.push(*key);
-            }
-        }
-        let rows = self.encoder.embed(&new)?;
-        self.store.put(new_keys.into_iter().zip(rows))?;
-        keys.iter()
-            .map(|key| {
-                let row = self.store.get(key).map(<[f32]>::to_vec);
-                row.context("an embedding is missing from its store")
-            })
-            .collect()
-    }
+/// The encoder and what it said before: what was embedded for `train` is there for this, too.
+pub(super) fn load(common: &Common, encoder: &str) -> Result<Texts> {
+    let (hub, compute) = (hub(common)?, compute(common)?);
+    Ok(Texts::load(common, &hub, encoder, &compute)?.1)
 }
 
 /// A caption, by where it is from.
@@ -75,7 +32,7 @@ pub(super) struct Caption {
 
 pub(super) struct Captions<'a> {
     common: &'a Common,
-    pub(super) encoder: Encoder,
+    pub(super) texts: Texts,
     near: NearDuplicates,
     pub(super) list: Vec<Caption>,
     /// How many of them each picture has.
@@ -83,11 +40,11 @@ pub(super) struct Captions<'a> {
 }
 
 impl<'a> Captions<'a> {
-    pub(super) fn new(common: &'a Common, encoder: Encoder) -> Self {
+    pub(super) fn new(common: &'a Common, texts: Texts) -> Self {
         Self {
             common,
-            near: NearDuplicates::new(encoder.encoder.width()),
-            encoder,
+            near: NearDuplicates::new(texts.width()),
+            texts,
             list: Vec::new(),
             counts: Vec::new(),
         }
@@ -138,7 +95,9 @@ impl<'a> Captions<'a> {
             }
             let new = &self.list[from..];
             let texts: Vec<&str> = new.iter().map(|caption| caption.text.as_str()).collect();
-            let rows = self.encoder.embed(&texts)?;
+            self.texts.take(texts.iter().copied())?;
+            let rows = texts.iter().map(|text| Ok(self.texts.of(text)?.to_vec()));
+            let rows = rows.collect::<Result<Vec<_>>>()?;
             let shown: Vec<(&str, &[f32])> = texts
                 .iter()
                 .copied()

@@ -1,7 +1,7 @@
 //! `unprompt data check`: captions that repeat each other, and a test set beside them.
 
 use super::{
-    captions::{Captions, Encoder, TEXTS_AT_ONCE},
+    captions::{Captions, TEXTS_AT_ONCE, load},
     report::{
         Against, Nearest, PromptReport, Report, Share, SourceReport, Threshold, Without,
         count_distinct, write,
@@ -40,11 +40,11 @@ pub(crate) fn run(common: &Common, arguments: &DataCheck) -> Result<Finished> {
         .map(|path| Output::open(Some(path)))
         .transpose()?;
 
-    let encoder = Encoder::load(common, &arguments.encoder)?;
+    let texts = load(common, &arguments.encoder)?;
     let test_set = truth.as_ref();
-    let test_set = test_set.map(|truth| TestSet::new(truth, &encoder.encoder));
+    let test_set = test_set.map(|truth| TestSet::new(truth, texts.encoder()));
     let mut test_set = test_set.transpose()?;
-    let mut captions = Captions::new(common, encoder);
+    let mut captions = Captions::new(common, texts);
     let mut sources = Vec::new();
     for spec in &specs {
         sources.push(captions.read(spec, |texts| {
@@ -57,7 +57,7 @@ pub(crate) fn run(common: &Common, arguments: &DataCheck) -> Result<Finished> {
     let against = match (&truth, test_set) {
         (Some(truth), Some(set)) => {
             let known = KnownPrompts::carried(&arguments.encoder)?;
-            let encoder = &captions.encoder.encoder;
+            let encoder = captions.texts.encoder();
             Some(set.report(truth, prediction.as_ref(), known.as_ref(), encoder)?)
         }
         _ => None,

@@ -1,7 +1,7 @@
 //! `unprompt data split`: captioned pictures divided into parts that share no caption.
 
 use super::{
-    captions::{Captions, Encoder},
+    captions::{Captions, load},
     report::{SourceReport, count_distinct, write_sources},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(crate) fn run(common: &Common, arguments: &DataSplit) -> Result<Finished> {
     let specs: Vec<SourceSpec> = specs.collect::<Result<_, _>>()?;
     let records = RecordWriter::new(Output::open(None)?, common.format, &TEXT_OR_JSON)?;
 
-    let mut captions = Captions::new(common, Encoder::load(common, &arguments.encoder)?);
+    let mut captions = Captions::new(common, load(common, &arguments.encoder)?);
     let mut sources = Vec::new();
     for spec in &specs {
         sources.push(captions.read(spec, |_| {})?);

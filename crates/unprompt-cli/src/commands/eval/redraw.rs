@@ -44,6 +44,7 @@ pub(super) struct Pair {
     pub(super) place: usize,
     /// Counted from 1, the best.
     pub(super) rank: usize,
+    pub(super) picture: Thumbnail,
     pub(super) drawn: Thumbnail,
 }
 
@@ -98,13 +99,18 @@ impl<'a> Redraw<'a> {
             let name = format!("picture {} of {total}", index + 1);
             let source = by_path.get(image.path.as_str()).copied();
             match self.one(common, (&pipeline, &settings), &judge, source, image, &name) {
-                Ok((likeness, drawn)) => {
+                Ok((likeness, [picture, drawn])) => {
                     image.redrawn = Some(RedrawnImage {
                         of,
                         clip_i: likeness.cosine,
                         ssim: likeness.ssim,
                     });
-                    pairs.push(Pair { place, rank, drawn });
+                    pairs.push(Pair {
+                        place,
+                        rank,
+                        picture,
+                        drawn,
+                    });
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
@@ -149,7 +155,7 @@ impl<'a> Redraw<'a> {
         source: Option<&Source>,
         image: &ImageResult,
         name: &str,
-    ) -> Result<(Likeness, Thumbnail)> {
+    ) -> Result<(Likeness, [Thumbnail; 2])> {
         let Some(source) = source else {
             bail!("it cannot be read a second time, to be compared with what is drawn");
         };
@@ -162,8 +168,11 @@ impl<'a> Redraw<'a> {
         };
         let drawn = draw::draw_one(common, pipeline, settings, drawing, name)?;
         let likeness = judge.compare(&picture, &drawn.image)?;
-        let drawn = Thumbnail::of(&drawn.image, SIDE)?;
-        Ok((likeness, drawn))
+        let pair = [
+            Thumbnail::of(&picture, SIDE)?,
+            Thumbnail::of(&drawn.image, SIDE)?,
+        ];
+        Ok((likeness, pair))
     }
 }
 

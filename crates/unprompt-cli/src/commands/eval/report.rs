@@ -52,7 +52,7 @@ struct Page<'a> {
     sections: Vec<Section>,
     /// How pictures were drawn again, in words, and each beside the true one.
     redrawn: String,
-    pairs: Vec<PairCard>,
+    pairs: Vec<PairCard<'a>>,
     settings: Vec<(&'static str, String)>,
     models: &'a [ModelReceipt],
     left_over: Vec<(String, Vec<String>)>,
@@ -151,7 +151,7 @@ pub(super) fn html(
         histogram: Histogram::new(&cosines, found.mean_cosine, mean.mean_cosine),
         sections,
         redrawn: pairs::how(found),
-        pairs: pairs::cards(found, pairs, limits),
+        pairs: pairs::cards(found, pairs),
         settings: facts(found, settings),
         models: &found.receipt.models,
         left_over: left_over(found),

@@ -1,12 +1,10 @@
 //! `unprompt train head`: a head in closed form or by gradient.
 
-use super::{
-    rows::{Encoders, Likeness, Rows, Tower, read},
-    texts::Texts,
-};
+use super::rows::{Encoders, Likeness, Rows, Tower, read};
 use crate::{
     Finished,
     arguments::{Common, Solver, Strength, TrainHead},
+    commands::texts::Texts,
     output::Output,
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON},

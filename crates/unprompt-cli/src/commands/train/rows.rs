@@ -1,7 +1,8 @@
 //! From a source of captioned pictures to the rows that a head is trained on.
 
-use super::texts::Texts;
-use crate::{arguments::Common, output::complain, progress::Bar, records::one_line};
+use crate::{
+    arguments::Common, commands::texts::Texts, output::complain, progress::Bar, records::one_line,
+};
 use anyhow::Result;
 use rayon::prelude::*;
 use unprompt::{

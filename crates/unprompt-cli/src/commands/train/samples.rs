@@ -1,8 +1,10 @@
 //! The pictures and targets of a run in its own folder, read from their sources once: archives and lists
 //! can only be read from their beginning, and a run that goes on is to see the same.
 
-use super::{rows::SHOWN, texts::Texts};
-use crate::{arguments::Common, output::complain, progress::Bar, records::one_line};
+use super::rows::SHOWN;
+use crate::{
+    arguments::Common, commands::texts::Texts, output::complain, progress::Bar, records::one_line,
+};
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -2,12 +2,12 @@
 
 use super::{
     samples::{Counted, Samples},
-    texts::Texts,
     vit_report::page,
 };
 use crate::{
     Finished,
     arguments::{Common, Format, TrainVit},
+    commands::texts::Texts,
     output::{Output, complain},
     progress::{Bar, LoadingProgress},
     records::{RecordWriter, TEXT_OR_JSON},

@@ -1,6 +1,6 @@
 //! Pictures beside those that were drawn from their predicted prompts.
 
-use super::words::{number, shown, thumbnail, with_limits};
+use super::words::{number, shown, with_limits};
 use crate::commands::{
     eval::{
         evaluation::{Evaluation, RankGroup},
@@ -8,17 +8,13 @@ use crate::commands::{
     },
     thumbnail::Thumbnail,
 };
-use unprompt::image::Limits;
 
 /// One pair.
-pub(super) struct PairCard {
+pub(super) struct PairCard<'a> {
     pub(super) group: &'static str,
     pub(super) rank: usize,
-    /// `None` where the picture is gone.
-    pub(super) picture: Option<Thumbnail>,
-    pub(super) drawn: String,
-    pub(super) width: u32,
-    pub(super) height: u32,
+    pub(super) picture: &'a Thumbnail,
+    pub(super) drawn: &'a Thumbnail,
     pub(super) score: String,
     pub(super) clip_i: String,
     pub(super) ssim: Option<String>,
@@ -28,8 +24,8 @@ pub(super) struct PairCard {
 }
 
 /// The cards, in the order of the pairs.
-pub(super) fn cards(found: &Evaluation, pairs: &[Pair], limits: &Limits) -> Vec<PairCard> {
-    let card = |pair: &Pair| {
+pub(super) fn cards<'a>(found: &Evaluation, pairs: &'a [Pair]) -> Vec<PairCard<'a>> {
+    let card = |pair: &'a Pair| {
         let image = &found.per_image[pair.place];
         let redrawn = image.redrawn?;
         Some(PairCard {
@@ -39,10 +35,8 @@ pub(super) fn cards(found: &Evaluation, pairs: &[Pair], limits: &Limits) -> Vec<
                 RankGroup::Worst => "of the worst",
             },
             rank: pair.rank,
-            picture: thumbnail(&image.path, limits),
-            drawn: pair.drawn.uri.clone(),
-            width: pair.drawn.width,
-            height: pair.drawn.height,
+            picture: &pair.picture,
+            drawn: &pair.drawn,
             score: number(image.cosine),
             clip_i: number(redrawn.clip_i),
             ssim: redrawn.ssim.map(number),

@@ -8,17 +8,17 @@ use unprompt::{
 };
 
 /// Texts that are embedded together.
-const TEXTS_AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
 
 /// A sentence encoder and what it said before.
-pub(super) struct Texts {
+pub(in crate::commands) struct Texts {
     encoder: SentenceEncoder,
     embeddings: VectorStore,
 }
 
 impl Texts {
     /// Loads the encoder and opens the store of its embeddings.
-    pub(super) fn load(
+    pub(in crate::commands) fn load(
         common: &Common,
         hub: &Hub,
         name: &str,
@@ -37,29 +37,42 @@ impl Texts {
     }
 
     /// Numbers of an embedding.
-    pub(super) fn width(&self) -> usize {
+    pub(in crate::commands) fn width(&self) -> usize {
         self.encoder.width()
     }
 
-    /// A caption's embedding, once [`targets`](Self::targets) has taken it in.
-    pub(super) fn of(&self, caption: &str) -> Result<&[f32]> {
-        let found = self.embeddings.get(&VectorStore::key(caption.as_bytes()));
-        found.context("an embedding is missing from its store")
+    /// The encoder, for what is not kept.
+    pub(in crate::commands) fn encoder(&self) -> &SentenceEncoder {
+        &self.encoder
     }
 
-    /// The mean of the embeddings of each picture's captions.
-    pub(super) fn targets(&mut self, samples: &[Sample]) -> Result<Vec<Vec<f32>>> {
+    /// Embeds those that were never embedded before.
+    pub(in crate::commands) fn take<'a>(
+        &mut self,
+        texts: impl Iterator<Item = &'a str>,
+    ) -> Result<()> {
         let store = &mut self.embeddings;
-        let new: Vec<&String> = samples
-            .iter()
-            .flat_map(|sample| &sample.captions)
-            .filter(|caption| store.get(&VectorStore::key(caption.as_bytes())).is_none())
+        let new: Vec<&str> = texts
+            .filter(|text| store.get(&VectorStore::key(text.as_bytes())).is_none())
             .collect();
-        for texts in new.chunks(TEXTS_AT_ONCE) {
+        for texts in new.chunks(AT_ONCE) {
             let embeddings = self.encoder.embed(texts)?;
             let keys = texts.iter().map(|text| VectorStore::key(text.as_bytes()));
             store.put(keys.zip(embeddings))?;
         }
+        Ok(())
+    }
+
+    /// A text's embedding, once it was [taken](Self::take).
+    pub(in crate::commands) fn of(&self, text: &str) -> Result<&[f32]> {
+        let found = self.embeddings.get(&VectorStore::key(text.as_bytes()));
+        found.context("an embedding is missing from its store")
+    }
+
+    /// The mean of the embeddings of each picture's captions, which are taken.
+    pub(in crate::commands) fn targets(&mut self, samples: &[Sample]) -> Result<Vec<Vec<f32>>> {
+        let captions = samples.iter().flat_map(|sample| &sample.captions);
+        self.take(captions.map(String::as_str))?;
         let target = |sample: &Sample| {
             let mut sum = vec![0.0f32; self.encoder.width()];
             let share = 1.0 / sample.captions.len().max(1) as f32;
