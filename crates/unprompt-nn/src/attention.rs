@@ -429,10 +429,12 @@ fn hide(scores: &mut [f32; CHUNK], chunk: usize, seen: usize, value: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Draws;
     use candle_core::Device;
 
     #[test]
     fn equals_the_composed_form_and_mixes_no_sequences() -> Result<()> {
+        let mut draws = Draws::new(1);
         let lengths = [1, 7, 40, 2, 33];
         let heads = 3;
         for (mask, head_width) in [Mask::None, Mask::Causal]
@@ -441,7 +443,7 @@ mod tests {
         {
             let width = heads * head_width;
             let tokens = lengths.iter().sum::<usize>();
-            let qkv = Tensor::randn(0f32, 1.5, (tokens, 3 * width), &Device::Cpu)?;
+            let qkv = draws.normal(0.0, 1.5, (tokens, 3 * width))?;
             let found = self_attention(&qkv, &lengths, heads, mask)?;
             let composed = SelfAttention {
                 lengths: &lengths,
@@ -468,10 +470,11 @@ mod tests {
 
     #[test]
     fn one_token_of_each_sequence_has_the_bits_of_all() -> Result<()> {
+        let mut draws = Draws::new(2);
         let (lengths, heads) = ([1, 7, 40, 2, 33], 3);
         for (mask, head_width) in [(Mask::None, 64), (Mask::Causal, 64), (Mask::None, 20)] {
             let width = heads * head_width;
-            let qkv = Tensor::randn(0f32, 1.5, (83, 3 * width), &Device::Cpu)?;
+            let qkv = draws.normal(0.0, 1.5, (83, 3 * width))?;
             let whole = self_attention(&qkv, &lengths, heads, mask)?;
             for at in [[0; 5], [0, 6, 39, 1, 32], [0, 3, 15, 1, 16]] {
                 let found = self_attention_at(&qkv, &lengths, &at, heads, mask)?;
@@ -497,7 +500,8 @@ mod tests {
 
     #[test]
     fn what_follows_a_token_changes_no_bit_under_the_causal_mask() -> Result<()> {
-        let qkv = Tensor::randn(0f32, 1.5, (50, 3 * 48), &Device::Cpu)?;
+        let mut draws = Draws::new(3);
+        let qkv = draws.normal(0.0, 1.5, (50, 3 * 48))?;
         let whole = self_attention(&qkv, &[50], 3, Mask::Causal)?;
         for length in [1, 2, 16, 17, 33, 49] {
             let prefix = self_attention(&qkv.narrow(0, 0, length)?, &[length], 3, Mask::Causal)?;

@@ -258,6 +258,7 @@ impl WithSimd for Query<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Draws;
     use crate::{Mask, self_attention};
 
     fn scale(width: usize, heads: usize) -> f32 {
@@ -270,8 +271,9 @@ mod tests {
 
     #[test]
     fn step_by_step_equals_all_at_once() -> Result<()> {
+        let mut draws = Draws::new(1);
         let (heads, width, length) = (3, 3 * 20, 9);
-        let tokens = Tensor::randn(0f32, 1.0, (length, 3 * width), &Device::Cpu)?;
+        let tokens = draws.normal(0.0, 1.0, (length, 3 * width))?;
         let expected = self_attention(&tokens, &[length], heads, Mask::Causal)?;
         let mut steps = KeyValueCache::new(1, (heads, width), scale(width, heads), 1)?;
         let mut outputs = Vec::new();
@@ -296,8 +298,9 @@ mod tests {
 
     #[test]
     fn a_selected_sequence_goes_on_as_its_origin() -> Result<()> {
+        let mut draws = Draws::new(2);
         let (heads, width) = (2, 32);
-        let draw = |rows| Tensor::randn(0f32, 1.0, (rows, 3 * width), &Device::Cpu);
+        let mut draw = |rows| draws.normal(0.0, 1.0, (rows, 3 * width));
         let (a, b, next) = (draw(2)?, draw(3)?, draw(1)?);
         let alone = |first: &Tensor| -> Result<Vec<f32>> {
             let mut cache = KeyValueCache::new(1, (heads, width), scale(width, heads), 1)?;
@@ -319,8 +322,9 @@ mod tests {
 
     #[test]
     fn a_bias_is_added_to_the_scores() -> Result<()> {
+        let mut draws = Draws::new(3);
         let (heads, width, side) = (2, 8, 3);
-        let tokens = Tensor::randn(0f32, 1.0, (side, 3 * width), &Device::Cpu)?;
+        let tokens = draws.normal(0.0, 1.0, (side, 3 * width))?;
         // So large that each token sees one key only: its own, the first, the second.
         let seen = [0, 0, 1];
         let bias = |index: usize| {

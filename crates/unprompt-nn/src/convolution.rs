@@ -202,6 +202,7 @@ impl CustomOp1 for Patches<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Draws;
     use candle_core::Device;
 
     fn difference(a: &Tensor, b: &Tensor) -> Result<f32> {
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn equal_candle_with_tensorflow_padding() -> Result<()> {
-        let cpu = Device::Cpu;
+        let mut draws = Draws::new(1);
         for (height, width, kernel, stride) in [
             (8, 8, 3, 2),
             (7, 10, 3, 2),
@@ -219,12 +220,12 @@ mod tests {
             (1, 1, 5, 2),
             (4, 3, 1, 2),
         ] {
-            let x = Tensor::randn(0f32, 1.0, (2, height, width, 6), &cpu)?;
+            let x = draws.normal(0.0, 1.0, (2, height, width, 6))?;
             let rows = Axis::new(height, kernel, stride, Padding::Same);
             let columns = Axis::new(width, kernel, stride, Padding::Same);
 
-            let weight = Tensor::randn(0f32, 1.0, (5, 6, kernel, kernel), &cpu)?;
-            let bias = Tensor::randn(0f32, 1.0, 5, &cpu)?;
+            let weight = draws.normal(0.0, 1.0, (5, 6, kernel, kernel))?;
+            let bias = draws.normal(0.0, 1.0, 5)?;
             let layer = PatchConv2d::new(
                 &weight,
                 Some(&bias),
@@ -244,6 +245,7 @@ mod tests {
 
     #[test]
     fn patches_with_zeros_around_or_nothing_equal_candle() -> Result<()> {
+        let mut draws = Draws::new(2);
         let cpu = Device::Cpu;
         for (height, width, kernel, stride) in [
             (8, 8, 4, 4),
@@ -252,9 +254,9 @@ mod tests {
             (9, 11, 3, 2),
             (5, 5, 5, 1),
         ] {
-            let x = Tensor::randn(0f32, 1.0, (2, height, width, 3), &cpu)?;
-            let weight = Tensor::randn(0f32, 0.3, (7, 3, kernel, kernel), &cpu)?;
-            let bias = Tensor::randn(0f32, 1.0, 7, &cpu)?;
+            let x = draws.normal(0.0, 1.0, (2, height, width, 3))?;
+            let weight = draws.normal(0.0, 0.3, (7, 3, kernel, kernel))?;
+            let bias = draws.normal(0.0, 1.0, 7)?;
             for (bias, pad) in [(None, 0), (Some(&bias), 0), (Some(&bias), 1), (None, 3)] {
                 let padding = if pad == 0 {
                     Padding::None

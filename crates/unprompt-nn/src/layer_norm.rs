@@ -197,15 +197,17 @@ fn sum<const SQUARES: bool>(values: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Draws;
     use candle_core::Device;
 
     #[test]
     fn equals_candle() -> Result<()> {
+        let mut draws = Draws::new(1);
         for (rows, width) in [(1, 1), (3, 16), (65, 384), (2, 401)] {
-            let weight = Tensor::randn(1f32, 0.2, width, &Device::Cpu)?;
-            let bias = Tensor::randn(0f32, 1.0, width, &Device::Cpu)?;
-            let x = Tensor::randn(3f32, 2.0, (rows, width), &Device::Cpu)?;
-            let residual = Tensor::randn(-1f32, 0.3, (rows, width), &Device::Cpu)?;
+            let weight = draws.normal(1.0, 0.2, width)?;
+            let bias = draws.normal(0.0, 1.0, width)?;
+            let x = draws.normal(3.0, 2.0, (rows, width))?;
+            let residual = draws.normal(-1.0, 0.3, (rows, width))?;
             let norm = LayerNorm::new(weight, bias, 1e-5)?;
             let found = norm.forward_residual(&x, &residual)?;
             let sum = (x + residual)?;

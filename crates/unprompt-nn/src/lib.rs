@@ -41,6 +41,8 @@ mod reduction;
 mod residual;
 mod row_softmax;
 mod spatial_convolution;
+#[cfg(test)]
+mod testing;
 pub mod training;
 
 /// The revision of the arithmetic: raised by each change after which a layer gives other bits, so

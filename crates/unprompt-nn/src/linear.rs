@@ -272,13 +272,15 @@ impl CustomOp2 for Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Draws;
     use candle_core::Device;
 
     #[test]
     fn equals_candle_with_every_activation() -> Result<()> {
-        let weight = Tensor::randn(0f32, 0.2, (70, 33), &Device::Cpu)?;
-        let bias = Tensor::randn(0f32, 1.0, 70, &Device::Cpu)?;
-        let x = Tensor::randn(0f32, 1.0, (3, 5, 33), &Device::Cpu)?;
+        let mut draws = Draws::new(1);
+        let weight = draws.normal(0.0, 0.2, (70, 33))?;
+        let bias = draws.normal(0.0, 1.0, 70)?;
+        let x = draws.normal(0.0, 1.0, (3, 5, 33))?;
         for activation in [Activation::Identity, Activation::Gelu, Activation::Relu6] {
             for bias in [None, Some(&bias)] {
                 let found = Linear::new(&weight, bias, activation)?.forward(&x)?;
@@ -292,7 +294,7 @@ mod tests {
                 let worst = (&found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
                 assert!(worst < 1e-5, "{activation:?}: {worst}");
 
-                let residual = Tensor::randn(0f32, 1.0, (3, 5, 70), &Device::Cpu)?;
+                let residual = draws.normal(0.0, 1.0, (3, 5, 70))?;
                 let linear = Linear::new(&weight, bias, activation)?;
                 let added = linear.forward_residual(&x, &residual)?;
                 let expected = (found + residual)?;
@@ -304,9 +306,10 @@ mod tests {
 
     #[test]
     fn int8_weights_are_close_and_change_no_bit_with_the_batch() -> Result<()> {
-        let weight = Tensor::randn(0f32, 0.1, (70, 333), &Device::Cpu)?;
-        let bias = Tensor::randn(0f32, 1.0, 70, &Device::Cpu)?;
-        let x = Tensor::randn(0.5f32, 1.0, (150, 333), &Device::Cpu)?;
+        let mut draws = Draws::new(2);
+        let weight = draws.normal(0.0, 0.1, (70, 333))?;
+        let bias = draws.normal(0.0, 1.0, 70)?;
+        let x = draws.normal(0.5, 1.0, (150, 333))?;
         let activation = Activation::Gelu;
         let exact = Linear::new(&weight, Some(&bias), activation)?.forward(&x)?;
         let int8 = Linear::with_precision(&weight, Some(&bias), activation, Precision::Int8)?;

@@ -284,14 +284,16 @@ impl WithSimd for Piece<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Draws;
     use crate::{Mask, self_attention};
     use candle_core::DType;
 
     #[test]
     fn equals_self_attention_and_depends_on_no_other_query() -> Result<()> {
+        let mut draws = Draws::new(1);
         for (heads, head_width, length) in [(3, 64, 77), (2, 20, 5), (1, 8, 33), (4, 16, 130)] {
             let width = heads * head_width;
-            let tokens = Tensor::randn(0f32, 1.0, (length, 3 * width), &Device::Cpu)?;
+            let tokens = draws.normal(0.0, 1.0, (length, 3 * width))?;
             let expected = self_attention(&tokens, &[length], heads, Mask::None)?;
             let queries = tokens.narrow(1, 0, width)?.contiguous()?;
             let memory = Memory::new(&tokens.narrow(1, width, 2 * width)?, heads)?;
@@ -324,8 +326,9 @@ mod tests {
 
     #[test]
     fn each_query_attends_to_its_own_memory_with_its_own_bias() -> Result<()> {
+        let mut draws = Draws::new(2);
         let (heads, width, length) = (2, 16, 6);
-        let draw = |rows, columns| Tensor::randn(0f32, 1.0, (rows, columns), &Device::Cpu);
+        let mut draw = |rows, columns| draws.normal(0.0, 1.0, (rows, columns));
         let first = draw(length, 2 * width)?;
         let memories = [
             Memory::new(&first, heads)?,

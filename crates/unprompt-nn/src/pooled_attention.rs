@@ -74,15 +74,17 @@ fn composed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Draws;
     use candle_core::Device;
 
     #[test]
     fn equals_the_composed_form_and_depends_on_no_other_sequence() -> Result<()> {
+        let mut draws = Draws::new(1);
         for (heads, head_width, length, sequences) in
             [(3, 8, 7, 4), (1, 20, 1, 2), (4, 64, 196, 3), (2, 72, 33, 1)]
         {
             let width = heads * head_width;
-            let draw = |shape: (usize, usize)| Tensor::randn(0f32, 1.5, shape, &Device::Cpu);
+            let mut draw = |shape: (usize, usize)| draws.normal(0.0, 1.5, shape);
             let query = draw((1, width))?.squeeze(0)?;
             let key_value = draw((sequences * length, 2 * width))?;
             let found = pooled_attention(&query, &key_value, length, heads)?;

@@ -1,21 +1,12 @@
 use super::*;
 use crate::convolution::{Axis, Padding, channels_first};
+use crate::testing::uniform;
 use candle_core::{Device, Result, Tensor};
 use pulp::Arch;
 
-fn values(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
 fn tensor(dims: &[usize], seed: u32) -> Tensor {
     let count = dims.iter().product();
-    Tensor::from_vec(values(count, seed), dims, &Device::Cpu).unwrap()
+    Tensor::from_vec(uniform(count, seed), dims, &Device::Cpu).unwrap()
 }
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
@@ -172,7 +163,7 @@ fn maps(pictures: &[Plain]) -> FeatureMaps {
 
 fn pictures(count: usize, size: (usize, usize), channels: usize) -> Vec<Plain> {
     let picture = |seed: usize| Plain {
-        values: values(size.0 * size.1 * channels, 11 + seed as u32),
+        values: uniform(size.0 * size.1 * channels, 11 + seed as u32),
         size,
         channels,
     };

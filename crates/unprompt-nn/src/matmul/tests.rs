@@ -1,15 +1,6 @@
 use super::*;
 use crate::output::written;
-
-fn values(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
+use crate::testing::uniform;
 
 /// Multiplies by a factor.
 struct Scale(f32);
@@ -55,7 +46,7 @@ fn equals_the_definition_bit_for_bit() {
         (31, 65, 600),
         (260, 33, 257),
     ] {
-        let (x, w) = (values(m * k, 1), values(n * k, 2));
+        let (x, w) = (uniform(m * k, 1), uniform(n * k, 2));
         let expected = naive(&x, &w, m, n, k);
         let mut transposed = vec![0.0; n * k];
         for row in 0..n {
@@ -85,7 +76,7 @@ fn threads_and_batch_change_no_bit() {
         (500, 300, 77),
         (460, 40, 2100),
     ] {
-        let (x, w) = (values(m * k, 3), values(n * k, 4));
+        let (x, w) = (uniform(m * k, 3), uniform(n * k, 4));
         let panels = Panels::from_rows(&w, n, k, k);
         let mut expected = naive(&x, &w, m, n, k);
         expected.iter_mut().for_each(|value| *value *= 0.5);

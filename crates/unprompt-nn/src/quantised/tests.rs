@@ -1,21 +1,12 @@
 use super::*;
 use crate::output::written;
+use crate::testing::uniform;
 
 /// Nothing.
 struct Leave;
 
 impl Epilogue for Leave {
     fn finish<S: Simd>(&self, _: S, _: usize, _: usize, _: &mut [f32; PANEL]) {}
-}
-
-fn values(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
 }
 
 fn product(kernel: Kernel, x: &[f32], w: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f32> {
@@ -55,7 +46,7 @@ fn every_kernel_equals_the_definition_bit_for_bit() {
         (64, 40, 9),
         (260, 70, 257),
     ] {
-        let (x, w) = (values(m * k, 1), values(n * k, 2));
+        let (x, w) = (uniform(m * k, 1), uniform(n * k, 2));
         let expected = naive(&x, &w, (n, k));
         for kernel in Kernel::all() {
             let found = product(kernel, &x, &w, (m, n, k));
@@ -84,7 +75,7 @@ fn the_largest_bytes_do_not_saturate() {
 #[test]
 fn the_error_is_a_few_thousandths() {
     let (m, n, k) = (20, 50, 768);
-    let (x, w) = (values(m * k, 5), values(n * k, 6));
+    let (x, w) = (uniform(m * k, 5), uniform(n * k, 6));
     let found = product(Kernel::best(), &x, &w, (m, n, k));
     let (mut error, mut size) = (0.0, 0.0);
     for (row, x) in x.chunks_exact(k).enumerate() {
@@ -100,16 +91,16 @@ fn the_error_is_a_few_thousandths() {
 #[test]
 fn rows_of_zeros_and_values_that_are_not_finite_stay_themselves() {
     let (m, n, k) = (4, 3, 70);
-    let mut x = values(m * k, 7);
+    let mut x = uniform(m * k, 7);
     x[..k].fill(0.0);
     x[k + 3] = f32::NAN;
     x[2 * k + 5] = f32::INFINITY;
-    let out = product(Kernel::best(), &x, &values(n * k, 8), (m, n, k));
+    let out = product(Kernel::best(), &x, &uniform(n * k, 8), (m, n, k));
     assert_eq!(out[..n], [0.0; 3]);
     assert!(out[n..3 * n].iter().all(|value| value.is_nan()));
     assert!(out[3 * n..].iter().all(|value| value.is_finite()));
     for wrong in [f32::NAN, f32::NEG_INFINITY] {
-        let mut weights = values(n * k, 9);
+        let mut weights = uniform(n * k, 9);
         weights[k] = wrong;
         assert!(QuantisedPanels::new(&weights, n, k).is_err());
     }

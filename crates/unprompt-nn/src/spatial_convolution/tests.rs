@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::Draws;
 use candle_core::DType;
 
 fn channels_first(x: &Tensor) -> Result<Tensor> {
@@ -11,7 +12,7 @@ fn worst(a: &Tensor, b: &Tensor) -> Result<f32> {
 
 #[test]
 fn equals_candle_stretched_or_not() -> Result<()> {
-    let cpu = Device::Cpu;
+    let mut draws = Draws::new(1);
     // The last is large enough to be gathered in place.
     for (height, width, kernel, stride, stretched) in [
         (1, 1, 3, 1, None),
@@ -21,9 +22,9 @@ fn equals_candle_stretched_or_not() -> Result<()> {
         (4, 5, 3, 1, Some((7, 10))),
         (65, 70, 3, 1, None),
     ] {
-        let x = Tensor::randn(0f32, 1.0, (2, height, width, 20), &cpu)?;
-        let weight = Tensor::randn(0f32, 0.2, (40, 20, kernel, kernel), &cpu)?;
-        let bias = Tensor::randn(0f32, 1.0, 40, &cpu)?;
+        let x = draws.normal(0.0, 1.0, (2, height, width, 20))?;
+        let weight = draws.normal(0.0, 0.2, (40, 20, kernel, kernel))?;
+        let bias = draws.normal(0.0, 1.0, 40)?;
         let pad = kernel / 2;
         let layer = SpatialConv2d::new(&weight, &bias, stride, pad)?;
         let mut first = channels_first(&x)?;
@@ -41,8 +42,8 @@ fn equals_candle_stretched_or_not() -> Result<()> {
         let difference = worst(&found, &expected)?;
         assert!(difference < 1e-4, "{height} x {width}: {difference}");
 
-        let residual = Tensor::randn(0f32, 1.0, found.dims(), &cpu)?;
-        let added = Tensor::randn(0f32, 1.0, (2, 40), &cpu)?;
+        let residual = draws.normal(0.0, 1.0, found.dims())?;
+        let added = draws.normal(0.0, 1.0, (2, 40))?;
         let around = Around {
             bias: Some(&added),
             residual: Some(&residual),
