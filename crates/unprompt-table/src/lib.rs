@@ -12,6 +12,7 @@
 pub mod arrow_schema;
 mod error;
 mod read;
+mod structures;
 mod write;
 
 pub use error::TableError;

@@ -1,12 +1,18 @@
 //! Columns of a file, a few rows at a time.
 
-use crate::TableError;
+use crate::{
+    TableError,
+    structures::{Fault, check_footer, check_page_header},
+};
 use parquet::{
     basic::{ConvertedType, LogicalType, Type},
     column::reader::ColumnReaderImpl,
     data_type::{DataType, FloatType},
     errors::ParquetError,
-    file::reader::{FileReader, SerializedFileReader},
+    file::{
+        metadata::ColumnChunkMetaData,
+        reader::{ChunkReader, FileReader, Length, SerializedFileReader},
+    },
     schema::types::ColumnDescPtr,
 };
 use std::{
@@ -24,6 +30,8 @@ type Result<T> = std::result::Result<T, TableError>;
 pub struct Table {
     path: PathBuf,
     file: Arc<SerializedFileReader<File>>,
+    /// The same file, as bytes.
+    bytes: Arc<File>,
 }
 
 /// What a column holds.
@@ -45,10 +53,14 @@ impl Table {
     /// # Errors
     /// When the file is no parquet file or is damaged.
     pub fn open(path: &Path, file: File) -> Result<Self> {
-        let file = guarded(path, || SerializedFileReader::new(file))?;
+        let (bytes, file) = guarded(path, || {
+            check_end(&file)?;
+            Ok((file.try_clone()?, SerializedFileReader::new(file)?))
+        })?;
         Ok(Self {
             path: path.to_owned(),
             file: Arc::new(file),
+            bytes: Arc::new(bytes),
         })
     }
 
@@ -214,6 +226,10 @@ impl<T: DataType> Rows<T> {
             return Ok(false);
         }
         let reader = guarded(&self.table.path, || {
+            check_pages(
+                &self.table.bytes,
+                file.metadata().row_group(group).column(index),
+            )?;
             file.get_row_group(group)?.get_column_reader(index)
         })?;
         self.group += 1;
@@ -339,6 +355,64 @@ impl<T: DataType> Iterator for Lists<T> {
             self.batch = batch.into_iter();
         }
     }
+}
+
+/// Walks the footer, if the file ends as one with a footer does; else the library says what is wrong.
+fn check_end(file: &File) -> std::result::Result<(), ParquetError> {
+    /// The footer's length and four letters.
+    const TAIL: usize = 8;
+    let Some(tail_start) = file.len().checked_sub(TAIL as u64) else {
+        return Ok(());
+    };
+    let tail = file.get_bytes(tail_start, TAIL)?;
+    let Some((length, b"PAR1")) = tail.split_first_chunk() else {
+        return Ok(());
+    };
+    let length = u32::from_le_bytes(*length);
+    match tail_start.checked_sub(length.into()) {
+        None => Ok(()),
+        Some(start) => {
+            let footer = file.get_bytes(start, length as usize)?;
+            check_footer(&footer).map_err(|fault| damaged("footer", fault))
+        }
+    }
+}
+
+/// Walks the headers of a column's pages.
+fn check_pages(file: &File, column: &ColumnChunkMetaData) -> std::result::Result<(), ParquetError> {
+    /// Bytes that are read at a time: many small pages, or the header of a large one.
+    const WINDOW: u64 = 1 << 14;
+    let (mut at, length) = column.byte_range();
+    let end = at.saturating_add(length);
+    let (mut start, mut bytes, mut window) = (at, Vec::new(), WINDOW);
+    while at < end {
+        let rest = usize::try_from(at - start).ok();
+        let rest = rest.and_then(|offset| bytes.get(offset..)).unwrap_or(&[]);
+        match check_page_header(rest) {
+            Ok((header, stored)) => {
+                at = at
+                    .saturating_add(header as u64)
+                    .saturating_add(stored as u64);
+                window = WINDOW;
+            }
+            Err(Fault::Ends) if (rest.len() as u64) < end - at => {
+                if !rest.is_empty() && at == start {
+                    window = window.saturating_mul(4);
+                }
+                start = at;
+                bytes = file.get_bytes(start, window.min(end - at) as usize)?.into();
+            }
+            Err(fault) => return Err(damaged("header of a page", fault)),
+        }
+    }
+    Ok(())
+}
+
+fn damaged(what: &str, fault: Fault) -> ParquetError {
+    ParquetError::General(match fault {
+        Fault::Ends => format!("the {what} is cut off"),
+        Fault::Damaged => format!("the {what} is damaged"),
+    })
 }
 
 /// Calls the library. Where it panics at something in the file, that is an error of the file like

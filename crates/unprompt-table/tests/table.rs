@@ -132,3 +132,44 @@ fn a_damaged_file_is_an_error_wherever_it_is_cut_or_changed() {
         let _ = read(&changed);
     }
 }
+
+#[test]
+fn structures_that_cost_more_than_their_length_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.parquet");
+    let bytes = write(1);
+    let footer_end = bytes.len() - 8;
+    let length = u32::from_le_bytes(bytes[footer_end..][..4].try_into().unwrap());
+    assert_eq!(bytes[footer_end - 1], 0);
+    // Lists that are unknown, each of two thousand million booleans, before the footer's end.
+    let lists = [0x59, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07].repeat(20);
+    let length = length + lists.len() as u32;
+    let [head, tail] = [&bytes[..footer_end - 1], &bytes[bytes.len() - 4..]];
+    let slow = [head, &lists, &[0], &length.to_le_bytes(), tail].concat();
+    std::fs::write(&path, slow).unwrap();
+    let error = Table::open(&path, File::open(&path).unwrap())
+        .err()
+        .unwrap();
+    assert_eq!(error.message, "Parquet error: the footer is damaged");
+
+    // The type of a page said to be a list.
+    let mut pages = bytes;
+    assert_eq!(pages[4] & 0xf, 5);
+    pages[4] = 0x19;
+    std::fs::write(&path, pages).unwrap();
+    let table = Table::open(&path, File::open(&path).unwrap()).unwrap();
+    let first = table.column::<ByteArrayType>("id", 2).unwrap().next();
+    let error = first.unwrap().err().unwrap();
+    assert_eq!(
+        error.message,
+        "Parquet error: the header of a page is damaged"
+    );
+    assert!(
+        table
+            .column::<DoubleType>("score", 2)
+            .unwrap()
+            .next()
+            .unwrap()
+            .is_ok()
+    );
+}
