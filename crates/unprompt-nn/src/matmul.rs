@@ -91,28 +91,57 @@ pub(crate) fn multiply(
     out: Unwritten<'_>,
     epilogue: &impl Epilogue,
 ) {
+    let (height, k) = (tile_height(arch), weight.k());
+    let packed = || Tiles::in_parallel(x, (m, k), k, height);
+    multiply_unpacked(arch, Left::Rows(x), packed, m, weight, out, epilogue);
+}
+
+/// `out = xᵀ · Wᵀ`: as [`multiply`], of `k` rows of `m` values.
+pub(crate) fn multiply_transposed(
+    arch: Arch,
+    x: &[f32],
+    m: usize,
+    weight: &Panels,
+    out: Unwritten<'_>,
+    epilogue: &impl Epilogue,
+) {
+    let (height, k) = (tile_height(arch), weight.k());
+    let packed = || Tiles::of_columns_in_parallel(x, (m, k), m, height);
+    let left = Left::Columns { x, stride: m };
+    multiply_unpacked(arch, left, packed, m, weight, out, epilogue);
+}
+
+/// With a block of rows for each piece, the rows of `left` are packed where they are used, in memory that
+/// the thread's cache still holds; else all at once by `packed`.
+fn multiply_unpacked(
+    arch: Arch,
+    left: Left<'_>,
+    packed: impl FnOnce() -> Tiles,
+    m: usize,
+    weight: &Panels,
+    out: Unwritten<'_>,
+    epilogue: &impl Epilogue,
+) {
     let (n, k) = (weight.n(), weight.k());
     if out.len() == 0 {
         return;
     }
+    let height = tile_height(arch);
     let run = |left: Left<'_>, piece: Piece<'_>| {
         arch.dispatch(Block {
             left,
-            height: tile_height(arch),
+            height,
             weight,
             piece,
             epilogue,
         });
     };
-    let starts = tile_starts(m, tile_height(arch));
+    let starts = tile_starts(m, height);
     let cut = Cut::new(starts.len() - 1, (m, n, k));
-    // With a block of rows for each piece, the rows are packed where they are used, in memory that
-    // the thread's cache still holds.
-    if tile_height(arch) == TILE_ROWS && cut.has_rows_for_each_piece((n, k)) {
-        let cut = cut.by_rows();
-        share(&starts, n, cut, out, |piece| run(Left::Rows(x), piece));
+    if height == TILE_ROWS && cut.has_rows_for_each_piece((n, k)) {
+        share(&starts, n, cut.by_rows(), out, |piece| run(left, piece));
     } else {
-        let tiles = Tiles::in_parallel(x, (m, k), k, tile_height(arch));
+        let tiles = packed();
         share(&starts, n, cut, out, |piece| {
             run(Left::Packed(&tiles), piece);
         });
@@ -278,6 +307,8 @@ enum Left<'a> {
     Packed(&'a Tiles),
     /// As it is: all rows, of k values.
     Rows(&'a [f32]),
+    /// Its transpose as it is: rows of k that start `stride` apart.
+    Columns { x: &'a [f32], stride: usize },
     /// To be gathered.
     Gathered(&'a dyn Gather),
 }
@@ -315,7 +346,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                 .iter()
                 .take_while(|start| **start < piece.row + piece.rows.len())
                 .count(),
-            Left::Rows(_) | Left::Gathered(_) => piece.rows.len().div_ceil(tile_rows),
+            _ => piece.rows.len().div_ceil(tile_rows),
         };
         // Between two blocks of k the sums wait here, close together.
         let waiting = if step < k { panels * tiles } else { 1 };
@@ -328,6 +359,12 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                     &x[piece.row * k + start..],
                     (piece.rows.len(), end - start),
                     k,
+                    tile_rows,
+                )),
+                Left::Columns { x, stride } => Some(Tiles::of_columns(
+                    &x[start * stride + piece.row..],
+                    (piece.rows.len(), end - start),
+                    stride,
                     tile_rows,
                 )),
                 Left::Gathered(x) => Some(Tiles::gathered(
@@ -355,7 +392,7 @@ impl<E: Epilogue> WithSimd for Block<'_, E> {
                             (&x[chunks], height)
                         }
                         (Some(tiles), _) => tiles.tile(tile),
-                        (None, Left::Rows(_) | Left::Gathered(_)) => continue,
+                        (None, _) => continue,
                     };
                     let product = &mut products[(index * tiles + tile) % waiting];
                     let sides = Sides {

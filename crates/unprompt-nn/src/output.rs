@@ -15,7 +15,20 @@ use std::{
 /// # Errors
 /// When it leaves some unwritten.
 pub(crate) fn written(length: usize, write: impl FnOnce(Unwritten<'_>)) -> Result<Vec<f32>> {
-    let mut values = Vec::with_capacity(length);
+    written_in(Vec::new(), length, write)
+}
+
+/// The same in the memory of other values, if it is as large.
+///
+/// # Errors
+/// When it leaves some unwritten.
+pub(crate) fn written_in(
+    mut values: Vec<f32>,
+    length: usize,
+    write: impl FnOnce(Unwritten<'_>),
+) -> Result<Vec<f32>> {
+    values.clear();
+    values.reserve_exact(length);
     let count = AtomicUsize::new(0);
     write(Unwritten {
         slots: &mut values.spare_capacity_mut()[..length],

@@ -215,7 +215,7 @@ impl HeadNetwork {
 
         let first = linear(batch.features, self.values(0), None, shape(hidden, inputs))?;
         let (normal, statistics) = batch_norm(&first, self.norm())?;
-        let active = activate(Activation::Relu, &normal);
+        let active = activate(Activation::Relu, &normal)?;
         let second = shape(outputs, hidden);
         let answers = linear(&active, self.values(3), Some(self.values(4)), second)?;
         let cosines = cosine_loss(&answers, batch.targets, outputs, shares);

@@ -66,3 +66,6 @@ pub use vit::{Kept, Part, Vit, VitFamily, VitShape};
 pub use vit_options::{Stage, VitOptions};
 pub use vit_training::{Draw, Position, StepReport, VitBatch, VitTraining};
 pub use vocabulary::{Chosen, Vocabulary};
+
+// For whoever makes steps with [`Vit`] alone.
+pub use unprompt_nn::training::{Workspace, recycle};

@@ -8,6 +8,7 @@ use crate::{
     random::Random,
 };
 use candle_core::Device;
+use unprompt_nn::training::{Workspace, recycle};
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,6 +70,8 @@ pub struct VitTraining {
     /// Where the run computes, if that is not the processor. Network, optimiser and average are then
     /// there, and here only after [`pull`](Self::pull).
     device: Option<OnDevice>,
+    /// A step's memory is taken again by the next.
+    _workspace: Workspace,
 }
 
 impl VitTraining {
@@ -90,6 +93,7 @@ impl VitTraining {
             options,
             mixture,
             device: None,
+            _workspace: Workspace::new(),
         })
     }
 
@@ -273,6 +277,7 @@ impl VitTraining {
             next = loaded;
         }
         self.apply(&position, part, &gradients)?;
+        gradients.into_iter().for_each(recycle);
         Ok(StepReport {
             step: self.step,
             loss,

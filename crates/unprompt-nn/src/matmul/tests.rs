@@ -1,6 +1,6 @@
 use super::*;
-use crate::output::written;
 use crate::testing::uniform;
+use crate::{output::written, panels::PassingPanels};
 
 /// Multiplies by a factor.
 struct Scale(f32);
@@ -34,6 +34,12 @@ fn naive(x: &[f32], w: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
     out
 }
 
+/// `rows` rows of `columns` values, columns for rows.
+fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let place = |place: usize| values[place % rows * columns + place / rows];
+    (0..rows * columns).map(place).collect()
+}
+
 #[test]
 fn equals_the_definition_bit_for_bit() {
     for (m, n, k) in [
@@ -48,12 +54,7 @@ fn equals_the_definition_bit_for_bit() {
     ] {
         let (x, w) = (uniform(m * k, 1), uniform(n * k, 2));
         let expected = naive(&x, &w, m, n, k);
-        let mut transposed = vec![0.0; n * k];
-        for row in 0..n {
-            for i in 0..k {
-                transposed[i * n + row] = w[row * k + i];
-            }
-        }
+        let transposed = turned(&w, n, k);
         let packed = [
             Panels::from_rows(&w, n, k, k),
             Panels::from_columns(&transposed, n, k, n),
@@ -63,6 +64,21 @@ fn equals_the_definition_bit_for_bit() {
                 let out = written(m * n, |out| multiply(arch, &x, m, panels, out, &Scale(1.0)));
                 assert_eq!(out.unwrap(), expected, "{m} x {n} x {k}, {arch:?}");
             }
+        }
+        // In memory that holds other numbers, and from the other side turned round.
+        drop(PassingPanels::from_rows(
+            &vec![f32::NAN; 400 * 700],
+            400,
+            700,
+            700,
+        ));
+        let columns = turned(&x, m, k);
+        for arch in architectures() {
+            let panels = PassingPanels::from_columns(&transposed, n, k, n);
+            let out = written(m * n, |out| {
+                multiply_transposed(arch, &columns, m, &panels, out, &Scale(1.0));
+            });
+            assert_eq!(out.unwrap(), expected, "{m} x {n} x {k}, turned, {arch:?}");
         }
     }
 }
@@ -78,6 +94,7 @@ fn threads_and_batch_change_no_bit() {
     ] {
         let (x, w) = (uniform(m * k, 3), uniform(n * k, 4));
         let panels = Panels::from_rows(&w, n, k, k);
+        let columns = turned(&x, m, k);
         let mut expected = naive(&x, &w, m, n, k);
         expected.iter_mut().for_each(|value| *value *= 0.5);
         for threads in [1, 2, 5, 64] {
@@ -90,6 +107,13 @@ fn threads_and_batch_change_no_bit() {
             };
             let out = written(m * n, multiply).unwrap();
             assert_eq!(out, expected, "{m} x {n} x {k}, {threads} threads");
+            let multiply = |out: Unwritten<'_>| {
+                pool.install(|| {
+                    multiply_transposed(Arch::new(), &columns, m, &panels, out, &Scale(0.5));
+                });
+            };
+            let out = written(m * n, multiply).unwrap();
+            assert_eq!(out, expected, "{m} x {n} x {k}, turned, {threads} threads");
         }
         let last = &x[(m - 1) * k..];
         let alone = written(n, |out| {

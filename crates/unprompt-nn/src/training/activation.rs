@@ -1,9 +1,10 @@
 //! Element-wise non-linearities and their derivatives.
 
-use super::{LayerResult, expect};
+use super::{LayerResult, expect, memory::written};
 use crate::{
     Activation,
     activation::{QUICK_GELU_SLOPE, erf, exp},
+    output::Unwritten,
 };
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -11,13 +12,23 @@ use rayon::prelude::*;
 /// Values that one thread takes at a time.
 const SHARE: usize = 1 << 14;
 
+/// Values that are computed before they are written: they stay in the first-level cache.
+const AT_ONCE: usize = 1 << 10;
+
+const LAYER: &str = "activation";
+
 /// The function of each value.
-pub fn activate(activation: Activation, x: &[f32]) -> Vec<f32> {
-    let mut out = x.to_vec();
+///
+/// # Errors
+/// When a value was not written, which would be a fault of this function.
+pub fn activate(activation: Activation, x: &[f32]) -> LayerResult<Vec<f32>> {
     let arch = Arch::new();
-    out.par_chunks_mut(SHARE)
-        .for_each(|values| arch.dispatch(Forward(activation, values)));
-    out
+    written(LAYER, x.len(), |mut out| {
+        let parts: Vec<_> = x.chunks(SHARE).map(|x| (x, out.take(x.len()))).collect();
+        parts
+            .into_par_iter()
+            .for_each(|(x, out)| arch.dispatch(Forward { activation, x, out }));
+    })
 }
 
 /// Multiplies `upstream` by the derivative at `x`, the function's input. Where there is none, at the
@@ -30,7 +41,7 @@ pub fn activate_backward(
     x: &[f32],
     upstream: &mut [f32],
 ) -> LayerResult<()> {
-    expect("activation", "an input", x, upstream.len())?;
+    expect(LAYER, "an input", x, upstream.len())?;
     let arch = Arch::new();
     upstream
         .par_chunks_mut(SHARE)
@@ -39,14 +50,29 @@ pub fn activate_backward(
     Ok(())
 }
 
-struct Forward<'a>(Activation, &'a mut [f32]);
+struct Forward<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    out: Unwritten<'a>,
+}
 
 impl WithSimd for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.0.apply_inlined(self.1);
+        let Self {
+            activation,
+            x,
+            mut out,
+        } = self;
+        let mut values = [0.0; AT_ONCE];
+        for x in x.chunks(AT_ONCE) {
+            let values = &mut values[..x.len()];
+            values.copy_from_slice(x);
+            activation.apply_inlined(values);
+            out.extend(values);
+        }
     }
 }
 

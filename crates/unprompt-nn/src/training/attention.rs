@@ -1,11 +1,12 @@
 //! Multi-head self-attention over sequences of one length.
 
-use super::{LayerError, LayerResult, expect, rows_of, small_product::small_product};
+use super::{
+    LayerError, LayerResult, expect, memory::written, rows_of, small_product::small_product,
+};
 use crate::{
     attention::{Mask, attend},
-    cpu::zeros,
     matmul::tile_height,
-    panels::{Panels, Tiles},
+    panels::{Panels, PassingPanels, Tiles},
     reduction::{CHAINS, join},
     row_softmax::softmax,
 };
@@ -89,17 +90,20 @@ pub fn attention_backward(
             .backward()
         })
         .collect();
-    let mut gradient = zeros(qkv.len());
-    let rows = gradient.par_chunks_mut(3 * width).enumerate();
-    rows.for_each(|(token, row)| {
-        let first = token / length * heads;
-        let place = token % length * head_width..(token % length + 1) * head_width;
-        for (index, target) in row.chunks_exact_mut(head_width).enumerate() {
-            let part = &parts[first + index % heads][index / heads];
-            target.copy_from_slice(&part[place.clone()]);
-        }
-    });
-    Ok(gradient)
+    written(LAYER, qkv.len(), |mut gradient| {
+        let rows: Vec<_> = (0..sequences * length)
+            .map(|_| gradient.take(3 * width))
+            .collect();
+        let rows = rows.into_par_iter().enumerate();
+        rows.for_each(|(token, mut row)| {
+            let first = token / length * heads;
+            let place = token % length * head_width..(token % length + 1) * head_width;
+            for index in 0..3 * heads {
+                let part = &parts[first + index % heads][index / heads];
+                row.extend(&part[place.clone()]);
+            }
+        });
+    })
 }
 
 /// One head of one sequence: rows that start a token apart.
@@ -118,26 +122,29 @@ impl Head<'_> {
         let (length, width) = (self.shape.length, self.shape.width);
         let (head_width, height) = (self.shape.head_width(), tile_height(arch));
         let tiles = |x: &[f32], k, stride| Tiles::new(x, (length, k), stride, height);
+        let turned = |x: &[f32]| Tiles::of_columns(x, (length, length), length, height);
+        let columns =
+            |x: &[f32], stride| PassingPanels::from_columns(x, head_width, length, stride);
         let product = |left: &Tiles, right: &Panels| small_product(arch, left, right, length);
 
-        let keys = Panels::from_rows(self.key, length, head_width, 3 * width);
+        let keys = PassingPanels::from_rows(self.key, length, head_width, 3 * width);
         let mut probabilities = product(&tiles(self.query, head_width, 3 * width), &keys);
-        let values = Panels::from_rows(self.value, length, head_width, 3 * width);
+        drop(keys);
+        let values = PassingPanels::from_rows(self.value, length, head_width, 3 * width);
         let mut scores = product(&tiles(self.upstream, head_width, width), &values);
+        drop(values);
         arch.dispatch(Scores {
             probabilities: &mut probabilities,
             scores: &mut scores,
             length,
             scale: self.shape.scale(),
         });
-        let turned = turned(&probabilities, length);
-        let upstream = Panels::from_columns(self.upstream, head_width, length, width);
-        let value = product(&tiles(&turned, length, length), &upstream);
-        let keys = Panels::from_columns(self.key, head_width, length, 3 * width);
-        let query = product(&tiles(&scores, length, length), &keys);
-        let turned = self::turned(&scores, length);
-        let queries = Panels::from_columns(self.query, head_width, length, 3 * width);
-        let key = product(&tiles(&turned, length, length), &queries);
+        let value = product(&turned(&probabilities), &columns(self.upstream, width));
+        let query = product(
+            &tiles(&scores, length, length),
+            &columns(self.key, 3 * width),
+        );
+        let key = product(&turned(&scores), &columns(self.query, 3 * width));
         [query, key, value]
     }
 }
@@ -174,19 +181,4 @@ impl WithSimd for Scores<'_> {
             }
         }
     }
-}
-
-/// A square matrix turned round, by blocks that stay in the first-level cache.
-fn turned(values: &[f32], side: usize) -> Vec<f32> {
-    const BLOCK: usize = 16;
-    let mut turned = vec![0.0; values.len()];
-    for first in (0..side).step_by(BLOCK) {
-        let width = BLOCK.min(side - first);
-        for (row, line) in values.chunks_exact(side).enumerate() {
-            for (column, value) in line[first..first + width].iter().enumerate() {
-                turned[(first + column) * side + row] = *value;
-            }
-        }
-    }
-    turned
 }

@@ -1,8 +1,8 @@
 //! Layer normalisation over rows.
 
-use super::{LayerError, LayerResult, begin, expect, rows_of};
+use super::{LayerError, LayerResult, begin, expect, memory::written, rows_of};
 use crate::{
-    cpu::zeros,
+    output::Unwritten,
     reduction::{CHAINS, join},
 };
 use pulp::{Arch, Simd, WithSimd};
@@ -30,13 +30,16 @@ pub struct Normalised<'a> {
 /// When the lengths do not fit.
 pub fn layer_norm(x: &[f32], norm: Normalised<'_>) -> LayerResult<Vec<f32>> {
     let width = width_of(x, norm)?;
-    let mut out = zeros(x.len());
     let arch = Arch::new();
-    let blocks = out.par_chunks_mut(BLOCK * width);
-    blocks
-        .zip(x.par_chunks(BLOCK * width))
-        .for_each(|(out, x)| arch.dispatch(Forward { norm, x, out }));
-    Ok(out)
+    written(LAYER, x.len(), |mut out| {
+        let blocks: Vec<_> = x
+            .chunks(BLOCK * width)
+            .map(|x| (x, out.take(x.len())))
+            .collect();
+        blocks
+            .into_par_iter()
+            .for_each(|(x, out)| arch.dispatch(Forward { norm, x, out }));
+    })
 }
 
 /// Adds the derivative by the input to `input`, and those by weight and bias to `gradients`, in
@@ -102,7 +105,7 @@ fn width_of(x: &[f32], norm: Normalised<'_>) -> LayerResult<usize> {
 struct Forward<'a> {
     norm: Normalised<'a>,
     x: &'a [f32],
-    out: &'a mut [f32],
+    out: Unwritten<'a>,
 }
 
 impl WithSimd for Forward<'_> {
@@ -110,13 +113,15 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { norm, x, out } = self;
+        let Self { norm, x, mut out } = self;
         let width = norm.weight.len();
-        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            let scale = standardise(x, out, norm.epsilon);
-            for ((value, weight), bias) in out.iter_mut().zip(norm.weight).zip(norm.bias) {
+        let mut row = vec![0.0; width];
+        for x in x.chunks_exact(width) {
+            let scale = standardise(x, &mut row, norm.epsilon);
+            for ((value, weight), bias) in row.iter_mut().zip(norm.weight).zip(norm.bias) {
                 *value = (*value * scale).mul_add(*weight, *bias);
             }
+            out.extend(&row);
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The fully connected layer.
 
-use super::{LayerError, LayerResult, begin, expect, rows_of};
+use super::{
+    LayerResult, begin, expect,
+    memory::{recycle, written},
+    rows_of,
+};
 use crate::{
     Activation,
-    cpu::zeros,
     linear::Finish,
-    matmul::multiply,
-    output::written,
-    panels::{PANEL, Panels},
+    matmul::{multiply, multiply_transposed},
+    output::Unwritten,
+    panels::{PANEL, Panels, PassingPanels},
     reduction::{CHAINS, join},
 };
 use pulp::Arch;
@@ -15,11 +18,8 @@ use rayon::prelude::*;
 
 const LAYER: &str = "linear";
 
-/// Columns that are turned round together: a line of the caches.
-const BLOCK: usize = 16;
-
 /// Columns that one thread sums up at a time.
-const SHARE: usize = 64;
+const SHARE: usize = 128;
 
 /// The numbers of a layer's outputs and inputs; its weight is (outputs, inputs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub fn input_backward(
     let LinearShape { outputs, inputs } = shape;
     let rows = rows_of(LAYER, upstream, outputs)?;
     expect(LAYER, "a weight", weight, outputs * inputs)?;
-    let columns = Panels::from_columns(weight, inputs, outputs, inputs);
+    let columns = PassingPanels::from_columns(weight, inputs, outputs, inputs);
     product(upstream, rows, &columns, None, None)
 }
 
@@ -86,14 +86,15 @@ pub fn weight_backward(
     let LinearShape { outputs, inputs } = shape;
     let rows = rows_of(LAYER, upstream, outputs)?;
     expect(LAYER, "an input", x, rows * inputs)?;
-    let before = std::mem::take(gradient);
-    if !before.is_empty() {
-        expect(LAYER, "a gradient", &before, outputs * inputs)?;
+    if !gradient.is_empty() {
+        expect(LAYER, "a gradient", gradient, outputs * inputs)?;
     }
-    let before = (!before.is_empty()).then_some(before.as_slice());
-    let turned = transposed(upstream, rows, outputs);
-    let columns = Panels::from_columns(x, inputs, rows, inputs);
-    *gradient = product(&turned, outputs, &columns, None, before)?;
+    let before = (!gradient.is_empty()).then_some(gradient.as_slice());
+    let columns = PassingPanels::from_columns(x, inputs, rows, inputs);
+    let sum = finished(outputs, &columns, None, before, |out, finish| {
+        multiply_transposed(Arch::new(), upstream, outputs, &columns, out, finish);
+    })?;
+    recycle(std::mem::replace(gradient, sum));
     Ok(())
 }
 
@@ -138,7 +139,7 @@ fn forward(
     if let Some(residual) = residual {
         expect(LAYER, "a residual", residual, rows * outputs)?;
     }
-    let panels = Panels::from_rows(weight, outputs, inputs, inputs);
+    let panels = PassingPanels::from_rows(weight, outputs, inputs, inputs);
     product(x, rows, &panels, bias, residual)
 }
 
@@ -149,6 +150,19 @@ fn product(
     panels: &Panels,
     bias: Option<&[f32]>,
     residual: Option<&[f32]>,
+) -> LayerResult<Vec<f32>> {
+    finished(rows, panels, bias, residual, |out, finish| {
+        multiply(Arch::new(), x, rows, panels, out, finish);
+    })
+}
+
+/// The rows that `multiply` writes, and what is added to them.
+fn finished(
+    rows: usize,
+    panels: &Panels,
+    bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
+    multiply: impl FnOnce(Unwritten<'_>, &Finish<'_>),
 ) -> LayerResult<Vec<f32>> {
     let n = panels.n();
     let bias: Option<Vec<[f32; PANEL]>> = bias.map(|bias| {
@@ -162,25 +176,5 @@ fn product(
         residual,
         n,
     };
-    let out = written(rows * n, |out| {
-        multiply(Arch::new(), x, rows, panels, out, &finish);
-    });
-    out.map_err(|error| LayerError::new(LAYER, error.to_string()))
-}
-
-/// (rows, columns) to (columns, rows).
-pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut turned = zeros(values.len());
-    let blocks = turned.par_chunks_mut((BLOCK * rows).max(1)).enumerate();
-    blocks.for_each(|(block, turned)| {
-        let first = block * BLOCK;
-        let width = BLOCK.min(columns - first);
-        for (row, line) in values.chunks_exact(columns).enumerate() {
-            let targets = turned.iter_mut().skip(row).step_by(rows);
-            for (target, value) in targets.zip(&line[first..first + width]) {
-                *target = *value;
-            }
-        }
-    });
-    turned
+    written(LAYER, rows * n, |out| multiply(out, &finish))
 }

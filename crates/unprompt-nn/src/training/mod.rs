@@ -14,6 +14,7 @@ mod attention;
 mod batch_norm;
 mod layer_norm;
 mod linear;
+mod memory;
 mod small_product;
 
 pub use activation::{activate, activate_backward};
@@ -23,6 +24,7 @@ pub use layer_norm::{Normalised, layer_norm, layer_norm_backward};
 pub use linear::{
     LinearShape, bias_backward, input_backward, linear, linear_residual, weight_backward,
 };
+pub use memory::{Workspace, recycle};
 
 /// What these functions return.
 pub type LayerResult<T> = std::result::Result<T, LayerError>;

@@ -8,7 +8,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// `left · rightᵀ` of both packed sides: `rows` rows of as many values as `right` has features.
 pub(super) fn small_product(arch: Arch, left: &Tiles, right: &Panels, rows: usize) -> Vec<f32> {
-    let mut out = vec![0.0; rows * right.n()];
+    let mut out = Vec::with_capacity(rows * right.n());
     arch.dispatch(Small {
         left,
         right,
@@ -21,7 +21,7 @@ pub(super) fn small_product(arch: Arch, left: &Tiles, right: &Panels, rows: usiz
 struct Small<'a> {
     left: &'a Tiles,
     right: &'a Panels,
-    out: &'a mut [f32],
+    out: &'a mut Vec<f32>,
 }
 
 impl WithSimd for Small<'_> {
@@ -34,6 +34,8 @@ impl WithSimd for Small<'_> {
         let mut row = 0;
         for tile in 0..left.starts().len().saturating_sub(1) {
             let (x, height) = left.tile(tile);
+            // Cleared where it is written next: it is near then.
+            out.resize((row + height) * n, 0.0);
             for panel in 0..right.count() {
                 let sides = Sides {
                     x,

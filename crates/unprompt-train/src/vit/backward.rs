@@ -4,7 +4,7 @@ use super::{Kept, Part, Vit, VitFamily, VitShape, forward::KeptBlock};
 use crate::{Gradients, Result, TrainError};
 use unprompt_nn::training::{
     LinearShape, activate_backward, attention_backward, bias_backward, input_backward,
-    layer_norm_backward, weight_backward,
+    layer_norm_backward, recycle, weight_backward,
 };
 
 impl Vit {
@@ -15,6 +15,17 @@ impl Vit {
     /// # Errors
     /// When the gradients or the derivative are of another network.
     pub fn backward(
+        &self,
+        kept: Kept,
+        upstream: &[f32],
+        part: Part,
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        // Inside the pool: from outside, every product would be handed over to it and waited for.
+        rayon::scope(|_| self.backward_in_pool(kept, upstream, part, gradients))
+    }
+
+    fn backward_in_pool(
         &self,
         kept: Kept,
         upstream: &[f32],
@@ -77,6 +88,11 @@ impl Vit {
             gradients,
             &mut by_middle,
         )?;
+        for values in [kept.active, kept.inner, kept.inner_normal, kept.middle] {
+            recycle(values);
+        }
+        recycle(by_inner);
+        recycle(by_normal);
 
         let square = shape(width, width);
         linear_backward(&kept.attended, &by_middle, square, first + 4, gradients)?;
@@ -98,6 +114,12 @@ impl Vit {
         let by_normal = input_backward(&by_qkv, value(2), triple)?;
         let mut by_hidden = by_middle;
         self.norm_backward(first, &kept.hidden, &by_normal, gradients, &mut by_hidden)?;
+        for values in [kept.attended, kept.qkv, kept.attention_normal, kept.hidden] {
+            recycle(values);
+        }
+        for values in [by_attended, by_qkv, by_normal] {
+            recycle(values);
+        }
         Ok(by_hidden)
     }
 

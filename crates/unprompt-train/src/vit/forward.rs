@@ -3,7 +3,9 @@
 use super::{Vit, VitFamily, VitShape};
 use crate::{Result, TrainError};
 use rayon::prelude::*;
-use unprompt_nn::training::{Normalised, activate, attention, layer_norm, linear, linear_residual};
+use unprompt_nn::training::{
+    Normalised, activate, attention, layer_norm, linear, linear_residual, recycle,
+};
 
 /// What a forward pass leaves: the outputs, and the states on the way.
 #[derive(Clone, Debug)]
@@ -35,6 +37,23 @@ pub(super) struct KeptBlock {
     pub(super) active: Vec<f32>,
 }
 
+impl KeptBlock {
+    fn recycle(self) {
+        for values in [
+            self.hidden,
+            self.attention_normal,
+            self.qkv,
+            self.attended,
+            self.middle,
+            self.inner_normal,
+            self.inner,
+            self.active,
+        ] {
+            recycle(values);
+        }
+    }
+}
+
 impl Vit {
     /// The outputs of pictures that lie one after the other, each height * width * 3 normalised
     /// values, channels last.
@@ -42,11 +61,14 @@ impl Vit {
     /// # Errors
     /// When there are no whole pictures.
     pub fn forward(&self, pictures: &[f32]) -> Result<Kept> {
-        let (embedded, patches) = self.embed(pictures)?;
-        let (hidden, embedded) = self.before_blocks(embedded)?;
-        let mut blocks = Vec::with_capacity(self.shape.depth);
-        let class = self.through(hidden, |block| blocks.push(block))?;
-        self.finish(class, patches, embedded, blocks)
+        // Inside the pool: from outside, every product would be handed over to it and waited for.
+        rayon::scope(|_| {
+            let (embedded, patches) = self.embed(pictures)?;
+            let (hidden, embedded) = self.before_blocks(embedded)?;
+            let mut blocks = Vec::with_capacity(self.shape.depth);
+            let class = self.through(hidden, |block| blocks.push(block))?;
+            self.finish(class, patches, embedded, blocks)
+        })
     }
 
     /// The same with what the way back to the head needs, and no more.
@@ -54,10 +76,12 @@ impl Vit {
     /// # Errors
     /// As there.
     pub fn forward_for_head(&self, pictures: &[f32]) -> Result<Kept> {
-        let (embedded, _) = self.embed(pictures)?;
-        let (hidden, _) = self.before_blocks(embedded)?;
-        let class = self.through(hidden, drop)?;
-        self.finish(class, Vec::new(), Vec::new(), Vec::new())
+        rayon::scope(|_| {
+            let (embedded, _) = self.embed(pictures)?;
+            let (hidden, _) = self.before_blocks(embedded)?;
+            let class = self.through(hidden, KeptBlock::recycle)?;
+            self.finish(class, Vec::new(), Vec::new(), Vec::new())
+        })
     }
 
     /// The same without what the way back needs.
@@ -142,7 +166,7 @@ impl Vit {
             )?;
             let inner_normal = layer_norm(&middle, self.norm(first + 6))?;
             let inner_state = linear(&inner_normal, value(8), Some(value(9)), shape(inner, width))?;
-            let active = activate(self.shape.family.activation(), &inner_state);
+            let active = activate(self.shape.family.activation(), &inner_state)?;
             let next = linear_residual(
                 &active,
                 value(10),

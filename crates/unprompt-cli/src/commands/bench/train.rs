@@ -18,7 +18,7 @@ use unprompt::{
     models::{Checkpoint, Pickle, VitTensors},
     train::{
         Augment, Draw, Gradients, Numbers, Parameter, Part, SourceItems, TrainError, Vit, VitBatch,
-        VitFamily, VitOptions, VitShape, VitTraining, cosine_loss,
+        VitFamily, VitOptions, VitShape, VitTraining, Workspace, cosine_loss, recycle,
     },
 };
 
@@ -52,6 +52,8 @@ pub(super) fn train(common: &Common, arguments: &Bench, folder: &Path) -> Result
     let pixels = input.tensor_f32("pixels", &[BATCH, height, width, 3])?;
     let targets = input.tensor_f32("targets", &[BATCH, vit.shape().outputs])?;
 
+    // As a run of training has one.
+    let _workspace = Workspace::new();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut difference = None;
     // The first round warms everything and is not counted.
@@ -64,6 +66,7 @@ pub(super) fn train(common: &Common, arguments: &Bench, folder: &Path) -> Result
         let answer = peer.ask(0)?;
         let head = gradients.len().checked_sub(2).context("no head")?;
         let first = serde_json::to_value(&gradients[head][..vit.shape().width])?;
+        gradients.into_iter().for_each(recycle);
         difference = largest_difference(&first, &answer["first"]);
         if round > 0 {
             ours.push(elapsed);
