@@ -12,7 +12,7 @@ use crate::{
     panels::{PANEL, Panels},
     reduction::add,
 };
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
@@ -250,7 +250,15 @@ impl SpatialConv2d {
             }
         }
         let first = x.permute((0, 3, 1, 2))?.contiguous()?;
-        let out = first.conv2d(weight, self.pad, self.stride, 1, 1)?;
+        let convolve = |x: &Tensor, weight: &Tensor| x.conv2d(weight, self.pad, self.stride, 1, 1);
+        let out = match (first.device().is_cpu(), first.dtype()) {
+            // candle convolves in bf16 on cards alone, where sums are in f32 too.
+            (true, DType::BF16) => {
+                let (x, weight) = (first.to_dtype(DType::F32)?, weight.to_dtype(DType::F32)?);
+                convolve(&x, &weight)?.to_dtype(DType::BF16)?
+            }
+            _ => convolve(&first, weight)?,
+        };
         let mut out = out
             .permute((0, 2, 3, 1))?
             .contiguous()?

@@ -1,6 +1,5 @@
 use super::*;
 use crate::testing::Draws;
-use candle_core::DType;
 
 fn channels_first(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 3, 1, 2))?.contiguous()
