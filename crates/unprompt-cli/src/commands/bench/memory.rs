@@ -136,11 +136,7 @@ fn watch(mut child: Child) -> Result<Option<Held>> {
         if let Some(status) = child.try_wait().context("the program")? {
             break status;
         }
-        let below = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let below = below.unwrap_or_default();
-        let own = id.to_string();
-        let all = std::iter::once(own.as_str()).chain(below.split_whitespace());
-        let found: Vec<(f64, f64)> = all.filter_map(held_mb).collect();
+        let found: Vec<(f64, f64)> = family(id).iter().filter_map(|id| held_mb(id)).collect();
         let sum = |part: fn(&(f64, f64)) -> f64| found.iter().map(part).sum::<f64>();
         if found.len() >= most && !found.is_empty() {
             most = found.len();
@@ -153,4 +149,49 @@ fn watch(mut child: Child) -> Result<Option<Held>> {
         bail!("predict: {status}");
     }
     Ok((most > 0).then_some(held))
+}
+
+/// A process and those that it started, whichever of its threads did.
+fn family(id: u32) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{id}/task"))
+        .into_iter()
+        .flatten();
+    let children = threads.flatten().filter_map(|thread| {
+        let children = fs::read_to_string(thread.path().join("children")).ok()?;
+        Some(
+            children
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
+    });
+    std::iter::once(id.to_string())
+        .chain(children.flatten())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_another_thread_started_counts() {
+        if !Path::new("/proc/self/task").exists() {
+            return;
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+            tell.send(child.id()).unwrap();
+            while child.try_wait().unwrap().is_none() {
+                sleep(INTERVAL);
+            }
+        });
+        let id = told.recv().unwrap();
+        let found = family(std::process::id());
+        Command::new("kill").arg(id.to_string()).status().unwrap();
+        thread.join().unwrap();
+        assert!(found.contains(&std::process::id().to_string()));
+        assert!(found.contains(&id.to_string()), "{found:?}");
+    }
 }
