@@ -173,23 +173,26 @@ fn family(id: u32) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{sync::mpsc::channel, thread};
 
     #[test]
     fn a_process_that_another_thread_started_counts() {
         if !Path::new("/proc/self/task").exists() {
             return;
         }
-        let (tell, told) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let (tell, told) = channel();
+        let (seen, is_seen) = channel::<()>();
+        let thread = thread::spawn(move || {
             let mut child = Command::new("sleep").arg("60").spawn().unwrap();
             tell.send(child.id()).unwrap();
-            while child.try_wait().unwrap().is_none() {
-                sleep(INTERVAL);
-            }
+            // It is a child of this thread while this thread lives.
+            is_seen.recv().unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
         });
         let id = told.recv().unwrap();
         let found = family(std::process::id());
-        Command::new("kill").arg(id.to_string()).status().unwrap();
+        seen.send(()).unwrap();
         thread.join().unwrap();
         assert!(found.contains(&std::process::id().to_string()));
         assert!(found.contains(&id.to_string()), "{found:?}");
