@@ -331,59 +331,12 @@ fn pack_columns(x: &[f32], k: usize, stride: usize, tiles: &mut [(Range<usize>, 
         let rows = CHUNK.min(k - first);
         for (columns, target) in &mut *tiles {
             let target = &mut target[first * columns.len()..];
-            arch.dispatch(TurnChunk {
+            arch.dispatch(Transpose {
                 source: &x[first * stride + columns.start..],
                 stride,
                 rows,
-                target: &mut target.as_chunks_mut().0[..columns.len()],
+                target: &mut target.as_chunks_mut::<CHUNK>().0[..columns.len()],
             });
-        }
-    }
-}
-
-/// `target[c][r] = source[r * stride + c]` for `r` below `rows`; the rest stays.
-// A type, not a closure, which might stay a function of its own without the vector instructions.
-struct TurnChunk<'a> {
-    source: &'a [f32],
-    stride: usize,
-    rows: usize,
-    target: &'a mut [[f32; CHUNK]],
-}
-
-impl WithSimd for TurnChunk<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        const BLOCK: usize = 4;
-        let Self {
-            source,
-            stride,
-            rows,
-            target,
-        } = self;
-        let width = target.len();
-        let line = |r: usize| &source[r * stride..][..width];
-        let even = rows / BLOCK * BLOCK;
-        for r in (0..even).step_by(BLOCK) {
-            // Blocks of four by four values, which the compiler turns round in registers.
-            let [a, b, c, d] =
-                [line(r), line(r + 1), line(r + 2), line(r + 3)].map(<[f32]>::as_chunks::<BLOCK>);
-            let blocks = a.0.iter().zip(b.0).zip(c.0).zip(d.0);
-            let (whole, rest) = target.as_chunks_mut::<BLOCK>();
-            for ((((a, b), c), d), target) in blocks.zip(whole) {
-                for i in 0..BLOCK {
-                    target[i][r..r + BLOCK].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
-                }
-            }
-            for (i, target) in rest.iter_mut().enumerate() {
-                target[r..r + BLOCK].copy_from_slice(&[a.1[i], b.1[i], c.1[i], d.1[i]]);
-            }
-        }
-        for r in even..rows {
-            for (target, value) in target.iter_mut().zip(line(r)) {
-                target[r] = *value;
-            }
         }
     }
 }
@@ -415,14 +368,14 @@ impl Drop for Tiles {
 
 /// `target[i][r] = source[r * stride + i]` for `r` below `rows`; the rest stays.
 // A type, not a closure, which might stay a function of its own without the vector instructions.
-struct Transpose<'a> {
+struct Transpose<'a, const WIDTH: usize> {
     source: &'a [f32],
     stride: usize,
     rows: usize,
-    target: &'a mut [[f32; PANEL]],
+    target: &'a mut [[f32; WIDTH]],
 }
 
-impl WithSimd for Transpose<'_> {
+impl<const WIDTH: usize> WithSimd for Transpose<'_, WIDTH> {
     type Output = ();
 
     #[inline(always)]
@@ -434,38 +387,26 @@ impl WithSimd for Transpose<'_> {
             rows,
             target,
         } = self;
-        let k = target.len();
-        let mut first = 0;
-        while first + BLOCK <= rows {
-            let mut lines = [source; BLOCK];
-            for (r, line) in lines.iter_mut().enumerate() {
-                *line = &source[(first + r) * stride..(first + r) * stride + k];
-            }
+        let length = target.len();
+        let line = |r: usize| &source[r * stride..][..length];
+        let even = rows / BLOCK * BLOCK;
+        for r in (0..even).step_by(BLOCK) {
             // Blocks of four by four values, which the compiler turns round in registers.
-            let (a, b) = (
-                lines[0].as_chunks::<BLOCK>().0,
-                lines[1].as_chunks::<BLOCK>().0,
-            );
-            let (c, d) = (
-                lines[2].as_chunks::<BLOCK>().0,
-                lines[3].as_chunks::<BLOCK>().0,
-            );
-            let blocks = a.iter().zip(b).zip(c).zip(d);
-            for ((((a, b), c), d), target) in blocks.zip(target.as_chunks_mut::<BLOCK>().0) {
+            let [a, b, c, d] =
+                [line(r), line(r + 1), line(r + 2), line(r + 3)].map(<[f32]>::as_chunks::<BLOCK>);
+            let blocks = a.0.iter().zip(b.0).zip(c.0).zip(d.0);
+            let (whole, rest) = target.as_chunks_mut::<BLOCK>();
+            for ((((a, b), c), d), target) in blocks.zip(whole) {
                 for i in 0..BLOCK {
-                    target[i][first..first + BLOCK].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
+                    target[i][r..r + BLOCK].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
                 }
             }
-            for i in k / BLOCK * BLOCK..k {
-                for (r, line) in lines.iter().enumerate() {
-                    target[i][first + r] = line[i];
-                }
+            for (i, target) in rest.iter_mut().enumerate() {
+                target[r..r + BLOCK].copy_from_slice(&[a.1[i], b.1[i], c.1[i], d.1[i]]);
             }
-            first += BLOCK;
         }
-        for r in first..rows {
-            let line = &source[r * stride..r * stride + k];
-            for (target, value) in target.iter_mut().zip(line) {
+        for r in even..rows {
+            for (target, value) in target.iter_mut().zip(line(r)) {
                 target[r] = *value;
             }
         }
