@@ -46,8 +46,9 @@ pub fn decoding_bytes(bytes: &[u8]) -> Option<u64> {
             most: 128 << 20,
         },
         Format::Gif => {
-            // A frame may stick out.
-            pixels = pixels.max(first_frame(bytes)?);
+            // A frame may stick out, to each side by itself.
+            let (right, bottom) = first_frame(bytes)?;
+            pixels = right.max(width.into()) * bottom.max(height.into());
             price(5)
         }
         Format::Bmp => price(4),
@@ -63,8 +64,8 @@ pub fn decoding_bytes(bytes: &[u8]) -> Option<u64> {
     Some(all.saturating_add(AROUND))
 }
 
-/// Pixels of the smallest picture that the first frame of a GIF fits into.
-fn first_frame(bytes: &[u8]) -> Option<u64> {
+/// Width and height of the smallest picture that the first frame of a GIF fits into.
+fn first_frame(bytes: &[u8]) -> Option<(u64, u64)> {
     let read = || {
         let mut options = ::gif::DecodeOptions::new();
         options.set_color_output(::gif::ColorOutput::Indexed);
@@ -74,7 +75,8 @@ fn first_frame(bytes: &[u8]) -> Option<u64> {
             .and_then(|one| one.next_frame_info().ok()?.cloned());
         Ok(frame.map(|frame| {
             let side = |from: u16, length: u16| u64::from(from) + u64::from(length);
-            side(frame.left, frame.width) * side(frame.top, frame.height)
+            let right = side(frame.left, frame.width);
+            (right, side(frame.top, frame.height))
         }))
     };
     contain::contain_panics(Format::Gif, read).ok()?
@@ -98,6 +100,34 @@ mod tests {
             seen += 1;
         }
         assert!(seen > 20, "{seen}");
+    }
+
+    #[test]
+    fn a_gif_has_the_price_of_its_screen_and_of_a_frame_that_sticks_out_of_it() {
+        // The screen, and where a frame of one pixel lies.
+        for (screen, place) in [
+            ((17, 3584), (768, 2)),
+            ((3584, 17), (2, 768)),
+            ((17, 20), (3000, 2000)),
+            ((900, 800), (3, 4)),
+        ] {
+            let mut bytes = b"GIF89a".to_vec();
+            let numbers = |bytes: &mut Vec<u8>, numbers: &[u16]| {
+                bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            };
+            numbers(&mut bytes, &[screen.0, screen.1]);
+            // A palette of two colours; the frame; clear, the first colour, the end.
+            bytes.extend([0x80, 0, 0, 0, 0, 0, 255, 255, 255, b',']);
+            numbers(&mut bytes, &[place.0, place.1, 1, 1]);
+            bytes.extend([0, 2, 2, 0x44, 1, 0, b';']);
+            let image = crate::decode(&bytes, &crate::DecodeOptions::default()).unwrap();
+            let size = |screen: u16, place: u16| u32::from(screen.max(place + 1));
+            let expected = (size(screen.0, place.0), size(screen.1, place.1));
+            assert_eq!((image.width, image.height), expected);
+            let needs = decoding_bytes(&bytes).unwrap();
+            let pixels = u64::from(image.width) * u64::from(image.height);
+            assert!(needs >= 8 * pixels, "{needs} for {pixels} pixels");
+        }
     }
 
     #[test]
