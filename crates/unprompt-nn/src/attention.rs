@@ -137,6 +137,44 @@ pub(crate) fn attend(
     operation.run(qkv, lengths.iter().sum())
 }
 
+/// What one query of each sequence of `length` tokens finds: (sequences, width) and (tokens, 2 * width),
+/// keys and values, to (sequences, width), the bits of [`self_attention_at`]. The caller has checked that they fit.
+pub(crate) fn attend_once(
+    queries: &[f32],
+    keys_values: &[f32],
+    length: usize,
+    (heads, width): (usize, usize),
+) -> Result<Vec<f32>> {
+    let (head_width, stride) = (width / heads, 2 * width);
+    let scale = scale_of(head_width);
+    written(queries.len(), |mut out| {
+        let sequences = queries.chunks_exact(width);
+        let sequences = sequences.zip(keys_values.chunks_exact(stride * length));
+        let mut parts = Vec::with_capacity(queries.len() / head_width.max(1));
+        for (query, keys_values) in sequences {
+            for first in (0..width).step_by(head_width) {
+                parts.push(Head {
+                    query: &query[first..],
+                    key: &keys_values[first..],
+                    value: &keys_values[first + width..],
+                    stride,
+                    length,
+                    first: 0,
+                    scale,
+                    mask: Mask::None,
+                    rows: vec![out.take(head_width)],
+                });
+            }
+        }
+        parts.into_par_iter().for_each(Head::run);
+    })
+}
+
+/// What scores are multiplied by.
+fn scale_of(head_width: usize) -> f32 {
+    1.0 / (head_width as f32).sqrt()
+}
+
 struct SelfAttention<'a> {
     lengths: &'a [usize],
     /// Of each sequence the token whose output is wanted, or all.
@@ -148,7 +186,7 @@ struct SelfAttention<'a> {
 
 impl SelfAttention<'_> {
     fn scale(&self) -> f32 {
-        1.0 / ((self.width / self.heads) as f32).sqrt()
+        scale_of(self.width / self.heads)
     }
 
     fn composed(&self, qkv: &Tensor) -> Result<Tensor> {

@@ -40,9 +40,9 @@ const MOST_TILES: usize = 10;
 /// cache as fast as they compute.
 const DEEP: usize = 1024;
 
-/// The same where vectors are shorter: a panel's and a tile's part of a block fit the first-level
-/// cache.
-const SHALLOW: usize = 128;
+/// The same where vectors are shorter: of a panel's part of a block, half of which is read at a time, and a
+/// tile's most stays in the first-level cache.
+const SHALLOW: usize = 256;
 
 /// One tile's outputs, rows by output features, where cache lines start: a vector that lies in two
 /// of them waits long before it can be read again.
@@ -138,7 +138,7 @@ fn multiply_unpacked(
     };
     let starts = tile_starts(m, height);
     let cut = Cut::new(starts.len() - 1, (m, n, k));
-    if height == TILE_ROWS && cut.has_rows_for_each_piece((n, k)) {
+    if cut.has_rows_for_each_piece((n, k)) {
         share(&starts, n, cut.by_rows(), out, |piece| run(left, piece));
     } else {
         let tiles = packed();

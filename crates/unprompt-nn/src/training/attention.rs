@@ -27,12 +27,18 @@ pub struct AttentionShape {
 }
 
 impl AttentionShape {
-    /// How many sequences there are.
-    fn sequences(self, qkv: &[f32]) -> LayerResult<usize> {
+    /// An error unless there may be such a shape.
+    pub(super) fn check(self) -> LayerResult<()> {
         if self.heads == 0 || self.length == 0 || !self.width.is_multiple_of(self.heads) {
             let message = format!("{self:?}: heads divide the width, and sequences have tokens");
             return Err(LayerError::new(LAYER, message));
         }
+        Ok(())
+    }
+
+    /// How many sequences there are.
+    fn sequences(self, qkv: &[f32]) -> LayerResult<usize> {
+        self.check()?;
         rows_of(LAYER, qkv, 3 * self.width * self.length)
     }
 
@@ -40,7 +46,7 @@ impl AttentionShape {
         self.width / self.heads
     }
 
-    fn scale(self) -> f32 {
+    pub(super) fn scale(self) -> f32 {
         1.0 / (self.head_width() as f32).sqrt()
     }
 }

@@ -15,6 +15,7 @@ mod batch_norm;
 mod layer_norm;
 mod linear;
 mod memory;
+mod single_attention;
 mod small_product;
 
 pub use activation::{activate, activate_backward};
@@ -25,6 +26,7 @@ pub use linear::{
     LinearShape, bias_backward, input_backward, linear, linear_residual, weight_backward,
 };
 pub use memory::{Workspace, recycle};
+pub use single_attention::{single_attention, single_attention_backward};
 
 /// What these functions return.
 pub type LayerResult<T> = std::result::Result<T, LayerError>;

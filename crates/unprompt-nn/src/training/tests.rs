@@ -232,6 +232,75 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
+fn attention_of_one_query_is_that_of_all_where_only_it_is_read() {
+    for (length, heads, width, sequences) in [(1, 1, 4, 2), (37, 3, 57, 3), (50, 2, 64, 1)] {
+        let shape = AttentionShape {
+            length,
+            heads,
+            width,
+        };
+        let qkv = numbers(1, sequences * length * 3 * width);
+        let upstream = numbers(2, sequences * width);
+        let tokens = || qkv.chunks_exact(3 * width);
+        let firsts = |rows: &[f32], width: usize| -> Vec<f32> {
+            let firsts = rows.chunks_exact(width).step_by(length);
+            firsts.flatten().copied().collect()
+        };
+        let queries = firsts(&qkv, 3 * width);
+        let queries: Vec<f32> = queries
+            .chunks_exact(3 * width)
+            .flat_map(|token| token[..width].to_vec())
+            .collect();
+        let keys_values: Vec<f32> = tokens().flat_map(|token| token[width..].to_vec()).collect();
+
+        let found = single_attention(&queries, &keys_values, shape).unwrap();
+        assert_eq!(found, firsts(&attention(&qkv, shape).unwrap(), width));
+
+        let mut all = vec![0.0; sequences * length * width];
+        for (row, upstream) in all
+            .chunks_exact_mut(length * width)
+            .zip(upstream.chunks(width))
+        {
+            row[..width].copy_from_slice(upstream);
+        }
+        let expected = attention_backward(&qkv, &all, shape).unwrap();
+        let (by_queries, by_keys_values) =
+            single_attention_backward(&queries, &keys_values, &upstream, shape).unwrap();
+        let mut found = Vec::new();
+        for (token, rest) in by_keys_values.chunks_exact(2 * width).enumerate() {
+            let sequence = token / length * width;
+            match token % length {
+                0 => found.extend_from_slice(&by_queries[sequence..sequence + width]),
+                _ => found.resize(found.len() + width, 0.0),
+            }
+            found.extend_from_slice(rest);
+        }
+        for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert!(
+                (found - expected).abs() <= 1e-6,
+                "{shape:?} {index}: {found}, of all {expected}"
+            );
+        }
+        assert_eq!(found.len(), expected.len());
+        let value = |queries: &[f32], keys_values: &[f32]| {
+            loss(
+                &single_attention(queries, keys_values, shape).unwrap(),
+                &upstream,
+            )
+        };
+        check("queries", &queries, &by_queries, |queries| {
+            value(queries, &keys_values)
+        });
+        check(
+            "keys and values",
+            &keys_values,
+            &by_keys_values,
+            |keys_values| value(&queries, keys_values),
+        );
+    }
+}
+
+#[test]
 fn rows_that_do_not_fit_are_errors() {
     let shape = LinearShape {
         outputs: 2,
@@ -266,6 +335,10 @@ fn rows_that_do_not_fit_are_errors() {
         error.to_string(),
         "attention: a derivative: 5 values where 6 are needed"
     );
+    assert!(single_attention(&[0.0; 3], &[0.0; 11], shape).is_err());
+    assert!(single_attention_backward(&[0.0; 3], &[0.0; 12], &[0.0; 2], shape).is_err());
+    let none = AttentionShape { length: 0, ..shape };
+    assert!(single_attention(&[], &[], none).is_err());
     let norm = Normalised {
         weight: &[1.0],
         bias: &[],

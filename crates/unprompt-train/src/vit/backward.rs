@@ -2,9 +2,10 @@
 
 use super::{Kept, Part, Vit, VitFamily, VitShape, forward::KeptBlock};
 use crate::{Gradients, Result, TrainError};
+use std::mem::take;
 use unprompt_nn::training::{
     LinearShape, activate_backward, attention_backward, bias_backward, input_backward,
-    layer_norm_backward, recycle, weight_backward,
+    layer_norm_backward, recycle, single_attention_backward, weight_backward,
 };
 
 impl Vit {
@@ -63,7 +64,7 @@ impl Vit {
     fn block_backward(
         &self,
         block: usize,
-        kept: KeptBlock,
+        mut kept: KeptBlock,
         upstream: Vec<f32>,
         gradients: &mut Gradients,
     ) -> Result<Vec<f32>> {
@@ -88,39 +89,94 @@ impl Vit {
             gradients,
             &mut by_middle,
         )?;
-        for values in [kept.active, kept.inner, kept.inner_normal, kept.middle] {
-            recycle(values);
+        for values in [
+            &mut kept.active,
+            &mut kept.inner,
+            &mut kept.inner_normal,
+            &mut kept.middle,
+        ] {
+            recycle(take(values));
         }
         recycle(by_inner);
         recycle(by_normal);
 
         let square = shape(width, width);
         linear_backward(&kept.attended, &by_middle, square, first + 4, gradients)?;
-        let mut by_attended = input_backward(&by_middle, value(4), square)?;
-        if block + 1 == self.shape().depth {
-            // What is behind its attention is known of the class tokens alone.
-            by_attended = self.among_all(&by_attended);
+        let by_attended = input_backward(&by_middle, value(4), square)?;
+        let by_normal = if block + 1 == self.shape().depth {
             by_middle = self.among_all(&by_middle);
-        }
-        let by_qkv = attention_backward(&kept.qkv, &by_attended, self.shape().attention())?;
-        let triple = shape(3 * width, width);
-        linear_backward(
-            &kept.attention_normal,
-            &by_qkv,
-            triple,
-            first + 2,
-            gradients,
-        )?;
-        let by_normal = input_backward(&by_qkv, value(2), triple)?;
+            self.last_attention_backward(first, &kept, &by_attended, gradients)?
+        } else {
+            self.attention_backward(first, &kept, &by_attended, gradients)?
+        };
         let mut by_hidden = by_middle;
         self.norm_backward(first, &kept.hidden, &by_normal, gradients, &mut by_hidden)?;
-        for values in [kept.attended, kept.qkv, kept.attention_normal, kept.hidden] {
-            recycle(values);
-        }
-        for values in [by_attended, by_qkv, by_normal] {
-            recycle(values);
-        }
+        kept.recycle();
+        recycle(by_attended);
+        recycle(by_normal);
         Ok(by_hidden)
+    }
+
+    /// From the derivative behind the attention of a block, whose first parameter is `first`, to that by its
+    /// normalised input.
+    fn attention_backward(
+        &self,
+        first: usize,
+        kept: &KeptBlock,
+        upstream: &[f32],
+        gradients: &mut Gradients,
+    ) -> Result<Vec<f32>> {
+        let width = self.shape().width;
+        let shape = VitShape::linear(3 * width, width);
+        let by_qkv = attention_backward(&kept.qkv, upstream, self.shape().attention())?;
+        linear_backward(&kept.attention_normal, &by_qkv, shape, first + 2, gradients)?;
+        let by_normal = input_backward(&by_qkv, self.values(first + 2), shape)?;
+        recycle(by_qkv);
+        Ok(by_normal)
+    }
+
+    /// The same in the last block, where the derivative is of the class tokens alone.
+    fn last_attention_backward(
+        &self,
+        first: usize,
+        kept: &KeptBlock,
+        upstream: &[f32],
+        gradients: &mut Gradients,
+    ) -> Result<Vec<f32>> {
+        let (width, tokens) = (self.shape().width, self.shape().tokens());
+        let (square, double) = (
+            VitShape::linear(width, width),
+            VitShape::linear(2 * width, width),
+        );
+        let attention = self.shape().attention();
+        let (by_queries, by_keys_values) =
+            single_attention_backward(&kept.class_queries, &kept.qkv, upstream, attention)?;
+
+        // The first rows of the weight are those of the queries.
+        let (weight, bias) = gradients.split_at_mut(first + 3);
+        let (weight, bias) = (&mut weight[first + 2], &mut bias[0]);
+        let behind = |values: &mut Vec<f32>, at: usize| values.split_off(at.min(values.len()));
+        let (mut rest, mut bias_rest) = (behind(weight, width * width), behind(bias, width));
+        let class_normal = self.class_rows(&kept.attention_normal);
+        weight_backward(&class_normal, &by_queries, square, weight)?;
+        bias_backward(&by_queries, width, bias)?;
+        weight_backward(&kept.attention_normal, &by_keys_values, double, &mut rest)?;
+        bias_backward(&by_keys_values, 2 * width, &mut bias_rest)?;
+        weight.extend_from_slice(&rest);
+        bias.extend_from_slice(&bias_rest);
+        recycle(rest);
+
+        let (of_queries, of_keys_values) = self.values(first + 2).split_at(width * width);
+        let mut by_normal = input_backward(&by_keys_values, of_keys_values, double)?;
+        recycle(by_keys_values);
+        let by_class = input_backward(&by_queries, of_queries, square)?;
+        let pictures = by_normal.chunks_exact_mut(tokens * width);
+        for (picture, class) in pictures.zip(by_class.chunks_exact(width)) {
+            for (sum, value) in picture.iter_mut().zip(class) {
+                *sum += value;
+            }
+        }
+        Ok(by_normal)
     }
 
     /// Derivatives by the class tokens among those by all tokens, the others zeros.

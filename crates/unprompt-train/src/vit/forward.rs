@@ -4,7 +4,7 @@ use super::{Vit, VitFamily, VitShape};
 use crate::{Result, TrainError};
 use rayon::prelude::*;
 use unprompt_nn::training::{
-    Normalised, activate, attention, layer_norm, linear, linear_residual, recycle,
+    Normalised, activate, attention, layer_norm, linear, linear_residual, recycle, single_attention,
 };
 
 /// What a forward pass leaves: the outputs, and the states on the way.
@@ -29,7 +29,10 @@ pub struct Kept {
 pub(super) struct KeptBlock {
     pub(super) hidden: Vec<f32>,
     pub(super) attention_normal: Vec<f32>,
+    /// Queries, keys and values; of the last block keys and values.
     pub(super) qkv: Vec<f32>,
+    /// In the last block the queries of the class tokens, else nothing.
+    pub(super) class_queries: Vec<f32>,
     pub(super) attended: Vec<f32>,
     pub(super) middle: Vec<f32>,
     pub(super) inner_normal: Vec<f32>,
@@ -38,11 +41,12 @@ pub(super) struct KeptBlock {
 }
 
 impl KeptBlock {
-    fn recycle(self) {
+    pub(super) fn recycle(self) {
         for values in [
             self.hidden,
             self.attention_normal,
             self.qkv,
+            self.class_queries,
             self.attended,
             self.middle,
             self.inner_normal,
@@ -141,20 +145,36 @@ impl Vit {
             let first = self.shape.first_of(block);
             let value = |index: usize| self.values(first + index);
             let attention_normal = layer_norm(&hidden, self.norm(first))?;
-            let qkv = linear(
-                &attention_normal,
-                value(2),
-                Some(value(3)),
-                shape(3 * width, width),
-            )?;
-            let mut attended = attention(&qkv, self.shape.attention())?;
-            // Of the last states only the class tokens are read.
-            let class;
+            let (weight, bias) = (value(2), value(3));
+            let (class, class_queries, qkv, attended);
             let residual = if block + 1 == self.shape.depth {
-                attended = self.class_rows(&attended);
+                // Of the last states only the class tokens are read.
                 class = self.class_rows(&hidden);
+                let (of_queries, weight) = weight.split_at(width * width);
+                let (bias_of_queries, bias) = bias.split_at(width);
+                class_queries = linear(
+                    &self.class_rows(&attention_normal),
+                    of_queries,
+                    Some(bias_of_queries),
+                    shape(width, width),
+                )?;
+                qkv = linear(
+                    &attention_normal,
+                    weight,
+                    Some(bias),
+                    shape(2 * width, width),
+                )?;
+                attended = single_attention(&class_queries, &qkv, self.shape.attention())?;
                 &class
             } else {
+                class_queries = Vec::new();
+                qkv = linear(
+                    &attention_normal,
+                    weight,
+                    Some(bias),
+                    shape(3 * width, width),
+                )?;
+                attended = attention(&qkv, self.shape.attention())?;
                 &hidden
             };
             let middle = linear_residual(
@@ -178,6 +198,7 @@ impl Vit {
                 hidden,
                 attention_normal,
                 qkv,
+                class_queries,
                 attended,
                 middle,
                 inner_normal,
@@ -216,7 +237,7 @@ impl Vit {
     }
 
     /// The class tokens of all tokens.
-    fn class_rows(&self, tokens: &[f32]) -> Vec<f32> {
+    pub(super) fn class_rows(&self, tokens: &[f32]) -> Vec<f32> {
         let width = self.shape.width;
         let pictures = tokens.chunks_exact(self.shape.tokens() * width);
         pictures
