@@ -150,7 +150,7 @@ pub(crate) fn attend_once(
     written(queries.len(), |mut out| {
         let sequences = queries.chunks_exact(width);
         let sequences = sequences.zip(keys_values.chunks_exact(stride * length));
-        let mut parts = Vec::with_capacity(queries.len() / head_width.max(1));
+        let mut parts = Vec::with_capacity(queries.len() / head_width);
         for (query, keys_values) in sequences {
             for first in (0..width).step_by(head_width) {
                 parts.push(Head {
@@ -171,7 +171,7 @@ pub(crate) fn attend_once(
 }
 
 /// What scores are multiplied by.
-fn scale_of(head_width: usize) -> f32 {
+pub(crate) fn scale_of(head_width: usize) -> f32 {
     1.0 / (head_width as f32).sqrt()
 }
 

@@ -1,6 +1,7 @@
 //! Attention of one query to each of several sequences: how all tokens of a picture become one.
 
 use crate::{
+    attention::scale_of,
     cpu::{is_fused, sum_dtype},
     memory_attention::{Memory, memory_attention},
 };
@@ -33,7 +34,7 @@ pub fn pooled_attention(
             key_value.dims()
         );
     }
-    let scale = 1.0 / ((width / heads) as f32).sqrt();
+    let scale = scale_of(width / heads);
     if !is_fused(key_value) {
         return composed(query, key_value, (length, heads), scale);
     }

@@ -2,7 +2,7 @@
 //! there already, and continuations that begin alike share their tokens.
 
 use crate::{
-    attention::{exponentials, score_chunks, score_tile},
+    attention::{exponentials, scale_of, score_chunks, score_tile},
     cpu::{contiguous, is_fused, sum_dtype},
     matmul::{Product, Sides, accumulate_tile, tile_height},
     output::{Unwritten, written},
@@ -154,7 +154,7 @@ struct PrefixAttention<'a> {
 
 impl PrefixAttention<'_> {
     fn scale(&self) -> f32 {
-        1.0 / ((self.width / self.heads) as f32).sqrt()
+        scale_of(self.width / self.heads)
     }
 
     fn prefix_length(&self) -> usize {

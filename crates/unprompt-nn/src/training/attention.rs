@@ -4,7 +4,7 @@ use super::{
     LayerError, LayerResult, expect, memory::written, rows_of, small_product::small_product,
 };
 use crate::{
-    attention::{Mask, attend},
+    attention::{Mask, attend, scale_of},
     matmul::tile_height,
     panels::{Panels, PassingPanels, Tiles},
     reduction::{CHAINS, join},
@@ -47,7 +47,7 @@ impl AttentionShape {
     }
 
     pub(super) fn scale(self) -> f32 {
-        1.0 / (self.head_width() as f32).sqrt()
+        scale_of(self.head_width())
     }
 }
 

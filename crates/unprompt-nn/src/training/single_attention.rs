@@ -1,6 +1,6 @@
 //! Attention of one query to each sequence: what is left of a layer where one token of each is read behind it.
 
-use super::{AttentionShape, LayerError, LayerResult, expect, memory::written, rows_of};
+use super::{AttentionShape, LayerError, LayerResult, expect, rows_of};
 use crate::{attention::attend_once, inner_product::dot_by_vectors, row_softmax::softmax};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ pub fn single_attention(
     keys_values: &[f32],
     shape: AttentionShape,
 ) -> LayerResult<Vec<f32>> {
-    sequences(queries, keys_values, shape)?;
+    check(queries, keys_values, shape)?;
     let out = attend_once(
         queries,
         keys_values,
@@ -43,43 +43,39 @@ pub fn single_attention_backward(
         heads,
         width,
     } = shape;
-    sequences(queries, keys_values, shape)?;
+    check(queries, keys_values, shape)?;
     expect(LAYER, "a derivative", upstream, queries.len())?;
+    let (head_width, of_sequence) = (width / heads, 2 * width * length);
     let mut by_queries = vec![0.0; queries.len()];
-    let by_keys_values = written(LAYER, keys_values.len(), |mut out| {
-        let sequences = by_queries.chunks_exact_mut(width);
-        let sequences = sequences
-            .zip(queries.chunks_exact(width))
-            .zip(upstream.chunks_exact(width))
-            .zip(keys_values.chunks_exact(2 * width * length));
-        let parts: Vec<_> = sequences
-            .map(|part| (part, out.take(2 * width * length)))
-            .collect();
-        parts.into_par_iter().for_each(
-            |((((by_query, query), upstream), keys_values), mut out)| {
-                let mut by_keys_values = vec![0.0; keys_values.len()];
-                let head_width = width / heads;
-                for first in (0..width).step_by(head_width) {
-                    let place = first..first + head_width;
-                    Arch::new().dispatch(Backward {
-                        query: &query[place.clone()],
-                        upstream: &upstream[place.clone()],
-                        keys_values,
-                        first,
-                        width,
-                        scale: shape.scale(),
-                        by_query: &mut by_query[place],
-                        by_keys_values: &mut by_keys_values,
-                    });
-                }
-                out.extend(&by_keys_values);
-            },
-        );
-    })?;
+    let mut by_keys_values = vec![0.0; keys_values.len()];
+    let gradients = by_queries
+        .par_chunks_exact_mut(width)
+        .zip(by_keys_values.par_chunks_exact_mut(of_sequence));
+    let inputs = queries
+        .par_chunks_exact(width)
+        .zip(keys_values.par_chunks_exact(of_sequence))
+        .zip(upstream.par_chunks_exact(width));
+    gradients.zip(inputs).for_each(
+        |((by_query, by_keys_values), ((query, keys_values), upstream))| {
+            for first in (0..width).step_by(head_width) {
+                let place = first..first + head_width;
+                Arch::new().dispatch(Backward {
+                    query: &query[place.clone()],
+                    upstream: &upstream[place.clone()],
+                    keys_values,
+                    first,
+                    width,
+                    scale: shape.scale(),
+                    by_query: &mut by_query[place],
+                    by_keys_values: &mut *by_keys_values,
+                });
+            }
+        },
+    );
     Ok((by_queries, by_keys_values))
 }
 
-fn sequences(queries: &[f32], keys_values: &[f32], shape: AttentionShape) -> LayerResult<()> {
+fn check(queries: &[f32], keys_values: &[f32], shape: AttentionShape) -> LayerResult<()> {
     shape.check()?;
     let sequences = rows_of(LAYER, queries, shape.width)?;
     let tokens = sequences * shape.length;
